@@ -1,0 +1,1 @@
+//! The sound: formats, containers, resampling, pauses and coded test audio.

@@ -1,0 +1,1 @@
+//! A voice: a real CPU speech engine and a synthetic one, same API.

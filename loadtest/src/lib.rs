@@ -1,0 +1,1 @@
+//! The proof: virtual callers and benchmarks.

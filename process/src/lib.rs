@@ -1,0 +1,1 @@
+//! The frame: shutdown, logs, metrics and health of every process.

@@ -1,0 +1,1 @@
+//! The door: caller APIs on one side, engines on the other, one session between.

@@ -1,0 +1,1 @@
+//! The service: agents report to it, proxies ask it.

@@ -1,0 +1,1 @@
+//! The judgement: fleet, request, policy, time and dice in, decision out.

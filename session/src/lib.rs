@@ -1,0 +1,1 @@
+//! The promise: one session's life as a sans-IO state machine.

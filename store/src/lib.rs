@@ -1,0 +1,1 @@
+//! The memory: what must outlive a process or be shared.
