@@ -1,1 +1,14 @@
-//! The frame: shutdown, logs, metrics and health of every process.
+//! The frame: what every Crosspoint process needs and no crate should write twice.
+//!
+//! * [`Shutdown`]: drain, then insist; the only way to spawn a task.
+//! * [`logs`]: one subscriber, JSON lines or words for people.
+//! * [`Metrics`]: the recorder, and the page Prometheus scrapes.
+//! * [`health`]: `/metrics`, `/livez` and `/readyz` on one listener.
+
+pub mod health;
+pub mod logs;
+mod metrics_page;
+mod shutdown;
+
+pub use metrics_page::{Metrics, MetricsError};
+pub use shutdown::{Shutdown, ShutdownToken};

@@ -1,0 +1,44 @@
+//! The metrics recorder and the text page that Prometheus scrapes.
+
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Upper bounds, in seconds, of every `_seconds` histogram: 100 µs to 30 s.
+const SECONDS: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+/// Says why no metrics can be recorded.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot install the metrics recorder: {0}")]
+pub struct MetricsError(#[from] BuildError);
+
+/// The process's recorder, as a page.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+}
+
+impl Metrics {
+    /// Installs the recorder, or returns the one this process already has.
+    ///
+    /// # Errors
+    /// Fails when another recorder was installed first.
+    pub fn install() -> Result<Self, MetricsError> {
+        static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
+        if let Some(handle) = INSTALLED.get() {
+            return Ok(Self { handle: handle.clone() });
+        }
+        let handle = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+            .install_recorder()?;
+        Ok(Self { handle: INSTALLED.get_or_init(|| handle).clone() })
+    }
+
+    /// Renders every metric in the Prometheus text format, and lets old histogram samples go.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.handle.run_upkeep();
+        self.handle.render()
+    }
+}
