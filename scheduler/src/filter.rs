@@ -1,0 +1,206 @@
+//! Filters: why a node may not serve a session. Residency and compliance come first and by type: nothing later can look at
+//! a pool that is not in the [`AllowedSet`].
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fleet::{Fleet, Node};
+use crate::ids::{NodeId, PoolName};
+use crate::pool::Pool;
+use crate::report::NodeState;
+use crate::request::{Class, Request};
+use crate::units::{MicroDollars, Timestamp, duration};
+
+/// Without a report for this long a node gets no new sessions; its streams go on.
+pub const SUSPECT_AFTER: Duration = Duration::from_secs(3);
+
+/// Why a node, or a whole pool, may not serve a session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Reason {
+    /// The audio must stay elsewhere.
+    Residency {
+        /// Where the pool processes audio.
+        pool: String,
+        /// Where the caller wants it.
+        wanted: String,
+    },
+    /// The pool was not audited for what the caller needs.
+    Compliance {
+        /// The missing regime.
+        missing: String,
+    },
+    /// No agent of this pool has reported.
+    NoNodes,
+    /// No report for 3 s or longer.
+    Silent {
+        /// Age of the last report.
+        #[serde(with = "duration")]
+        age: Duration,
+    },
+    /// The engine is not answering yet.
+    Starting,
+    /// The engine does not answer its agent.
+    Failing,
+    /// The node finishes what it has.
+    Draining,
+    /// The node cannot serve the model.
+    WrongModel,
+    /// Every slot is taken or promised.
+    Full {
+        /// Slots taken or promised.
+        used: u32,
+        /// Slots that new sessions may use.
+        slots: u32,
+    },
+    /// Round trip plus chunk latency is over the caller's limit.
+    TooFar {
+        /// What it would be.
+        #[serde(with = "duration")]
+        latency: Duration,
+    },
+    /// A session-hour would cost more than the caller's limit.
+    TooDear {
+        /// What it would cost.
+        cost: MicroDollars,
+    },
+    /// This session already failed there.
+    AlreadyFailed,
+}
+
+impl Reason {
+    /// Returns the reason as one word, for metrics and grouping.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Residency { .. } => "residency",
+            Self::Compliance { .. } => "compliance",
+            Self::NoNodes => "no_nodes",
+            Self::Silent { .. } => "silent",
+            Self::Starting => "starting",
+            Self::Failing => "failing",
+            Self::Draining => "draining",
+            Self::WrongModel => "wrong_model",
+            Self::Full { .. } => "full",
+            Self::TooFar { .. } => "too_far",
+            Self::TooDear { .. } => "too_dear",
+            Self::AlreadyFailed => "already_failed",
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Residency { pool, wanted } => write!(f, "audio must stay in {wanted}, pool is in {pool}"),
+            Self::Compliance { missing } => write!(f, "pool is not audited for {missing}"),
+            Self::NoNodes => write!(f, "no agent has reported"),
+            Self::Silent { age } => write!(f, "no report for {:.1} s", age.as_secs_f64()),
+            Self::Starting => write!(f, "engine is starting"),
+            Self::Failing => write!(f, "engine does not answer its agent"),
+            Self::Draining => write!(f, "draining"),
+            Self::WrongModel => write!(f, "does not serve the model"),
+            Self::Full { used, slots } => write!(f, "full: {used} of {slots} slots"),
+            Self::TooFar { latency } => write!(f, "too far: {} ms", latency.as_millis()),
+            Self::TooDear { cost } => write!(f, "too dear: {:.2} cents an hour", cost.cents()),
+            Self::AlreadyFailed => write!(f, "already failed this session"),
+        }
+    }
+}
+
+/// Nodes that were rejected for one reason: one line of an explanation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Their pool.
+    pub pool: PoolName,
+    /// One of the nodes; none when the whole pool was rejected.
+    pub example: Option<NodeId>,
+    /// How many nodes.
+    pub nodes: u32,
+    /// Why; its figures are the example's.
+    #[serde(flatten)]
+    pub why: Reason,
+}
+
+/// Adds one rejected node to the group with its pool and reason.
+pub(crate) fn reject(rejected: &mut Vec<Rejected>, pool: &Pool, node: Option<&NodeId>, why: Reason) {
+    let group = rejected.iter_mut().find(|group| group.pool == pool.name && group.why.label() == why.label());
+    match group {
+        Some(group) => group.nodes += 1,
+        None => rejected.push(Rejected {
+            pool: pool.name.clone(),
+            example: node.cloned(),
+            nodes: u32::from(node.is_some()),
+            why,
+        }),
+    }
+}
+
+/// The pools that a request may use at all. Only these can be decided over.
+#[derive(Debug)]
+pub struct AllowedSet<'a> {
+    pools: Vec<&'a Pool>,
+}
+
+impl<'a> AllowedSet<'a> {
+    /// Keeps the pools that residency and compliance permit, and notes why others were left out.
+    #[must_use]
+    pub fn of(fleet: &'a Fleet, request: &Request, rejected: &mut Vec<Rejected>) -> Self {
+        let mut pools = Vec::with_capacity(fleet.pools().len());
+        for pool in fleet.pools() {
+            match forbidden(pool, request) {
+                Some(why) => reject(rejected, pool, None, why),
+                None => pools.push(pool),
+            }
+        }
+        Self { pools }
+    }
+
+    /// Returns the pools in the set.
+    pub fn pools(&self) -> impl Iterator<Item = &'a Pool> {
+        self.pools.iter().copied()
+    }
+}
+
+fn forbidden(pool: &Pool, request: &Request) -> Option<Reason> {
+    if let Some(wanted) = &request.residency
+        && pool.residency != *wanted
+    {
+        return Some(Reason::Residency { pool: pool.residency.0.clone(), wanted: wanted.0.clone() });
+    }
+    let missing = request.compliance.iter().find(|regime| !pool.compliance.contains(*regime))?;
+    Some(Reason::Compliance { missing: missing.0.clone() })
+}
+
+/// Tells why `node` cannot serve `request` now, cost aside.
+#[must_use]
+pub fn unfit(node: &Node, pool: &Pool, request: &Request, now: Timestamp) -> Option<Reason> {
+    let report = &node.report;
+    match report.state {
+        NodeState::Starting => return Some(Reason::Starting),
+        NodeState::Failing => return Some(Reason::Failing),
+        NodeState::Draining => return Some(Reason::Draining),
+        NodeState::Serving => {}
+    }
+    let age = node.age(now);
+    if age >= SUSPECT_AFTER {
+        return Some(Reason::Silent { age });
+    }
+    if request.exclude.contains(&report.node) {
+        return Some(Reason::AlreadyFailed);
+    }
+    if !report.models.contains(&request.model) {
+        return Some(Reason::WrongModel);
+    }
+    let slots = match request.class {
+        Class::New => report.soft_slots,
+        Class::Failover => report.hard_slots,
+    };
+    let used = node.used_estimate(now);
+    if used >= slots {
+        return Some(Reason::Full { used, slots });
+    }
+    let latency = pool.link.round_trip + report.chunk_latency_p95;
+    (latency > request.latency_limit).then_some(Reason::TooFar { latency })
+}

@@ -1,0 +1,65 @@
+//! Requests: what a session needs of the node that serves it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ModelName, NodeId, SessionId, TenantId};
+use crate::pool::{Compliance, Residency};
+use crate::units::MicroDollars;
+
+/// What is to be transcribed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// A live stream.
+    Stream,
+    /// A whole file, with somebody waiting for it.
+    File,
+}
+
+/// Why a placement is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// The session begins.
+    New,
+    /// The session lost its node: slots between soft and hard are open to it at once.
+    Failover,
+}
+
+/// What a session needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The session.
+    pub session: SessionId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The model, aliases already resolved.
+    pub model: ModelName,
+    /// Stream or file.
+    pub work: Work,
+    /// New, or moved.
+    pub class: Class,
+    /// Where the audio must stay, if it must.
+    pub residency: Option<Residency>,
+    /// What the pool must have been audited for.
+    pub compliance: BTreeSet<Compliance>,
+    /// The most a session-hour may cost.
+    pub max_cost: Option<MicroDollars>,
+    /// Round trip plus the node's chunk latency may not exceed this.
+    pub latency_limit: Duration,
+    /// What the caller sends, in bytes per second: it decides egress cost.
+    pub audio_bytes_per_second: u64,
+    /// Nodes that already failed this session.
+    pub exclude: BTreeSet<NodeId>,
+}
+
+impl Request {
+    /// Returns the gigabytes (10^9 bytes) that an hour of this session sends to its node.
+    #[must_use]
+    pub fn gigabytes_per_hour(&self) -> f64 {
+        self.audio_bytes_per_second as f64 * 3600.0 / 1e9
+    }
+}
