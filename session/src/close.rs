@@ -40,6 +40,10 @@ pub enum CloseReason {
     FrameTooBig,
     /// The frames do not follow the WebSocket protocol.
     BadFrames,
+    /// A text message is not UTF-8.
+    BadText,
+    /// Pings come faster than ten a second.
+    CallerFlooding,
     /// The upload is over the limit.
     UploadTooBig,
     /// The upload came too slowly.
@@ -66,7 +70,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, for tests and for metrics that start at zero.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Completed,
         Self::CallerGone,
         Self::CallerSilent,
@@ -79,6 +83,8 @@ impl CloseReason {
         Self::BadAudio,
         Self::FrameTooBig,
         Self::BadFrames,
+        Self::BadText,
+        Self::CallerFlooding,
         Self::UploadTooBig,
         Self::UploadTooSlow,
         Self::UnsupportedBody,
@@ -108,6 +114,8 @@ impl CloseReason {
             Self::BadAudio => "bad_audio",
             Self::FrameTooBig => "frame_too_big",
             Self::BadFrames => "bad_frames",
+            Self::BadText => "bad_text",
+            Self::CallerFlooding => "caller_flooding",
             Self::UploadTooBig => "upload_too_big",
             Self::UploadTooSlow => "upload_too_slow",
             Self::UnsupportedBody => "unsupported_body",
@@ -129,8 +137,10 @@ impl CloseReason {
             Self::Completed => 1000,
             Self::CallerGone => 1001,
             Self::BadFrames => 1002,
+            Self::BadText => 1007,
             Self::BadAudio
             | Self::CallerSlow
+            | Self::CallerFlooding
             | Self::BadRequest
             | Self::UnknownPath
             | Self::WrongMethod
@@ -162,6 +172,8 @@ impl CloseReason {
             Self::UnknownModel => "unknown model",
             Self::FrameTooBig => "message over 1 MiB",
             Self::BadFrames => "malformed frame",
+            Self::BadText => "text that is not UTF-8",
+            Self::CallerFlooding => "more than 10 pings a second",
             Self::UploadTooBig => "upload too big",
             Self::UploadTooSlow => "upload too slow",
             Self::UnsupportedBody => "unsupported body",
@@ -180,13 +192,19 @@ impl CloseReason {
     pub fn http_status(self) -> u16 {
         match self {
             Self::Completed => 200,
-            Self::BadRequest | Self::UnknownModel | Self::BadAudio | Self::BadFrames | Self::NotAllowed => 400,
+            Self::BadRequest
+            | Self::UnknownModel
+            | Self::BadAudio
+            | Self::BadFrames
+            | Self::BadText
+            | Self::NotAllowed => 400,
             Self::Unauthorised => 401,
             Self::UnknownPath => 404,
             Self::WrongMethod => 405,
             Self::CallerSilent | Self::CallerSlow | Self::UploadTooSlow => 408,
             Self::FrameTooBig | Self::UploadTooBig => 413,
             Self::UnsupportedBody => 415,
+            Self::CallerFlooding => 429,
             Self::CallerGone => 499,
             Self::NodeLost | Self::NodeFailed => 502,
             Self::NoCapacity | Self::NoLiveNode | Self::RouterAway | Self::Draining => 503,
@@ -212,6 +230,8 @@ impl CloseReason {
             | Self::BadAudio
             | Self::FrameTooBig
             | Self::BadFrames
+            | Self::BadText
+            | Self::CallerFlooding
             | Self::UploadTooBig
             | Self::UploadTooSlow
             | Self::UnsupportedBody
@@ -237,6 +257,8 @@ impl CloseReason {
             | Self::BadAudio
             | Self::FrameTooBig
             | Self::BadFrames
+            | Self::BadText
+            | Self::CallerFlooding
             | Self::UploadTooBig
             | Self::UploadTooSlow
             | Self::UnsupportedBody
