@@ -1,1 +1,3 @@
 //! The door: caller APIs on one side, engines on the other, one session between.
+
+pub mod edge;
