@@ -65,7 +65,9 @@ impl Shared {
     pub(crate) async fn caller(&self, key: &Secret, peer: IpAddr) -> Result<Caller, Problem> {
         self.keys.check(key, peer).await.map_err(|error| match error {
             KeyError::Unknown => Problem::new(CloseReason::Unauthorised, "Invalid credentials."),
-            KeyError::NotLoopback(_) => Problem::new(CloseReason::Unauthorised, format!("Invalid credentials: {error}.")),
+            KeyError::NotLoopback(_) => {
+                Problem::new(CloseReason::Unauthorised, format!("Invalid credentials: {error}."))
+            }
             KeyError::Away(_) => Problem::new(CloseReason::RouterAway, "keys cannot be checked now, please try again"),
         })
     }

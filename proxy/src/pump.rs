@@ -97,7 +97,7 @@ pub(crate) async fn admit(shared: Arc<Shared>, wanted: Request, listen: &Listen,
     let now = shared.now();
     let (session, mut action) =
         Session::begin(placements, listen.bytes_per_second(), shared.config.stream.clone(), now);
-    let mut pump = Box::new(Pump::new(shared, session, wanted, listen, record, now));
+    let mut pump = Box::new(Pump::new(shared, session, wanted, listen, (record, now)));
     loop {
         match action {
             Action::End(reason) => {
@@ -222,9 +222,9 @@ impl Pump {
         match wake {
             Wake::Caller(message) => self.take_caller(message),
             Wake::Leg(message) => self.take_leg(message),
-            Wake::Opened(opened) => self.opened(*opened).unwrap_or_else(|_text| {
-                Some(self.session.end(CloseReason::BadRequest))
-            }),
+            Wake::Opened(opened) => {
+                self.opened(*opened).unwrap_or_else(|_text| Some(self.session.end(CloseReason::BadRequest)))
+            }
             Wake::Placed(answer) => Some(self.session.placed(answer)),
             Wake::Drain => {
                 self.drain_at = Some(self.shared.now() + self.shared.config.drain);

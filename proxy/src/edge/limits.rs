@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::duration;
+use scheduler::units::positive_duration;
 
 /// Bounds of the accept loop and of every connection. WebSocket traffic is bounded elsewhere: none of these apply once
 /// a connection has been upgraded, except that it keeps its place among [`Limits::connections`].
@@ -14,7 +14,7 @@ use super::duration;
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Time from the first byte of a request's head to its last, and from the accept to the end of the first head.
-    #[serde(with = "duration")]
+    #[serde(with = "positive_duration")]
     #[schemars(with = "String")]
     pub header_read: Duration,
     /// Bytes of a request line and its headers together; more is answered 431.
@@ -24,13 +24,13 @@ pub struct Limits {
     /// Bytes of a request's target; more is answered 414.
     pub target_bytes: NonZeroUsize,
     /// Time a connection may wait for its next request, that request's head included.
-    #[serde(with = "duration")]
+    #[serde(with = "positive_duration")]
     #[schemars(with = "String")]
     pub keep_alive: Duration,
     /// Bytes per second that a body must bring while it is waited for; a slower one is answered 408.
     pub body_bytes_per_second: NonZeroU64,
     /// Time over which the speed of a body is judged.
-    #[serde(with = "duration")]
+    #[serde(with = "positive_duration")]
     #[schemars(with = "String")]
     pub body_window: Duration,
     /// Bytes of one request's body; more is answered 413.

@@ -12,7 +12,6 @@
 
 mod chunk;
 mod door;
-mod duration;
 mod follower;
 mod gate;
 mod head;

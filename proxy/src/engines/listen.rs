@@ -38,8 +38,7 @@ pub(crate) async fn open(
 
 fn leg_request(address: &str, query: &str, headers: &LegHeaders) -> Result<Request<()>, OpenError> {
     let unusable = || OpenError::TryAnother(format!("the node's address {address:?} cannot be used"));
-    let mut request =
-        format!("ws://{address}/v1/listen?{query}").into_client_request().map_err(|_error| unusable())?;
+    let mut request = format!("ws://{address}/v1/listen?{query}").into_client_request().map_err(|_error| unusable())?;
     for (name, value) in headers.named() {
         let value = HeaderValue::from_str(&value).map_err(|_error| unusable())?;
         request.headers_mut().insert(name, value);

@@ -83,8 +83,7 @@ impl Delivery {
 
     async fn deliver(&mut self) -> Result<Vec<u8>, Problem> {
         let mut wanted = placement_request(&self.shared, self.record.session(), &self.listen, Work::File);
-        let mut candidates =
-            Candidates::new(self.shared.placer.place(&wanted).await.map_err(Problem::no_node)?);
+        let mut candidates = Candidates::new(self.shared.placer.place(&wanted).await.map_err(Problem::no_node)?);
         let mut epoch = 0;
         let mut last = CloseReason::NoCapacity;
         loop {
@@ -118,14 +117,9 @@ impl Delivery {
         let body = self.spool.body().await.map_err(|error| OpenError::TryAnother(error.to_string()))?;
         self.record.trying(&placement.node);
         let opened = Instant::now();
-        let sent = send_file(
-            &self.shared.http,
-            &url,
-            &headers,
-            (&self.content_type, body),
-            self.shared.config.file_timeout,
-        )
-        .await;
+        let sent =
+            send_file(&self.shared.http, &url, &headers, (&self.content_type, body), self.shared.config.file_timeout)
+                .await;
         self.record.used(Usage { bytes_in: self.spool.length(), slot: opened.elapsed(), ..Usage::default() });
         if sent.is_ok() {
             self.record.opened(&placement.node, epoch);

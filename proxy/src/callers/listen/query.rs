@@ -108,12 +108,11 @@ fn format(encoding: Option<&str>, rate: Option<&str>, channels: Option<&str>) ->
     let Some(encoding) = encoding else { return Ok(None) };
     let encoding: Encoding = encoding.parse().map_err(|error| invalid(format!("bad encoding: {error}")))?;
     let rate = rate.ok_or_else(|| invalid("encoding needs sample_rate too, such as sample_rate=16000"))?;
-    let rate: SampleRate = number::<u32>("sample_rate", rate)?
-        .try_into()
-        .map_err(|error| invalid(format!("bad sample_rate: {error}")))?;
+    let rate: SampleRate =
+        number::<u32>("sample_rate", rate)?.try_into().map_err(|error| invalid(format!("bad sample_rate: {error}")))?;
     let channels: Channels = match channels {
         Some(text) => {
-            number::<u8>("channels", text)?.try_into().map_err(|error| invalid(format!("bad channels: {error}")))?
+            number::<u32>("channels", text)?.try_into().map_err(|error| invalid(format!("bad channels: {error}")))?
         }
         None => Channels::MONO,
     };
@@ -136,14 +135,16 @@ fn wishes(headers: &HeaderMap, pairs: &[(String, String)]) -> Result<Wishes, Pro
     };
     let max_cost = wish("max-cost").map(|text| match text.parse::<f64>() {
         Ok(dollars) if (0.0..1e6).contains(&dollars) => Ok(MicroDollars::from_dollars(dollars)),
-        Ok(_) | Err(_) => {
-            Err(invalid(format!("expected dollars per hour for max-cost, such as 0.02, got {text:?}")))
-        }
+        Ok(_) | Err(_) => Err(invalid(format!("expected dollars per hour for max-cost, such as 0.02, got {text:?}"))),
     });
     let compliance = wish("compliance").unwrap_or_default();
     Ok(Wishes {
         residency: wish("residency").map(Residency),
-        compliance: compliance.split(',').filter(|item| !item.is_empty()).map(|item| Compliance(item.to_owned())).collect(),
+        compliance: compliance
+            .split(',')
+            .filter(|item| !item.is_empty())
+            .map(|item| Compliance(item.to_owned()))
+            .collect(),
         max_cost: max_cost.transpose()?,
     })
 }
@@ -151,6 +152,8 @@ fn wishes(headers: &HeaderMap, pairs: &[(String, String)]) -> Result<Wishes, Pro
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use axum::http::HeaderName;
 
     use scheduler::ModelSpec;
 
@@ -191,10 +194,8 @@ mod tests {
 
     #[test]
     fn wishes_come_from_headers_or_extra() {
-        let headers = HeaderMap::from_iter([(
-            "x-crosspoint-residency".parse::<axum::http::HeaderName>().unwrap(),
-            "eu".parse().unwrap(),
-        )]);
+        let headers =
+            HeaderMap::from_iter([("x-crosspoint-residency".parse::<HeaderName>().unwrap(), "eu".parse().unwrap())]);
         let listen = read_with("extra=max-cost:0.02&extra=compliance:soc2,hipaa", &headers).unwrap();
         assert_eq!(listen.wishes.residency, Some(Residency("eu".to_owned())));
         assert_eq!(listen.wishes.max_cost, Some(MicroDollars(20_000)));

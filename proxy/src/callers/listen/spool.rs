@@ -3,6 +3,7 @@
 use std::io::SeekFrom;
 
 use axum::body::Body;
+use axum::http::StatusCode;
 use http_body_util::BodyExt;
 use session::CloseReason;
 use tokio::fs::File;
@@ -54,10 +55,19 @@ impl Spool {
 fn broken(error: &axum::Error) -> Problem {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if let Some(upload) = error.downcast_ref::<UploadError>() {
-            return Problem::new(upload.reason(), upload.to_string());
+        if let Some(UploadError::Refused(violation)) = error.downcast_ref::<UploadError>() {
+            return Problem::new(reason(violation.status()), violation.message());
         }
         cause = error.source();
     }
     Problem::new(CloseReason::CallerGone, "the upload broke off")
+}
+
+fn reason(status: StatusCode) -> CloseReason {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => CloseReason::UploadTooBig,
+        StatusCode::REQUEST_TIMEOUT => CloseReason::UploadTooSlow,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => CloseReason::UnsupportedBody,
+        _ => CloseReason::BadRequest,
+    }
 }

@@ -65,9 +65,11 @@ async fn run(upgrade: OnUpgrade, pump: Box<Pump>) {
 /// Checks the handshake and computes its answer.
 fn accept_key(headers: &HeaderMap) -> Result<String, Problem> {
     let has = |name: header::HeaderName, word: &str| {
-        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-            value.split(',').any(|item| item.trim().eq_ignore_ascii_case(word))
-        })
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|item| item.trim().eq_ignore_ascii_case(word)))
     };
     let bad = |text: &str| Problem::new(CloseReason::BadRequest, text);
     if !has(header::UPGRADE, "websocket") || !has(header::CONNECTION, "upgrade") {
