@@ -3,7 +3,9 @@
 //! * [`Format`]: how raw audio is laid out; [`PcmDecoder`] turns its bytes into samples.
 //! * [`AudioStream`]: bytes of a session in, mono samples at an engine's rate out; made of [`wav`] and [`Resampler`].
 //! * [`PauseDetector`]: where people speak and where they pause.
+//! * [`coded`]: test audio that counts its own words.
 
+pub mod coded;
 mod format;
 mod g711;
 mod pauses;
