@@ -61,6 +61,8 @@ pub(crate) enum Ending {
     Failed,
     /// A fault of the synthetic engine: the connection breaks without a word.
     Broken,
+    /// A fault of the synthetic engine: nothing happens any more.
+    Hung,
 }
 
 impl Ending {
@@ -72,7 +74,7 @@ impl Ending {
             Self::BadAudio(_) | Self::TooLarge => Outcome::BadAudio,
             Self::Fenced => Outcome::Fenced,
             Self::Gone => Outcome::Gone,
-            Self::Failed | Self::Broken => Outcome::Failed,
+            Self::Failed | Self::Broken | Self::Hung => Outcome::Failed,
         }
     }
 
@@ -88,7 +90,7 @@ impl Ending {
             Self::TooLarge => (close_code::SIZE, "message larger than 1 MiB, send audio in smaller frames".to_owned()),
             Self::Fenced => (close_code::POLICY, "fenced by a newer leg".to_owned()),
             Self::Failed => (close_code::ERROR, "the speech engine failed".to_owned()),
-            Self::Gone | Self::Broken => return None,
+            Self::Gone | Self::Broken | Self::Hung => return None,
         };
         Some(CloseFrame { code, reason: Utf8Bytes::from(reason) })
     }

@@ -1,32 +1,39 @@
-//! A voice
+//! A voice: a speech engine that answers `/v1/listen` as a Deepgram engine would, with PocketSphinx behind it or, for
+//! tests and benchmarks, a synthetic voice that reads coded audio.
+//!
+//! A stream's way through the files, in order:
+//!
+//! * [`App`] binds and serves; `engine` lists the paths and what all requests share.
+//! * `admission` lets a request in: `query`, `fence` (legs of a session), `slots`; or says why not: `refusal`.
+//! * `stream` is the WebSocket, `file` the upload; `answer` and `transcript` are what they say, `ending` how they end.
+//! * `pump` queues the sound, `transcriber` cuts it into results, `recognizer` is the seam to the voice.
+//! * `voices` starts one of the two: `sphinx` or `synthetic`.
+
+mod admission;
+mod answer;
+mod app;
+mod config;
+mod ending;
+mod engine;
+mod fence;
+mod file;
+mod gauges;
+mod link;
+mod pauses;
+mod pump;
+mod query;
 mod recognizer;
+mod refusal;
+mod slots;
+mod span;
 mod sphinx;
+mod stream;
+mod synthetic;
+mod transcriber;
+mod transcript;
+mod voices;
 
-#[cfg(test)]
-mod trial {
-    use crate::recognizer::{Recognizer, Sound};
-    use crate::sphinx::{Pool, Sphinx, SphinxConfig};
-    use std::time::Instant;
-
-    #[test]
-    fn trial() {
-        let pool = Pool::open(&SphinxConfig::default(), 1).unwrap();
-        for name in ["goforward", "austen-0870", "austen-0880", "austen-0920", "goforward"] {
-            let bytes = std::fs::read(format!("/work/shared/audio/{name}.wav")).unwrap();
-            let samples: Vec<i16> = bytes[44..].chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
-            let t = Instant::now();
-            let mut voice = Sphinx::start(&pool).unwrap();
-            let made = t.elapsed();
-            let t = Instant::now();
-            for chunk in samples.chunks(1600) {
-                voice.hear(chunk, Sound::Speech).unwrap();
-            }
-            let heard = t.elapsed();
-            let guess: Vec<_> = voice.guess().into_iter().map(|w| w.text).collect();
-            let t = Instant::now();
-            let words = voice.conclude().unwrap();
-            let ended = t.elapsed();
-            println!("{name} {:.2}s made {made:?} heard {heard:?} ended {ended:?}\n  {}\n  {}", samples.len() as f64 / 16000.0, guess.join(" "), words.iter().map(|w| format!("{}[{:.2}-{:.2} {:.3}]", w.text, w.start as f64/16000., w.end as f64/16000., w.confidence)).collect::<Vec<_>>().join(" "));
-        }
-    }
-}
+pub use app::{App, BuildError};
+pub use config::{Config, Voice};
+pub use sphinx::{SphinxConfig, SphinxError};
+pub use synthetic::{Faults, SyntheticConfig};

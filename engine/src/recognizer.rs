@@ -51,4 +51,7 @@ pub(crate) enum RecognizerError {
     /// The synthetic voice was told to die here.
     #[error("the synthetic engine was told to die after this much audio")]
     ToldToDie,
+    /// The synthetic voice was told to hang here.
+    #[error("the synthetic engine was told to hang after this much audio")]
+    ToldToHang,
 }

@@ -29,7 +29,9 @@ macro_rules! symbol {
         $base.get(concat!(stringify!($name), "\0").as_bytes()).map_err(|_| SphinxError::Function(stringify!($name)))?
     };
     (sphinx, $base:ident, $sphinx:ident, $name:ident) => {
-        $sphinx.get(concat!(stringify!($name), "\0").as_bytes()).map_err(|_| SphinxError::Function(stringify!($name)))?
+        $sphinx
+            .get(concat!(stringify!($name), "\0").as_bytes())
+            .map_err(|_| SphinxError::Function(stringify!($name)))?
     };
 }
 
@@ -161,9 +163,8 @@ impl Decoder {
             return Ok(());
         }
         // SAFETY: the slice is valid for its length during the call, which only reads it.
-        let frames = unsafe {
-            (self.functions().ps_process_raw)(self.decoder.as_ptr(), samples.as_ptr(), samples.len(), 0, 0)
-        };
+        let frames =
+            unsafe { (self.functions().ps_process_raw)(self.decoder.as_ptr(), samples.as_ptr(), samples.len(), 0, 0) };
         checked("ps_process_raw", frames)
     }
 

@@ -51,8 +51,7 @@ fn arguments(config: &SphinxConfig) -> Result<Vec<CString>, SphinxError> {
     for text in ["-remove_silence", "no"] {
         arguments.push(argument(Path::new(text))?);
     }
-    let files =
-        [("-hmm", config.acoustic_model()), ("-lm", config.language_model()), ("-dict", config.dictionary())];
+    let files = [("-hmm", config.acoustic_model()), ("-lm", config.language_model()), ("-dict", config.dictionary())];
     for (name, file) in files {
         arguments.push(argument(Path::new(name))?);
         arguments.push(argument(&file)?);

@@ -2,6 +2,7 @@
 //! request.
 
 mod faults;
+mod voice;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use faults::{Doors, Garbler};
+pub(crate) use faults::{Door, Doors, Garbler};
+pub(crate) use voice::Synthetic;
 
 use crate::span;
 
@@ -60,4 +62,10 @@ pub struct Faults {
     pub hang_after: Option<Duration>,
     /// One message in so many is garbage: broken JSON, impossible times, words never said.
     pub garble_one_in: Option<NonZeroU32>,
+}
+
+impl Faults {
+    /// Nothing goes wrong.
+    pub(crate) const NONE: Self =
+        Self { refuse_first: 0, refuse_one_in: None, die_after: None, hang_after: None, garble_one_in: None };
 }
