@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::query::Options;
 use crate::recognizer::{RATE, Word};
-use crate::transcriber::{Cause, Piece};
+use crate::segment::{Cause, Piece};
 
 /// Seconds of a sample position.
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 samples, which is 17,000 years")]

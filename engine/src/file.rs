@@ -27,7 +27,7 @@ use crate::pump::{Input, Line, Said};
 use crate::query::Options;
 use crate::recognizer::Word;
 use crate::refusal::Refusal;
-use crate::transcriber::Heard;
+use crate::segment::Heard;
 use crate::transcript::Transcript;
 
 /// What is read of the rest of a refused upload, so that its sender sees the answer: 8 MiB, or as much as comes in 2 s.

@@ -9,8 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::gauges::Gauges;
 use crate::recognizer::{RATE, RecognizerError};
+use crate::segment::Heard;
 use crate::slots::Slot;
-use crate::transcriber::{Heard, Transcriber};
+use crate::transcriber::Transcriber;
 
 /// The voice hears 100 ms at a time: so often it notices that nobody listens any more.
 const PIECE: usize = RATE as usize / 10;

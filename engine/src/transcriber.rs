@@ -1,128 +1,19 @@
 //! From sound to results: where speech begins and ends, when a guess is shown, where a result is cut. Both voices share
 //! it; it has no clock, no socket and no thread.
 
-use std::time::Duration;
-
-use audio::SampleRate;
-
 use crate::pauses::Pauses;
 use crate::query::{Feature, Options};
 use crate::recognizer::{RATE, Recognizer, RecognizerError, Sound, Word};
+use crate::segment::{Cause, Heard, Piece, Segmentation, Spans};
 
 /// Sound is judged in blocks of 20 ms.
 pub(crate) const BLOCK: usize = RATE as usize / 50;
 
-/// How a voice cuts sound into results.
+/// Whether the caller is told when somebody begins to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Segmentation {
-    /// The shortest silence that may end an utterance, whatever the caller asks: words live on what surrounds them.
-    pub(crate) shortest_pause: Duration,
-    /// The silence that ends a result even when the caller asked for a longer one.
-    pub(crate) longest_pause: Duration,
-    /// From this length on, a result is cut at the next short gap.
-    pub(crate) long: Duration,
-    /// At this length a result is cut wherever it is.
-    pub(crate) longest: Duration,
-    /// Silence alone becomes an empty result at this length.
-    pub(crate) longest_silence: Duration,
-    /// Audio between two guesses.
-    pub(crate) interim_every: Duration,
-}
-
-impl Default for Segmentation {
-    fn default() -> Self {
-        Self {
-            shortest_pause: Duration::from_millis(300),
-            longest_pause: Duration::from_secs(1),
-            long: Duration::from_secs(8),
-            longest: Duration::from_secs(15),
-            longest_silence: Duration::from_secs(4),
-            interim_every: Duration::from_millis(500),
-        }
-    }
-}
-
-/// A gap that is good enough to cut a long result.
-const GAP: Duration = Duration::from_millis(80);
-
-/// Why a result ends where it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// It does not: it is a guess.
-    Interim,
-    /// It became long, or the sound ended in silence.
-    Length,
-    /// The caller's endpointing silence passed.
-    Pause,
-    /// The caller asked for it.
-    Finalize,
-    /// The stream ended while something was being said.
-    End,
-}
-
-impl Cause {
-    /// Tells whether what was being said counts as complete.
-    pub(crate) const fn ends_speech(self) -> bool {
-        match self {
-            Self::Pause | Self::Finalize | Self::End => true,
-            Self::Interim | Self::Length => false,
-        }
-    }
-}
-
-/// What is known of one stretch of sound; positions are samples since the start of the stream.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Piece {
-    /// First sample.
-    pub(crate) start: u64,
-    /// One past the last sample.
-    pub(crate) end: u64,
-    /// What was said.
-    pub(crate) words: Vec<Word>,
-    /// Why it ends here.
-    pub(crate) cause: Cause,
-}
-
-/// Something to tell the caller.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Heard {
-    /// A guess or a result.
-    Piece(Piece),
-    /// Somebody began to speak at this sample.
-    SpeechStarted(u64),
-    /// Nothing was said for long enough since the end of the last word, at this sample.
-    UtteranceEnd(u64),
-}
-
-/// Spans of time, in samples.
-#[derive(Clone, Copy, Debug)]
-struct Spans {
-    /// Silence that completes what is being said; absent when the caller does not want to know.
-    endpoint: Option<u64>,
-    /// Silence that ends a result.
-    pause: u64,
-    utterance_end: Option<u64>,
-    long: u64,
-    longest: u64,
-    longest_silence: u64,
-    interim_every: Option<u64>,
-}
-
-impl Spans {
-    fn new(options: &Options, segmentation: &Segmentation) -> Self {
-        let samples = |span: Duration| SampleRate::HZ_16000.samples_in(span);
-        let endpoint = options.endpointing.map(|asked| asked.max(segmentation.shortest_pause));
-        let wants_interims = options.wants(Feature::InterimResults);
-        Self {
-            endpoint: endpoint.map(samples),
-            pause: samples(endpoint.unwrap_or(segmentation.longest_pause).min(segmentation.longest_pause)),
-            utterance_end: options.utterance_end.map(samples),
-            long: samples(segmentation.long),
-            longest: samples(segmentation.longest),
-            longest_silence: samples(segmentation.longest_silence),
-            interim_every: wants_interims.then(|| samples(segmentation.interim_every)),
-        }
-    }
+enum Onsets {
+    Announced,
+    Unmentioned,
 }
 
 /// One stream on its way to becoming text.
@@ -130,7 +21,7 @@ pub(crate) struct Transcriber {
     recognizer: Box<dyn Recognizer>,
     pauses: Pauses,
     spans: Spans,
-    announces_speech: bool,
+    onsets: Onsets,
     /// Samples that do not fill a block yet.
     rest: Vec<i16>,
     /// Samples heard.
@@ -156,7 +47,7 @@ impl Transcriber {
             recognizer,
             pauses: Pauses::default(),
             spans: Spans::new(options, segmentation),
-            announces_speech: options.wants(Feature::VadEvents),
+            onsets: if options.wants(Feature::VadEvents) { Onsets::Announced } else { Onsets::Unmentioned },
             rest: Vec::with_capacity(BLOCK),
             position: 0,
             start: 0,
@@ -222,7 +113,7 @@ impl Transcriber {
     }
 
     fn note_speech(&mut self, begin: u64, heard: &mut Vec<Heard>) {
-        if !self.speaking && self.announces_speech {
+        if !self.speaking && self.onsets == Onsets::Announced {
             heard.push(Heard::SpeechStarted(begin));
         }
         self.speaking = true;
@@ -245,12 +136,11 @@ impl Transcriber {
         if self.speaking && self.spans.endpoint.is_some_and(|endpoint| silence >= endpoint) {
             return Some(Cause::Pause);
         }
-        let gap = SampleRate::HZ_16000.samples_in(GAP);
         let due = match self.last_speech {
             Some(_) => {
                 silence >= self.spans.pause
                     || length >= self.spans.longest
-                    || (length >= self.spans.long && silence >= gap)
+                    || (length >= self.spans.long && silence >= self.spans.gap)
             }
             None => length >= self.spans.longest_silence,
         };
@@ -355,8 +245,13 @@ mod tests {
     }
 
     fn pieces(heard: &[Heard]) -> Vec<&Piece> {
-        let piece = |heard| if let &Heard::Piece(ref piece) = heard { Some(piece) } else { None };
-        heard.iter().filter_map(piece).collect()
+        let mut pieces = Vec::new();
+        for heard in heard {
+            if let Heard::Piece(piece) = heard {
+                pieces.push(piece);
+            }
+        }
+        pieces
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The one place with `unsafe`: PocketSphinx's C functions, found at run time, behind a [`Decoder`] that is safe to use.
+//! The one place with `unsafe`: `PocketSphinx`'s C functions, found at run time, behind a [`Decoder`] that is safe to use.
 
 use std::ffi::{CStr, CString, c_char, c_double, c_int, c_void};
 use std::path::Path;
@@ -113,7 +113,7 @@ impl Decoder {
     ///
     /// # Errors
     /// Fails when the library refuses an argument or a file.
-    pub(super) fn make(library: Arc<Library>, arguments: Vec<CString>) -> Result<Self, SphinxError> {
+    pub(super) fn make(library: &Arc<Library>, arguments: &[CString]) -> Result<Self, SphinxError> {
         let _one_at_a_time = library.making.lock().unwrap_or_else(PoisonError::into_inner);
         let functions = &library.functions;
         let mut pointers: Vec<*mut c_char> = arguments.iter().map(|text| text.as_ptr().cast_mut()).collect();
@@ -133,7 +133,7 @@ impl Decoder {
             (functions.cmd_ln_free_r)(parsed.as_ptr());
             NonNull::new(decoder).ok_or(SphinxError::Refused)?
         };
-        Ok(Self { decoder, library: Arc::clone(&library) })
+        Ok(Self { decoder, library: Arc::clone(library) })
     }
 
     /// Forgets the noise level of the stream heard before.
@@ -228,7 +228,7 @@ impl Drop for Decoder {
     }
 }
 
-/// PocketSphinx returns a negative number when it refuses.
+/// `PocketSphinx` returns a negative number when it refuses.
 fn checked(function: &'static str, code: c_int) -> Result<(), SphinxError> {
     if code < 0 { Err(SphinxError::Call { function, code }) } else { Ok(()) }
 }

@@ -33,7 +33,7 @@ impl Pool {
     /// Fails when the library refuses its model.
     pub(super) fn take(&self) -> Result<Decoder, SphinxError> {
         let waiting = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        waiting.map_or_else(|| Decoder::make(Arc::clone(&self.library), self.arguments.clone()), Ok)
+        waiting.map_or_else(|| Decoder::make(&self.library, &self.arguments), Ok)
     }
 
     /// Keeps a decoder for the next stream.

@@ -13,8 +13,8 @@ use crate::answer::{Answers, Received};
 use crate::link::Link;
 use crate::pump::Said;
 use crate::recognizer::RecognizerError;
+use crate::segment::Heard;
 use crate::synthetic::Garbler;
-use crate::transcriber::Heard;
 
 /// Messages that may be on their way at once; then the voice waits.
 const UNDER_WAY: usize = 64;

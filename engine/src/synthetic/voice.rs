@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 
 use super::SyntheticConfig;
 use crate::recognizer::{Recognizer, RecognizerError, Sound, UNJUDGED, Word};
-use crate::transcriber::Segmentation;
+use crate::segment::Segmentation;
 
 /// A reader of coded audio.
 pub(crate) struct Synthetic {
@@ -98,7 +98,7 @@ impl Recognizer for Synthetic {
         let sounding = self.ear.hearing().filter(|word| self.cut != Some(*word));
         // Half of the time a guess runs ahead, as guesses do.
         if let Some((session, index)) = sounding.filter(|_| self.dice.random_ratio(1, 2)) {
-            let start = words.last().map_or(self.heard.saturating_sub(1_600), |word| word.end);
+            let start = words.last().map_or_else(|| self.heard.saturating_sub(1_600), |word| word.end);
             words.push(Word { text: text(session, index).to_owned(), start, end: self.heard, confidence: UNJUDGED });
         }
         words

@@ -21,7 +21,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A synthetic engine on a free port, fast enough for tests.
-pub fn synthetic() -> Config {
+pub(crate) fn synthetic() -> Config {
     Config {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         voice: Voice::Synthetic,
@@ -36,9 +36,9 @@ pub fn synthetic() -> Config {
 }
 
 /// An engine that serves until it is dropped.
-pub struct Running {
-    pub address: SocketAddr,
-    pub shutdown: Shutdown,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) shutdown: Shutdown,
 }
 
 impl Drop for Running {
@@ -48,7 +48,7 @@ impl Drop for Running {
 }
 
 /// Starts an engine.
-pub async fn start(config: Config) -> Result<Running> {
+pub(crate) async fn start(config: Config) -> Result<Running> {
     let shutdown = Shutdown::new();
     let app = config.build().await?;
     let address = app.local_addr();
@@ -58,17 +58,17 @@ pub async fn start(config: Config) -> Result<Running> {
 
 impl Running {
     /// Makes the address of a path.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// Reads `/health`.
-    pub async fn health(&self) -> Result<Value> {
+    pub(crate) async fn health(&self) -> Result<Value> {
         Ok(reqwest::get(self.url("/health")).await?.json().await?)
     }
 
     /// Polls `/health` until so many slots are in use.
-    pub async fn until_active(&self, slots: u64) -> Result<()> {
+    pub(crate) async fn until_active(&self, slots: u64) -> Result<()> {
         let poll = async {
             while self.health().await?["active"] != slots {
                 tokio::task::yield_now().await;
@@ -79,12 +79,12 @@ impl Running {
     }
 
     /// Opens a stream.
-    pub async fn call(&self, query: &str) -> Result<Caller, tungstenite::Error> {
+    pub(crate) async fn call(&self, query: &str) -> Result<Caller, tungstenite::Error> {
         self.call_with(query, &[]).await
     }
 
     /// Opens a stream with headers of its own.
-    pub async fn call_with(&self, query: &str, headers: &[(&str, &str)]) -> Result<Caller, tungstenite::Error> {
+    pub(crate) async fn call_with(&self, query: &str, headers: &[(&str, &str)]) -> Result<Caller, tungstenite::Error> {
         let mut request = format!("ws://{}/v1/listen?{query}", self.address).into_client_request()?;
         for (name, value) in headers {
             let name = HeaderName::from_bytes(name.as_bytes())
@@ -98,22 +98,22 @@ impl Running {
 }
 
 /// One open stream.
-pub struct Caller {
+pub(crate) struct Caller {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    pub request_id: String,
+    pub(crate) request_id: String,
 }
 
 /// Everything a stream said before it closed.
 #[derive(Debug)]
-pub struct Said {
-    pub messages: Vec<Value>,
-    pub code: u16,
-    pub reason: String,
+pub(crate) struct Said {
+    pub(crate) messages: Vec<Value>,
+    pub(crate) code: u16,
+    pub(crate) reason: String,
 }
 
 impl Caller {
     /// Sends audio in frames of `size` bytes.
-    pub async fn send(&mut self, audio: &[u8], size: usize) -> Result<()> {
+    pub(crate) async fn send(&mut self, audio: &[u8], size: usize) -> Result<()> {
         for frame in audio.chunks(size) {
             self.socket.send(Message::binary(frame.to_vec())).await?;
         }
@@ -121,17 +121,17 @@ impl Caller {
     }
 
     /// Sends one frame.
-    pub async fn send_frame(&mut self, frame: Message) -> Result<()> {
+    pub(crate) async fn send_frame(&mut self, frame: Message) -> Result<()> {
         Ok(self.socket.send(frame).await?)
     }
 
     /// Sends a text message.
-    pub async fn tell(&mut self, text: &str) -> Result<()> {
+    pub(crate) async fn tell(&mut self, text: &str) -> Result<()> {
         self.send_frame(Message::text(text)).await
     }
 
     /// Sends audio while reading, then closes the stream and reads to the end.
-    pub async fn transcribe(self, audio: &[u8]) -> Result<Said> {
+    pub(crate) async fn transcribe(self, audio: &[u8]) -> Result<Said> {
         let (mut sink, source) = self.socket.split();
         let sending = async move {
             for frame in audio.chunks(3_000) {
@@ -146,12 +146,12 @@ impl Caller {
     }
 
     /// Reads messages until one is of that type.
-    pub async fn until(&mut self, kind: &str) -> Result<Value> {
+    pub(crate) async fn until(&mut self, kind: &str) -> Result<Value> {
         self.until_that(|message| message["type"] == kind).await
     }
 
     /// Reads messages until one is as wanted.
-    pub async fn until_that(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+    pub(crate) async fn until_that(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         loop {
             let frame = tokio::time::timeout(LIMIT, self.socket.next()).await?.context("the stream ended")??;
             match frame {
@@ -168,7 +168,7 @@ impl Caller {
     }
 
     /// Reads to the end.
-    pub async fn rest(self) -> Result<Said> {
+    pub(crate) async fn rest(self) -> Result<Said> {
         let (_sink, source) = self.socket.split();
         tokio::time::timeout(LIMIT, read_all(source)).await?
     }
@@ -193,24 +193,24 @@ async fn read_all(
 
 impl Said {
     /// Lists the results that will not change.
-    pub fn finals(&self) -> Vec<&Value> {
+    pub(crate) fn finals(&self) -> Vec<&Value> {
         self.messages.iter().filter(|message| message["is_final"] == true).collect()
     }
 
     /// Joins the transcripts of the finals.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let texts = self.finals().into_iter().filter_map(transcript).filter(|text| !text.is_empty());
         texts.collect::<Vec<_>>().join(" ")
     }
 }
 
 /// The transcript of a result.
-pub fn transcript(result: &Value) -> Option<&str> {
+pub(crate) fn transcript(result: &Value) -> Option<&str> {
     result["channel"]["alternatives"][0]["transcript"].as_str()
 }
 
 /// Speaks a script.
-pub fn coded(script: Script, format: Format) -> Vec<u8> {
+pub(crate) fn coded(script: Script, format: Format) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut voice = CodedVoice::new(script, format);
     while voice.speak(8_000, &mut bytes) > 0 {}
@@ -218,20 +218,20 @@ pub fn coded(script: Script, format: Format) -> Vec<u8> {
 }
 
 /// Compares a transcript with its script.
-pub fn tally(script: Script, text: &str) -> Tally {
+pub(crate) fn tally(script: Script, text: &str) -> Tally {
     let mut checker = Checker::new(script);
     checker.hear(text);
     checker.tally()
 }
 
 /// Wraps samples in a WAV header.
-pub fn wav(format: Format, sound: &[u8]) -> Vec<u8> {
+pub(crate) fn wav(format: Format, sound: &[u8]) -> Vec<u8> {
     let length = u32::try_from(sound.len()).ok();
     [&audio::wav::header(format, length)[..], sound].concat()
 }
 
 /// The query for a raw format.
-pub fn query(format: Format) -> String {
+pub(crate) fn query(format: Format) -> String {
     let encoding: Encoding = format.encoding;
     let channels = format.channels.count();
     format!("model=nova-3&encoding={encoding}&sample_rate={}&channels={channels}", format.rate.hertz())

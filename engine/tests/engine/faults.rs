@@ -45,9 +45,11 @@ async fn garbled_messages_do_not_stop_the_stream() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_link_delays_the_handshake_by_a_round_trip() -> Result<()> {
+async fn the_link_delays_handshakes_by_a_round_trip_and_results_by_half() -> Result<()> {
     let round_trip = Duration::from_millis(60);
-    let engine = start(Config { link_round_trip: round_trip, ..synthetic() }).await?;
+    let mut config = Config { link_round_trip: round_trip, ..synthetic() };
+    config.synthetic.jitter = Duration::ZERO;
+    let engine = start(config).await?;
     let begun = std::time::Instant::now();
     let caller = engine.call(&query(Format::SPEECH)).await?;
     assert!(begun.elapsed() >= round_trip);

@@ -50,7 +50,10 @@ async fn utterances_and_paragraphs_come_when_asked_for() -> Result<()> {
     assert!(utterances.len() > 1);
     assert_eq!(count(utterances), usize::from(SCRIPT.words));
     let words = alternative(&full)["paragraphs"]["paragraphs"].as_array().context("paragraphs")?;
-    assert_eq!(words.iter().filter_map(|paragraph| paragraph["num_words"].as_u64()).sum::<u64>(), u64::from(SCRIPT.words));
+    assert_eq!(
+        words.iter().filter_map(|paragraph| paragraph["num_words"].as_u64()).sum::<u64>(),
+        u64::from(SCRIPT.words)
+    );
     assert_eq!(alternative(&full)["words"][0]["punctuated_word"], alternative(&full)["words"][0]["word"]);
     Ok(())
 }
