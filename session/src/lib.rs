@@ -1,1 +1,3 @@
 //! The promise: one session's life as a sans-IO state machine.
+
+pub mod captions;
