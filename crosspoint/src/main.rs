@@ -1,2 +1,6 @@
 //! The command.
-fn main() {}
+mod config;
+fn main() {
+    let _ = config::Config::load(None);
+    let _ = config::colours_wanted();
+}
