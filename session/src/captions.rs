@@ -56,7 +56,7 @@ pub fn cues(words: &[Word<'_>]) -> Vec<Cue> {
     cues
 }
 
-/// Writes cues as SubRip (`.srt`).
+/// Writes cues as `SubRip` (`.srt`).
 #[must_use]
 pub fn srt(cues: &[Cue]) -> String {
     let mut text = String::new();
