@@ -3,9 +3,11 @@
 //! * [`Session`]: the state machine of a stream, from the first open to exactly one [`CloseReason`].
 //! * [`Candidates`]: the nodes a session may still try, and those that already failed it.
 //! * [`Ring`]: what the caller sent and no node has answered for good: it is replayed to the next node.
+//! * [`captions`]: words to SRT and VTT.
 //! * [`CloseReason`]: why a session ended; close code, HTTP status, metric label and log field come from it alone.
 
 mod candidates;
+pub mod captions;
 mod close;
 mod ring;
 mod stream;
