@@ -1,0 +1,49 @@
+//! `crosspoint router`.
+
+use std::sync::Arc;
+
+use process::Shutdown;
+use serde_json::json;
+
+use crate::config::Config;
+use crate::roles::{QUICK_DRAIN, RoleArgs};
+
+const EXAMPLES: &str = "\
+Examples:
+  crosspoint router
+  crosspoint router --config crosspoint.yaml
+  CROSSPOINT__ROUTER__LISTEN=127.0.0.1:0 crosspoint router --json";
+
+/// The arguments of `crosspoint router`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    role: RoleArgs,
+}
+
+impl Args {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let config = self.role.start()?;
+        let leases = Arc::new(store::Embedded::new());
+        let app = router::App::build(config.router.clone(), policy(&config), leases).await?;
+        let addresses = json!({
+            "role": "router",
+            "pid": std::process::id(),
+            "grpc": app.grpc_address(),
+            "admin": app.admin_address(),
+            "metrics": app.metrics_address(),
+        });
+        let words = format!("router: agents and proxies {}, admin API http://{}", app.grpc_address(), app.admin_address());
+        let shutdown = Shutdown::new();
+        shutdown.spawn("router", app.run(shutdown.clone()));
+        self.role.announce(&addresses, &words)?;
+        self.role.until_done(&shutdown, QUICK_DRAIN).await;
+        Ok(())
+    }
+}
+
+/// Takes what a router decides by out of the configuration.
+pub(crate) fn policy(config: &Config) -> router::Policy {
+    router::Policy { pools: config.pools.clone(), scoring: config.scoring.clone(), models: config.models.clone() }
+}

@@ -1,0 +1,136 @@
+//! `crosspoint up`: proxy and router in one process, and four pools of nodes, each node a process to kill.
+
+mod banner;
+mod nodes;
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU8, NonZeroU16};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use process::Shutdown;
+use serde_json::json;
+use store::Secret;
+
+use crate::commands::engine::Voice;
+use crate::commands::{proxy, router};
+use crate::config::Config;
+use crate::roles::{RoleArgs, new_dev_key};
+use crate::terminal::note;
+use banner::Banner;
+use nodes::{Fleet, Plan};
+
+/// Nodes must report within this time.
+const READY: Duration = Duration::from_secs(30);
+/// How long open sessions may go on after an interrupt.
+const DRAIN: Duration = Duration::from_secs(1);
+
+const EXAMPLES: &str = "\
+Examples:
+  crosspoint up
+  crosspoint up --engine synthetic --port 0 --json
+  crosspoint up --config crosspoint.yaml --dev-key secret
+Then, elsewhere:
+  crosspoint transcribe --stream FILE.wav
+  crosspoint nodes                 shows each node's pid: kill one and see";
+
+/// The arguments of `crosspoint up`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    role: RoleArgs,
+    /// Which voice the nodes answer with
+    #[arg(long, value_enum, default_value = "sphinx")]
+    engine: Voice,
+    /// The key for development, accepted from this machine only; without it, a new one
+    #[arg(long, value_name = "KEY", env = "CROSSPOINT_DEV_KEY", hide_env_values = true)]
+    dev_key: Option<String>,
+    /// Port for callers; 0 takes free ports for everything
+    #[arg(long)]
+    port: Option<u16>,
+    /// Nodes in each pool
+    #[arg(long, default_value = "2")]
+    nodes: NonZeroU8,
+    /// Streams and files that one node hears at the same time
+    #[arg(long, default_value = "4")]
+    slots: NonZeroU16,
+    /// What is logged: a level, or target=level pairs
+    #[arg(long, value_name = "FILTER", default_value = "warn")]
+    log: String,
+}
+
+impl Args {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let mut config = Config::load(self.role.config.as_deref())?;
+        config.logs.filter.clone_from(&self.log);
+        process::logs::start(&config.logs)?;
+        self.place(&mut config);
+        let key = self.dev_key.clone().map_or_else(new_dev_key, Secret::new);
+
+        let store = Arc::new(proxy::keys(Some(key.expose()))?);
+        let router = router::App::build(config.router.clone(), crate::commands::router::policy(&config), store.clone())
+            .await
+            .context("cannot start the router")?;
+        config.proxy.routers = vec![format!("http://{}", router.grpc_address())];
+        config.proxy.drain = DRAIN;
+        let proxy = proxy::App::build(config.proxy.clone(), config.models.clone(), store)
+            .await
+            .context("cannot start the proxy")?;
+        let banner = Banner { key, caller: proxy.address(), admin: router.admin_address(), metrics: proxy.metrics_address() };
+
+        let shutdown = Shutdown::new();
+        shutdown.spawn("router", router.run(shutdown.clone()));
+        shutdown.spawn("proxy", proxy.run(shutdown.clone()));
+        let fleet = self.start_nodes(&config).await?;
+        fleet.reporting(banner.admin, READY).await?;
+        self.announce(&banner, &fleet, &config)?;
+        fleet.watch(&shutdown);
+        self.role.until_done(&shutdown, DRAIN + Duration::from_secs(6)).await;
+        Ok(())
+    }
+
+    fn place(&self, config: &mut Config) {
+        let Some(port) = self.port else { return };
+        config.proxy.listen.set_port(port);
+        if port == 0 {
+            let free = |address: &mut SocketAddr| address.set_port(0);
+            [&mut config.proxy.metrics, &mut config.router.listen, &mut config.router.admin, &mut config.router.metrics]
+                .map(free);
+        }
+    }
+
+    async fn start_nodes(&self, config: &Config) -> anyhow::Result<Fleet> {
+        if self.role.json {
+            return Fleet::start(&self.plan(config)).await;
+        }
+        note(&format!("starting {} nodes …", usize::from(self.nodes.get()) * config.pools.len()));
+        Fleet::start(&self.plan(config)).await
+    }
+
+    fn plan(&self, config: &Config) -> Plan {
+        Plan {
+            pools: config.pools.clone(),
+            nodes: self.nodes,
+            slots: self.slots,
+            engine: self.engine,
+            router: config.proxy.routers.first().cloned().unwrap_or_default(),
+            config: self.role.config.clone(),
+            log: self.log.clone(),
+        }
+    }
+
+    fn announce(&self, banner: &Banner, fleet: &Fleet, config: &Config) -> anyhow::Result<()> {
+        let addresses = json!({
+            "role": "up",
+            "pid": std::process::id(),
+            "address": banner.caller,
+            "admin": banner.admin,
+            "metrics": banner.metrics,
+            "key": banner.key.expose(),
+            "nodes": fleet.nodes(),
+        });
+        self.role.announce(&addresses, &banner.words(fleet, config))
+    }
+}
