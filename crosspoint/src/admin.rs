@@ -1,0 +1,158 @@
+//! The router's admin API, as a client.
+
+mod reply;
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use reqwest::{RequestBuilder, Url};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub(crate) use reply::{
+    Attempt, Cost, Explanation, Gpu, Node, Nodes, Placement, Pool, Pools, Rejected, Session, Sessions,
+};
+
+/// The longest a router may take to be reached, and to answer.
+const CONNECT: Duration = Duration::from_secs(2);
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Where the router is asked, and whether its answer is wanted as it comes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AdminArgs {
+    /// Admin address of the router
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7401")]
+    router: String,
+    /// Print the router's answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Why the router gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdminError {
+    /// The address is none.
+    #[error("{url:?} is no address of a router, expected one such as http://127.0.0.1:7401")]
+    Address {
+        /// What was given.
+        url: String,
+    },
+    /// Nothing listens there.
+    #[error("cannot reach the router at {url} ({cause}): is `crosspoint up` running?")]
+    Unreachable {
+        /// Where it was looked for.
+        url: Url,
+        /// The operating system's words.
+        cause: String,
+    },
+    /// It has no such thing, or does not want to.
+    #[error("{what}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The router's words.
+        what: String,
+    },
+    /// It answered something else than it should.
+    #[error("the router at {url} answered something unexpected: {cause}")]
+    Unexpected {
+        /// Who answered.
+        url: Url,
+        /// What was wrong with the answer.
+        cause: String,
+    },
+}
+
+/// A router's admin API.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    base: Url,
+    client: reqwest::Client,
+}
+
+impl AdminArgs {
+    /// Returns the router that was meant.
+    ///
+    /// # Errors
+    /// Fails on an address that is none.
+    pub(crate) fn admin(&self) -> Result<Admin, AdminError> {
+        Admin::at(&self.router)
+    }
+}
+
+impl Admin {
+    /// Speaks to the router at an address. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// Fails on an address that is none.
+    pub(crate) fn at(address: &str) -> Result<Self, AdminError> {
+        let wrong = || AdminError::Address { url: address.to_owned() };
+        let base = Url::parse(address).ok().filter(|url| url.scheme() == "http").ok_or_else(wrong)?;
+        let client = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).build();
+        Ok(Self { base, client: client.map_err(|_| wrong())? })
+    }
+
+    /// Asks for something by its path.
+    ///
+    /// # Errors
+    /// Fails when there is no router, and with its words when it refuses.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, AdminError> {
+        self.ask(|client, url| client.get(url), path).await
+    }
+
+    /// Asks a question that has a body.
+    ///
+    /// # Errors
+    /// Fails when there is no router, and with its words when it refuses.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, AdminError> {
+        self.ask(|client, url| client.post(url).json(body), path).await
+    }
+
+    async fn ask<F>(&self, request: F, path: &str) -> Result<Value, AdminError>
+    where
+        F: FnOnce(&reqwest::Client, Url) -> RequestBuilder,
+    {
+        let url = self.base.join(path).map_err(|_| AdminError::Address { url: path.to_owned() })?;
+        let reply = request(&self.client, url).send().await.map_err(|error| self.failed(&error))?;
+        let status = reply.status();
+        let body = reply.bytes().await.map_err(|error| self.failed(&error))?;
+        let answer: Result<Value, _> = serde_json::from_slice(&body);
+        match answer {
+            Ok(answer) if status.is_success() => Ok(answer),
+            Ok(answer) if answer["error"].is_string() => {
+                let what = answer["error"].as_str().unwrap_or_default().to_owned();
+                Err(AdminError::Refused { status: status.as_u16(), what })
+            }
+            Ok(_) => Err(self.unexpected(format!("status {status}"))),
+            Err(error) => Err(self.unexpected(format!("status {status}, {error}"))),
+        }
+    }
+
+    fn failed(&self, error: &reqwest::Error) -> AdminError {
+        AdminError::Unreachable { url: self.base.clone(), cause: root_cause(error) }
+    }
+
+    fn unexpected(&self, cause: String) -> AdminError {
+        AdminError::Unexpected { url: self.base.clone(), cause }
+    }
+
+    /// Understands an answer.
+    ///
+    /// # Errors
+    /// Fails on an answer of another shape, which another version may give.
+    pub(crate) fn read<T: DeserializeOwned>(&self, answer: Value) -> Result<T, AdminError> {
+        serde_json::from_value(answer).map_err(|error| self.unexpected(error.to_string()))
+    }
+}
+
+/// The innermost reason, which is the one that says something: `Connection refused (os error 111)`.
+pub(crate) fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause = error.source();
+    let mut words = error.to_string();
+    while let Some(inner) = cause {
+        words = inner.to_string();
+        cause = inner.source();
+    }
+    let plain = words.split(" (os error").next().unwrap_or(&words);
+    plain.to_lowercase()
+}

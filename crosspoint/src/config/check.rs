@@ -1,0 +1,174 @@
+//! What types alone cannot refuse: names given twice, lists left empty, weights that are no weights.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use scheduler::{ModelName, PoolName};
+use serde::Deserialize;
+use serde_saphyr::{Location, Spanned};
+
+use super::Config;
+
+/// What is wrong with a configuration that parses.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub(super) enum Problem {
+    /// There is nowhere to serve.
+    #[error("no pools: list at least one")]
+    NoPools,
+    /// A pool's name is taken.
+    #[error("two pools are called \"{0}\", names must be unique")]
+    PoolTwice(PoolName),
+    /// A pool does not say where it processes audio.
+    #[error("pool \"{0}\" has an empty residency, expected a code such as us or eu")]
+    NoResidency(PoolName),
+    /// There is nothing to ask for.
+    #[error("no models: list at least one")]
+    NoModels,
+    /// A model hears nothing.
+    #[error("model \"{0}\" has no languages, list at least one, such as en-US")]
+    NoLanguages(ModelName),
+    /// A name means two models.
+    #[error("\"{alias}\" means both {first} and {second}, a name can mean one model only")]
+    AliasTwice {
+        /// The name.
+        alias: String,
+        /// The model it meant first.
+        first: ModelName,
+        /// The model it means as well.
+        second: ModelName,
+    },
+    /// A weight is no amount of money.
+    #[error("scoring.{name} is {value}, expected dollars per session-hour, 0 or more")]
+    Weight {
+        /// The weight.
+        name: &'static str,
+        /// What it is.
+        value: f64,
+    },
+}
+
+/// Returns the first problem.
+pub(super) fn check(config: &Config) -> Result<(), Problem> {
+    pools(config)?;
+    models(config)?;
+    weights(config)
+}
+
+fn pools(config: &Config) -> Result<(), Problem> {
+    let mut names = BTreeSet::new();
+    for pool in &config.pools {
+        if !names.insert(&pool.name) {
+            return Err(Problem::PoolTwice(pool.name.clone()));
+        }
+        if pool.residency.0.trim().is_empty() {
+            return Err(Problem::NoResidency(pool.name.clone()));
+        }
+    }
+    if names.is_empty() { Err(Problem::NoPools) } else { Ok(()) }
+}
+
+fn models(config: &Config) -> Result<(), Problem> {
+    let models = &config.models.0;
+    let mut meanings: BTreeMap<&str, &ModelName> = models.keys().map(|model| (model.as_str(), model)).collect();
+    for (model, spec) in models {
+        if spec.languages.is_empty() {
+            return Err(Problem::NoLanguages(model.clone()));
+        }
+        for alias in &spec.aliases {
+            if let Some(first) = meanings.insert(alias, model) {
+                return Err(Problem::AliasTwice { alias: alias.clone(), first: first.clone(), second: model.clone() });
+            }
+        }
+    }
+    if models.is_empty() { Err(Problem::NoModels) } else { Ok(()) }
+}
+
+fn weights(config: &Config) -> Result<(), Problem> {
+    let scoring = &config.scoring;
+    let weights = [("latency", scoring.latency), ("congestion", scoring.congestion), ("errors", scoring.errors)];
+    let wrong = weights.into_iter().find(|(_, value)| !(0.0..=1e6).contains(value));
+    wrong.map_or(Ok(()), |(name, value)| Err(Problem::Weight { name, value }))
+}
+
+/// The file once more, with the places of what can be wrong in it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Places {
+    pools: Option<Spanned<Vec<PoolPlaces>>>,
+    models: Option<Spanned<BTreeMap<String, Spanned<ModelPlaces>>>>,
+    scoring: BTreeMap<String, Spanned<f64>>,
+}
+
+#[derive(Deserialize)]
+struct PoolPlaces {
+    name: Spanned<String>,
+    residency: Spanned<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ModelPlaces {
+    aliases: Vec<Spanned<String>>,
+}
+
+impl Problem {
+    /// Finds the problem in the file's text; nothing is found for what the file does not say.
+    pub(super) fn locate(&self, text: &str) -> Option<Location> {
+        let places: Places = serde_saphyr::from_str(text).ok()?;
+        match self {
+            Self::NoPools => places.pools.map(|pools| pools.referenced),
+            Self::NoModels => places.models.map(|models| models.referenced),
+            Self::PoolTwice(name) => places.pools(name).nth(1).map(|pool| pool.name.referenced),
+            Self::NoResidency(name) => places.pools(name).next().map(|pool| pool.residency.referenced),
+            Self::NoLanguages(model) => places.model(model).map(|model| model.referenced),
+            Self::AliasTwice { alias, second, .. } => places
+                .model(second)
+                .and_then(|model| model.value.aliases.iter().find(|place| place.value == *alias))
+                .map(|place| place.referenced),
+            Self::Weight { name, .. } => places.scoring.get(*name).map(|weight| weight.referenced),
+        }
+    }
+}
+
+impl Places {
+    fn pools(&self, name: &PoolName) -> impl Iterator<Item = &PoolPlaces> {
+        self.pools.iter().flat_map(|pools| &pools.value).filter(move |pool| pool.name.value == name.as_str())
+    }
+
+    fn model(&self, name: &ModelName) -> Option<&Spanned<ModelPlaces>> {
+        self.models.as_ref().and_then(|models| models.value.get(name.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::problem::Source;
+    use super::*;
+
+    fn first_line(text: &str) -> String {
+        let error = Config::parse(Source { name: "f", text }, &[]).unwrap_err().to_string();
+        error.lines().next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn empty_lists_are_refused() {
+        assert_eq!(first_line("pools: []"), "f:1:8: no pools: list at least one");
+        assert_eq!(first_line("models: {}"), "f:1:9: no models: list at least one");
+        assert!(
+            first_line("models: { m: {} }").ends_with("model \"m\" has no languages, list at least one, such as en-US")
+        );
+    }
+
+    #[test]
+    fn a_name_that_means_two_models_is_refused_at_the_second() {
+        let text = "models:\n  a: { languages: [en], aliases: [c] }\n  b: { languages: [en], aliases: [c] }\n";
+        assert_eq!(first_line(text), "f:3:35: \"c\" means both a and b, a name can mean one model only");
+        let text = "models:\n  a: { languages: [en] }\n  b: { languages: [en], aliases: [a] }\n";
+        assert_eq!(first_line(text), "f:3:35: \"a\" means both a and b, a name can mean one model only");
+    }
+
+    #[test]
+    fn a_negative_weight_is_refused_with_its_value() {
+        let expected = "f:1:20: scoring.errors is -1, expected dollars per session-hour, 0 or more";
+        assert_eq!(first_line("scoring: { errors: -1 }"), expected);
+    }
+}
