@@ -98,7 +98,7 @@ impl Default for Config {
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { url: "http://127.0.0.1:9000".to_owned() }
+        Self { url: "http://127.0.0.1:8090".to_owned() }
     }
 }
 
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn the_default_serves_one_model_and_advertises_the_engine() {
         let identity = config().identity().unwrap();
-        assert_eq!(identity.address, "127.0.0.1:9000");
+        assert_eq!(identity.address, "127.0.0.1:8090");
         assert_eq!(identity.models.iter().map(ModelName::as_str).collect::<Vec<_>>(), ["sphinx-en-us"]);
     }
 

@@ -150,7 +150,7 @@ mod tests {
         Identity {
             node: "aws-1".parse().unwrap(),
             pool: "aws".parse().unwrap(),
-            address: "127.0.0.1:9000".to_owned(),
+            address: "127.0.0.1:8090".to_owned(),
             models: BTreeSet::new(),
             soft_slots: soft_slots.and_then(NonZeroU32::new),
         }

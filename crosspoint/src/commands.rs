@@ -1,17 +1,36 @@
 //! The subcommands: one module each, with its arguments and what it does.
 
+mod agent;
 mod config;
+mod engine;
 mod explain;
+mod node;
 mod nodes;
 mod pools;
+mod proxy;
+mod router;
 mod sessions;
 mod transcribe;
+mod up;
 
 use clap::Subcommand;
 
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Start everything on this machine: proxy, router, and four pools of nodes to try and to kill
+    Up(up::Args),
+    /// Run a proxy: the door for callers
+    Proxy(proxy::Args),
+    /// Run a router: agents report to it, proxies ask it
+    Router(router::Args),
+    /// Run an agent on a GPU host: it reports what the host can do
+    Agent(agent::Args),
+    /// Run an engine: a speech server on the CPU, or a synthetic one
+    Engine(engine::Args),
+    /// Run an engine and its agent in one process
+    #[command(hide = true)]
+    Node(node::Args),
     /// Turn audio files into text
     Transcribe(transcribe::Args),
     /// List the nodes: what each serves, how full and how fast it is
@@ -34,6 +53,12 @@ impl Command {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Transcribe(args) => Box::pin(args.run()).await,
+            Self::Up(args) => Box::pin(args.run()).await,
+            Self::Proxy(args) => Box::pin(args.run()).await,
+            Self::Router(args) => Box::pin(args.run()).await,
+            Self::Agent(args) => Box::pin(args.run()).await,
+            Self::Engine(args) => Box::pin(args.run()).await,
+            Self::Node(args) => Box::pin(args.run()).await,
             Self::Nodes(args) => args.run().await,
             Self::Pools(args) => args.run().await,
             Self::Sessions(args) => args.run().await,

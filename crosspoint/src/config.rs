@@ -38,6 +38,18 @@ pub(crate) struct Config {
     /// What every process writes to standard error.
     #[serde(default)]
     pub(crate) logs: LogConfig,
+    /// The door for callers.
+    #[serde(default)]
+    pub(crate) proxy: proxy::Config,
+    /// The service that agents report to and proxies ask.
+    #[serde(default)]
+    pub(crate) router: router::Config,
+    /// The reporter on a GPU host.
+    #[serde(default)]
+    pub(crate) agent: agent::Config,
+    /// The speech server on a node.
+    #[serde(default)]
+    pub(crate) engine: engine::Config,
 }
 
 impl Default for Config {
@@ -47,6 +59,10 @@ impl Default for Config {
             scoring: Scoring::default(),
             models: default_models(),
             logs: LogConfig::default(),
+            proxy: proxy::Config::default(),
+            router: router::Config::default(),
+            agent: agent::Config::default(),
+            engine: engine::Config::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The command: one binary for every role and every question about them.
 //!
 //! * [`commands`]: one module per subcommand.
+//! * [`roles`]: what makes a library's app a process.
 //! * [`config`]: the configuration file and the environment over it.
 //! * [`admin`]: what the router answers. [`terminal`] and [`table`]: how answers look.
 
@@ -8,6 +9,7 @@ mod admin;
 mod commands;
 mod config;
 mod explanation;
+mod roles;
 mod table;
 mod terminal;
 mod words;

@@ -34,7 +34,8 @@ impl Args {
             "admin": app.admin_address(),
             "metrics": app.metrics_address(),
         });
-        let words = format!("router: agents and proxies {}, admin API http://{}", app.grpc_address(), app.admin_address());
+        let words =
+            format!("router: agents and proxies {}, admin API http://{}", app.grpc_address(), app.admin_address());
         let shutdown = Shutdown::new();
         shutdown.spawn("router", app.run(shutdown.clone()));
         self.role.announce(&addresses, &words)?;

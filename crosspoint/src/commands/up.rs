@@ -3,7 +3,6 @@
 mod banner;
 mod nodes;
 
-use std::net::SocketAddr;
 use std::num::{NonZeroU8, NonZeroU16};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,8 @@ use serde_json::json;
 use store::Secret;
 
 use crate::commands::engine::Voice;
-use crate::commands::{proxy, router};
+use crate::commands::proxy::keys;
+use crate::commands::router::policy;
 use crate::config::Config;
 use crate::roles::{RoleArgs, new_dev_key};
 use crate::terminal::note;
@@ -69,8 +69,8 @@ impl Args {
         self.place(&mut config);
         let key = self.dev_key.clone().map_or_else(new_dev_key, Secret::new);
 
-        let store = Arc::new(proxy::keys(Some(key.expose()))?);
-        let router = router::App::build(config.router.clone(), crate::commands::router::policy(&config), store.clone())
+        let store = Arc::new(keys(Some(key.expose()))?);
+        let router = router::App::build(config.router.clone(), policy(&config), store.clone())
             .await
             .context("cannot start the router")?;
         config.proxy.routers = vec![format!("http://{}", router.grpc_address())];
@@ -78,7 +78,8 @@ impl Args {
         let proxy = proxy::App::build(config.proxy.clone(), config.models.clone(), store)
             .await
             .context("cannot start the proxy")?;
-        let banner = Banner { key, caller: proxy.address(), admin: router.admin_address(), metrics: proxy.metrics_address() };
+        let banner =
+            Banner { key, caller: proxy.address(), admin: router.admin_address(), metrics: proxy.metrics_address() };
 
         let shutdown = Shutdown::new();
         shutdown.spawn("router", router.run(shutdown.clone()));
@@ -95,9 +96,10 @@ impl Args {
         let Some(port) = self.port else { return };
         config.proxy.listen.set_port(port);
         if port == 0 {
-            let free = |address: &mut SocketAddr| address.set_port(0);
-            [&mut config.proxy.metrics, &mut config.router.listen, &mut config.router.admin, &mut config.router.metrics]
-                .map(free);
+            let (proxy, router) = (&mut config.proxy, &mut config.router);
+            for address in [&mut proxy.metrics, &mut router.listen, &mut router.admin, &mut router.metrics] {
+                address.set_port(0);
+            }
         }
     }
 

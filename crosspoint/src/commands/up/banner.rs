@@ -42,7 +42,12 @@ impl Banner {
         let _ = write!(
             text,
             "\n{} http://{}   (Deepgram SDKs: http:// for files, ws:// for streams)\n{} {key}\n{} http://{}   metrics http://{}/metrics\n\n",
-            bold("proxy "), self.caller, bold("key   "), bold("admin "), self.admin, self.metrics,
+            bold("proxy "),
+            self.caller,
+            bold("key   "),
+            bold("admin "),
+            self.admin,
+            self.metrics,
         );
         let _ = writeln!(text, "{}", bold("Try, in another terminal:"));
         let _ = writeln!(text, "  export CROSSPOINT_KEY={key}");
@@ -56,11 +61,19 @@ impl Banner {
 
     /// The option that the commands need, if the address is not the usual one.
     fn url(&self) -> String {
-        if self.caller == proxy::Config::default().listen { String::new() } else { format!(" --url http://{}", self.caller) }
+        if self.caller == proxy::Config::default().listen {
+            String::new()
+        } else {
+            format!(" --url http://{}", self.caller)
+        }
     }
 
     fn router(&self) -> String {
-        if self.admin == router::Config::default().admin { String::new() } else { format!(" --router http://{}", self.admin) }
+        if self.admin == router::Config::default().admin {
+            String::new()
+        } else {
+            format!(" --router http://{}", self.admin)
+        }
     }
 }
 

@@ -84,7 +84,10 @@ impl Fleet {
     pub(super) fn watch(self, shutdown: &Shutdown) {
         for (node, mut child) in self.nodes.into_iter().zip(self.children) {
             let token = shutdown.token();
+            // Waiting for a child closes its standard input, which would end it: so the input is kept here.
+            let input = child.stdin.take();
             shutdown.spawn("node process", async move {
+                let _input = input;
                 let ended = tokio::select! {
                     ended = child.wait() => ended,
                     () = token.cancelled() => return,
