@@ -61,7 +61,7 @@ impl Config {
         match file {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
-                    .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+                    .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
                 Self::parse(Source { name: &path.display().to_string(), text: &text }, &variables)
             }
             None => Self::parse(Source { name: "default configuration", text: DEFAULT_FILE }, &variables),
@@ -119,7 +119,9 @@ mod tests {
     #[test]
     fn the_default_file_is_the_default() {
         assert_eq!(parse(DEFAULT_FILE), Ok(Config::default()));
-        assert_eq!(parse("{}"), Ok(Config::default()));
+        for empty in ["{}", "", "# nothing yet\n"] {
+            assert_eq!(parse(empty), Ok(Config::default()));
+        }
         assert_eq!(Config::default().pools.len(), 4);
     }
 

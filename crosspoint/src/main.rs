@@ -8,6 +8,7 @@ mod admin;
 mod commands;
 mod config;
 mod explanation;
+mod http;
 mod table;
 mod terminal;
 mod words;
