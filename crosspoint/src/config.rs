@@ -23,6 +23,10 @@ use problem::Source;
 pub(crate) const DEFAULT_FILE: &str = include_str!("default.yaml");
 
 /// Everything that can be configured. A role reads its own section and what it shares with the others.
+///
+/// A new section is a field here with `#[serde(default)]`, its value in [`Config::default`], and its text in
+/// `default.yaml`; the tests below fail until all three agree and every key is mentioned. Its type derives `Serialize` as
+/// well, because the environment is laid over the values in force.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -217,6 +221,16 @@ mod tests {
             ),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_answered_with_the_right_one() {
+        let what = |text| parse(text).unwrap_err().lines().next().unwrap().to_owned();
+        assert_eq!(what("scoring: { errors: few }"), "crosspoint.yaml:1:20: expected a number");
+        assert_eq!(what("pools: 4"), "crosspoint.yaml:1:8: expected a list");
+        assert_eq!(what("logs: all"), "crosspoint.yaml:1:7: expected keys with values");
+        assert_eq!(what("logs: { filter: [] }"), "crosspoint.yaml:1:17: expected a text");
+        assert_eq!(what("logs: { filter: a, filter: b }"), "crosspoint.yaml:1:20: key \"filter\" appears twice");
     }
 
     #[test]
