@@ -2,9 +2,13 @@
 //!
 //! * [`Format`]: how raw audio is laid out; [`PcmDecoder`] turns its bytes into samples.
 //! * [`AudioStream`]: bytes of a session in, mono samples at an engine's rate out; made of [`wav`] and [`Resampler`].
+//! * [`PauseDetector`]: where people speak and where they pause.
+//! * [`coded`]: test audio that counts its own words.
 
+pub mod coded;
 mod format;
 mod g711;
+mod pauses;
 mod pcm;
 mod resample;
 mod sample;
@@ -13,6 +17,7 @@ mod stream;
 pub mod wav;
 
 pub use format::{Channels, Encoding, Format, FormatError, SampleRate};
+pub use pauses::{PauseDetector, PauseEvent};
 pub use pcm::PcmDecoder;
 pub use resample::Resampler;
 pub use sniff::Container;

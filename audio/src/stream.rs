@@ -140,11 +140,11 @@ impl AudioStream {
         if start.len() < PREFIX {
             return Ok(());
         }
-        let container = Container::of(start);
+        let start = std::mem::take(start);
+        let container = Container::of(&start);
         if container != Container::Wav {
             return Err(AudioError::Unsupported { container });
         }
-        let start = std::mem::take(start);
         self.source = Source::Header(WavParser::new());
         self.push_header(&start, mono)
     }

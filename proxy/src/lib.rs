@@ -1,1 +1,22 @@
-//! The door: caller APIs on one side, engines on the other, one session between.
+//! The door: caller APIs on one side, engine adapters on the other, one session between them.
+//!
+//! * [`Config`] → [`App`] (sockets bound) → [`App::run`].
+//! * [`edge`]: the accept loop, its deadlines and bounds. `callers`: the APIs callers speak. `engines`: how legs speak to nodes.
+//! * `pump`: the shell around one stream's state machine: two sockets, one timer, no lock.
+//! * `router`: asks where to go and tells how it went. `record`: one session's life as the ledger will see it.
+//!
+//! Callers and engines never know each other: both speak the events of crate `session`.
+
+mod app;
+mod callers;
+mod config;
+pub mod edge;
+mod engines;
+mod metrics;
+mod pump;
+mod record;
+mod router;
+mod wire;
+
+pub use app::{App, ProxyError};
+pub use config::Config;

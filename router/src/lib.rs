@@ -1,1 +1,21 @@
-//! The service: agents report to it, proxies ask it.
+//! The service: agents report to it, proxies ask it where a session shall be served, people ask it why.
+//!
+//! * [`Config`] → [`App`] (sockets bound) → [`App::run`].
+//! * `agents`: the report stream. `placement`: place, renew, outcomes. `admin`: HTTP and JSON for people and tools.
+//! * `core`: the fleet, the leases and the ledger that all three share. `ledger`: what each session was, why, and what it cost.
+//! * `watch`: notices nodes that fall silent.
+//!
+//! No audio ever passes here.
+
+mod admin;
+mod agents;
+mod app;
+mod config;
+mod core;
+mod ledger;
+mod metrics;
+mod placement;
+mod watch;
+
+pub use app::{App, RouterError};
+pub use config::{Config, Policy};

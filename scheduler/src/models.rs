@@ -51,11 +51,11 @@ impl Models {
     /// # Errors
     /// Fails on a name that is neither a model nor an alias, and on a language that the model does not hear.
     pub fn resolve(&self, name: &str, language: Option<&Language>) -> Result<&ModelName, UnknownModel> {
-        let (model, spec) = self
-            .0
-            .iter()
-            .find(|(model, spec)| model.as_str() == name || spec.aliases.contains(name))
-            .ok_or_else(|| UnknownModel::Name { asked: name.chars().take(128).collect(), known: self.names() })?;
+        let (model, spec) =
+            self.0
+                .iter()
+                .find(|(model, spec)| model.as_str() == name || spec.aliases.contains(name))
+                .ok_or_else(|| UnknownModel::Name { asked: name.chars().take(128).collect(), known: self.names() })?;
         match language {
             Some(asked) if !spec.languages.iter().any(|offered| asked.is_met_by(offered)) => {
                 let known = spec.languages.iter().map(Language::as_str).collect::<Vec<_>>().join(", ");
@@ -66,9 +66,10 @@ impl Models {
     }
 
     fn names(&self) -> String {
-        let names = self.0.iter().flat_map(|(model, spec)| {
-            std::iter::once(model.as_str()).chain(spec.aliases.iter().map(String::as_str))
-        });
+        let names = self
+            .0
+            .iter()
+            .flat_map(|(model, spec)| std::iter::once(model.as_str()).chain(spec.aliases.iter().map(String::as_str)));
         names.collect::<Vec<_>>().join(", ")
     }
 }

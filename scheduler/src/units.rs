@@ -222,6 +222,35 @@ pub mod duration {
     }
 }
 
+/// Durations that may not be zero, for limits: a limit of no time would refuse everybody.
+pub mod positive_duration {
+    use std::time::Duration;
+
+    use serde::{Deserializer, Serializer};
+
+    use super::duration;
+
+    /// Writes a duration the way people do.
+    ///
+    /// # Errors
+    /// Only those of the serializer.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        duration::serialize(duration, serializer)
+    }
+
+    /// Reads a duration with its unit.
+    ///
+    /// # Errors
+    /// Fails on a text without a unit, and on zero.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let duration = duration::deserialize(deserializer)?;
+        if duration.is_zero() {
+            return Err(serde::de::Error::custom("expected more than no time, got 0"));
+        }
+        Ok(duration)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,3 +1,18 @@
-//! The promise: one session's life as a sans-IO state machine.
+//! The promise: one session's life, sans-IO. Sockets, clocks and dice stay outside: they are a thin shell around this.
+//!
+//! * [`Session`]: the state machine of a stream, from the first open to exactly one [`CloseReason`].
+//! * [`Candidates`]: the nodes a session may still try, and those that already failed it.
+//! * [`Ring`]: what the caller sent and no node has answered for good: it is replayed to the next node.
+//! * [`captions`]: words to SRT and VTT.
+//! * [`CloseReason`]: why a session ended; close code, HTTP status, metric label and log field come from it alone.
 
+mod candidates;
 pub mod captions;
+mod close;
+mod ring;
+mod stream;
+
+pub use candidates::{Candidates, Next};
+pub use close::{Blame, CloseReason};
+pub use ring::{Kept, Ring};
+pub use stream::{Action, Control, LegClose, Limits, Said, Session, Usage, Verdict};

@@ -1,0 +1,85 @@
+//! From configuration to a running engine: bind first, then serve until the drain.
+
+use std::net::SocketAddr;
+
+use axum::serve::ListenerExt;
+use process::health::{self, Readiness};
+use process::{Metrics, MetricsError, Shutdown};
+use tokio::net::TcpListener;
+use tracing::warn;
+
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::sphinx::SphinxError;
+use crate::voices::Voices;
+
+/// Says why an engine cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The voice is missing.
+    #[error(transparent)]
+    Voice(#[from] SphinxError),
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The configured address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Metrics cannot be recorded.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+}
+
+/// An engine with its port bound and its voice found, not serving yet.
+pub struct App {
+    config: Config,
+    voices: Voices,
+    listener: TcpListener,
+    address: SocketAddr,
+    metrics: Metrics,
+}
+
+impl Config {
+    /// Finds the voice and binds the port.
+    ///
+    /// # Errors
+    /// Fails when `PocketSphinx` or its model is missing, when the address is taken, or when another recorder of metrics
+    /// was installed.
+    pub async fn build(self) -> Result<App, BuildError> {
+        let metrics = Metrics::install()?;
+        let voices = Voices::open(&self)?;
+        let bind = |source| BuildError::Bind { address: self.listen, source };
+        let listener = TcpListener::bind(self.listen).await.map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        Ok(App { config: self, voices, listener, address, metrics })
+    }
+}
+
+impl App {
+    /// Returns the address that is bound.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` begins; from then on nothing new is accepted. Streams that are open go on: they are tasks
+    /// of `shutdown`, whose drain waits for them.
+    pub async fn run(self, shutdown: Shutdown) {
+        let readiness = Readiness::default();
+        let engine = Engine::new(self.config, self.voices, shutdown.clone());
+        let routes = engine.routes().merge(health::routes(self.metrics, readiness.clone(), &shutdown));
+        let listener = self.listener.tap_io(|socket| {
+            if let Err(error) = socket.set_nodelay(true) {
+                warn!(%error, "cannot turn off Nagle's algorithm");
+            }
+        });
+        readiness.ready();
+        let begun = shutdown.clone();
+        let served = axum::serve(listener, routes).with_graceful_shutdown(async move { begun.begun().await }).await;
+        if let Err(error) = served {
+            warn!(%error, "engine listener ended");
+        }
+    }
+}

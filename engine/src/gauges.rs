@@ -1,0 +1,115 @@
+//! What the engine tells Prometheus, and the few numbers `/health` repeats.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use crate::ending::Outcome;
+
+/// The share of a new measurement in the real-time factor: about the last twenty pieces count.
+const FRESH: f64 = 0.05;
+
+/// Handles of every metric of the engine; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Gauges {
+    active: Gauge,
+    slots: Gauge,
+    queued_chunks: Gauge,
+    queued_seconds: Gauge,
+    realtime_factor: Gauge,
+    heard: Arc<Mutex<Heard>>,
+    audio_seconds: Counter,
+    chunk_latency: Histogram,
+}
+
+/// What one piece adds to: counters are whole numbers, so less than a second waits for the next piece.
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard {
+    uncounted: Duration,
+    realtime_factor: Option<f64>,
+}
+
+impl std::fmt::Debug for Gauges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gauges").field("heard", &self.heard).finish_non_exhaustive()
+    }
+}
+
+impl Default for Gauges {
+    fn default() -> Self {
+        Self {
+            active: gauge!("crosspoint_engine_active_streams"),
+            slots: gauge!("crosspoint_engine_slots"),
+            queued_chunks: gauge!("crosspoint_engine_queue_depth"),
+            queued_seconds: gauge!("crosspoint_engine_queue_seconds"),
+            realtime_factor: gauge!("crosspoint_engine_realtime_factor"),
+            heard: Arc::default(),
+            audio_seconds: counter!("crosspoint_engine_audio_seconds_total"),
+            chunk_latency: histogram!("crosspoint_engine_chunk_latency_seconds"),
+        }
+    }
+}
+
+impl Gauges {
+    /// Says how many slots there are.
+    pub(crate) fn slots(&self, total: usize) {
+        self.slots.set(u32::try_from(total).unwrap_or(u32::MAX));
+    }
+
+    /// Counts a slot taken.
+    pub(crate) fn slot_taken(&self) {
+        self.active.increment(1.0);
+    }
+
+    /// Counts a slot freed.
+    pub(crate) fn slot_freed(&self) {
+        self.active.decrement(1.0);
+    }
+
+    /// Counts a chunk that waits to be heard.
+    pub(crate) fn queued(&self, audio: Duration) {
+        self.queued_chunks.increment(1.0);
+        self.queued_seconds.increment(audio.as_secs_f64());
+    }
+
+    /// Counts a chunk that no longer waits.
+    pub(crate) fn unqueued(&self, audio: Duration) {
+        self.queued_chunks.decrement(1.0);
+        self.queued_seconds.decrement(audio.as_secs_f64());
+    }
+
+    /// Records how long a chunk waited until it was heard to its end.
+    pub(crate) fn chunk_heard(&self, waited: Duration) {
+        self.chunk_latency.record(waited.as_secs_f64());
+    }
+
+    /// Records that hearing `audio` took `work`.
+    pub(crate) fn piece_heard(&self, audio: Duration, work: Duration) {
+        if audio.is_zero() {
+            return;
+        }
+        let factor = work.as_secs_f64() / audio.as_secs_f64();
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.uncounted += audio;
+        let smoothed = heard.realtime_factor.map_or(factor, |old| old + FRESH * (factor - old));
+        heard.realtime_factor = Some(smoothed);
+        self.realtime_factor.set(smoothed);
+        self.audio_seconds.increment(heard.uncounted.as_secs());
+        heard.uncounted = Duration::from_nanos(heard.uncounted.subsec_nanos().into());
+    }
+
+    /// Returns the seconds of work per second of audio, 0 before the first piece.
+    pub(crate) fn realtime_factor(&self) -> f64 {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).realtime_factor.unwrap_or(0.0)
+    }
+}
+
+/// Counts a request by how it ended.
+pub(crate) fn count(outcome: Outcome) {
+    requests(outcome).increment(1);
+}
+
+fn requests(outcome: Outcome) -> Counter {
+    counter!("crosspoint_engine_requests_total", "outcome" => outcome.label())
+}

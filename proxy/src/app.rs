@@ -1,0 +1,159 @@
+//! Config → App (every socket bound) → run.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use process::Shutdown;
+use process::health::{self, Readiness};
+use scheduler::{Models, SessionId, Timestamp};
+use session::CloseReason;
+use store::{Caller, KeyError, Keys, Secret};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tracing::info;
+
+use crate::callers::listen::{self, Problem};
+use crate::router::{Placer, Reporter, RouterAddressError, report};
+use crate::{Config, edge, metrics};
+
+/// Says why the proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// An address is taken or not ours.
+    #[error("cannot listen on {address} for {purpose}: {cause}")]
+    Bind {
+        /// What the address is for.
+        purpose: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// A router's address is none.
+    #[error(transparent)]
+    Router(#[from] RouterAddressError),
+    /// No HTTP client can be made.
+    #[error("cannot make an HTTP client: {0}")]
+    Http(#[from] reqwest::Error),
+    /// No metrics can be recorded.
+    #[error(transparent)]
+    Metrics(#[from] process::MetricsError),
+}
+
+/// What every request of this proxy shares.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) models: Models,
+    pub(crate) placer: Placer,
+    pub(crate) reporter: Reporter,
+    pub(crate) http: reqwest::Client,
+    pub(crate) shutdown: Shutdown,
+    keys: Arc<dyn Keys>,
+    started: Instant,
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::at(self.started.elapsed())
+    }
+
+    pub(crate) fn new_session(&self) -> SessionId {
+        SessionId::from_random(rand::random())
+    }
+
+    /// Tells who presented a key.
+    pub(crate) async fn caller(&self, key: &Secret, peer: IpAddr) -> Result<Caller, Problem> {
+        self.keys.check(key, peer).await.map_err(|error| match error {
+            KeyError::Unknown => Problem::new(CloseReason::Unauthorised, "Invalid credentials."),
+            KeyError::NotLoopback(_) => {
+                Problem::new(CloseReason::Unauthorised, format!("Invalid credentials: {error}."))
+            }
+            KeyError::Away(_) => Problem::new(CloseReason::RouterAway, "keys cannot be checked now, please try again"),
+        })
+    }
+}
+
+/// A proxy with its sockets bound.
+pub struct App {
+    config: Config,
+    models: Models,
+    keys: Arc<dyn Keys>,
+    placer: Placer,
+    http: reqwest::Client,
+    callers: Bound,
+    metrics: Bound,
+    metrics_page: process::Metrics,
+}
+
+struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+async fn bind(purpose: &'static str, address: SocketAddr) -> Result<Bound, ProxyError> {
+    let failed = |cause| ProxyError::Bind { purpose, address, cause };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(Bound { listener, address })
+}
+
+impl App {
+    /// Binds every socket.
+    ///
+    /// # Errors
+    /// Fails when an address is taken, naming it and what it is for, and on a router address that is none.
+    pub async fn build(config: Config, models: Models, keys: Arc<dyn Keys>) -> Result<Self, ProxyError> {
+        let metrics_page = process::Metrics::install()?;
+        metrics::describe();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(config.open_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self {
+            placer: Placer::new(&config.routers, config.place_timeout)?,
+            callers: bind("callers", config.listen).await?,
+            metrics: bind("metrics", config.metrics).await?,
+            config,
+            models,
+            keys,
+            http,
+            metrics_page,
+        })
+    }
+
+    /// Returns where callers reach it.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.callers.address
+    }
+
+    /// Returns where `/metrics` is.
+    #[must_use]
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.metrics.address
+    }
+
+    /// Serves until the drain begins; open streams go on inside `shutdown`.
+    pub async fn run(self, shutdown: Shutdown) {
+        let readiness = Readiness::default();
+        let health_routes = health::routes(self.metrics_page, readiness.clone(), &shutdown);
+        shutdown.spawn("proxy metrics", health::serve(self.metrics.listener, health_routes.clone(), shutdown.clone()));
+        let shared = Arc::new(Shared {
+            reporter: Reporter::default(),
+            placer: self.placer,
+            config: self.config,
+            models: self.models,
+            keys: self.keys,
+            http: self.http,
+            shutdown: shutdown.clone(),
+            started: Instant::now(),
+        });
+        let reporting = report(shared.reporter.clone(), shared.placer.clone(), shutdown.clone());
+        shutdown.spawn("session updates", reporting);
+        info!(callers = %self.callers.address, metrics = %self.metrics.address, "proxy serves");
+        readiness.ready();
+        let limits = shared.config.edge.clone();
+        edge::serve(self.callers.listener, listen::routes(shared), limits, shutdown).await;
+    }
+}

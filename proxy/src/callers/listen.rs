@@ -1,0 +1,79 @@
+//! `/v1/listen`: Deepgram's API, streaming over WebSocket and files over POST.
+
+mod answer;
+mod file;
+mod key;
+mod query;
+mod spool;
+mod stream;
+mod text;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::get;
+use scheduler::{Class, SessionId, Work};
+use session::CloseReason;
+
+use crate::app::Shared;
+use crate::edge::Peer;
+
+pub(crate) use answer::Problem;
+pub(crate) use query::{Interims, Listen};
+pub(crate) use text::{CallerText, hear, schema_error};
+
+/// Builds the routes.
+pub(crate) fn routes(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/v1/listen", get(stream).post(file).fallback(wrong_method))
+        .fallback(unknown_path)
+        .with_state(shared)
+}
+
+async fn stream(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let session = shared.new_session();
+    let answered = stream::serve(shared, session, request).await;
+    answered.unwrap_or_else(|problem| problem.refuse(session, Work::Stream))
+}
+
+async fn file(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let session = shared.new_session();
+    let answered = file::serve(shared, session, request).await;
+    answered.unwrap_or_else(|problem| problem.refuse(session, Work::File))
+}
+
+async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let text = format!("{} is not taken here: open a WebSocket with GET, or send a file with POST", request.method());
+    Problem::new(CloseReason::WrongMethod, text).answer(shared.new_session())
+}
+
+async fn unknown_path(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let path: String = request.uri().path().chars().take(200).collect();
+    let text = format!("there is no {path}; this proxy serves /v1/listen");
+    Problem::new(CloseReason::UnknownPath, text).answer(shared.new_session())
+}
+
+/// Returns the address a request came from; without one it is taken to be foreign.
+fn peer(request: &Request) -> IpAddr {
+    request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip())
+}
+
+/// Writes what a session needs in the router's terms.
+fn placement_request(shared: &Shared, session: SessionId, listen: &Listen, work: Work) -> scheduler::Request {
+    scheduler::Request {
+        session,
+        tenant: listen.tenant.clone(),
+        model: listen.model.clone(),
+        work,
+        class: Class::New,
+        residency: listen.wishes.residency.clone(),
+        compliance: listen.wishes.compliance.clone(),
+        max_cost: listen.wishes.max_cost,
+        latency_limit: shared.config.latency_limit,
+        audio_bytes_per_second: listen.bytes_per_second().unwrap_or(query::GUESSED_BYTES_PER_SECOND),
+        exclude: [].into(),
+    }
+}

@@ -1,0 +1,97 @@
+//! Streams: refused before the upgrade or not at all. The node's leg is open before the caller gets its 101.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use scheduler::{SessionId, Work};
+use session::CloseReason;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tracing::debug;
+
+use super::answer::header_value;
+use super::key::{Presented, presented};
+use super::{Listen, Problem, peer, placement_request};
+use crate::app::Shared;
+use crate::pump::{Admitted, Pump, admit};
+use crate::record::Record;
+use crate::wire::caller_settings;
+
+/// Serves one stream: checks, places and opens it, then answers 101 and leaves it to a pump.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    session: SessionId,
+    mut request: Request,
+) -> Result<Response<Body>, Problem> {
+    let accept = accept_key(request.headers())?;
+    let Presented { key, subprotocol } = presented(request.headers())?;
+    let tenant = shared.caller(&key, peer(&request)).await?.tenant;
+    let listen = Listen::read(request.uri(), request.headers(), &shared.models, tenant)?;
+    if shared.shutdown.token().is_cancelled() {
+        return Err(Problem::no_node(CloseReason::Draining));
+    }
+    let upgrade = hyper::upgrade::on(&mut request);
+    let record = Record::begin(session, listen.tenant.clone(), Work::Stream, shared.reporter.clone());
+    let wanted = placement_request(&shared, session, &listen, Work::Stream);
+    match admit(Arc::clone(&shared), wanted, &listen, record).await {
+        Admitted::Open(pump) => {
+            let spawner = shared.shutdown.clone();
+            spawner.spawn("stream", run(upgrade, pump));
+            Ok(switching(&accept, subprotocol, session))
+        }
+        Admitted::Refused(problem) => Ok(problem.answer(session)),
+    }
+}
+
+async fn run(upgrade: OnUpgrade, pump: Box<Pump>) {
+    match upgrade.await {
+        Ok(upgraded) => {
+            let socket =
+                WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(caller_settings())).await;
+            pump.run(socket).await;
+        }
+        Err(error) => {
+            debug!(%error, "caller left before the upgrade");
+            pump.abandon();
+        }
+    }
+}
+
+/// Checks the handshake and computes its answer.
+fn accept_key(headers: &HeaderMap) -> Result<String, Problem> {
+    let has = |name: header::HeaderName, word: &str| {
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|item| item.trim().eq_ignore_ascii_case(word)))
+    };
+    let bad = |text: &str| Problem::new(CloseReason::BadRequest, text);
+    if !has(header::UPGRADE, "websocket") || !has(header::CONNECTION, "upgrade") {
+        return Err(bad("GET /v1/listen opens a WebSocket: ask for an upgrade, or send a file with POST"));
+    }
+    if !has(header::SEC_WEBSOCKET_VERSION, "13") {
+        return Err(bad("expected Sec-WebSocket-Version: 13"));
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or_else(|| bad("Sec-WebSocket-Key is missing"))?;
+    Ok(derive_accept_key(key.as_bytes()))
+}
+
+fn switching(accept: &str, subprotocol: Option<HeaderValue>, session: SessionId) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, header_value(accept));
+    headers.insert("dg-request-id", header_value(&session.to_string()));
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    response
+}

@@ -1,0 +1,63 @@
+//! The proxy's part of the configuration.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::edge;
+
+/// Where the proxy listens, whom it asks, and what it allows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// HTTP and WebSocket for callers.
+    pub listen: SocketAddr,
+    /// `/metrics`, `/livez` and `/readyz`.
+    pub metrics: SocketAddr,
+    /// Routers, asked in this order: the next one when one does not answer.
+    pub routers: Vec<String>,
+    /// How long one router may take to place a session.
+    #[serde(with = "scheduler::units::duration")]
+    #[schemars(with = "String")]
+    pub place_timeout: Duration,
+    /// How long a node may take to open a leg.
+    #[serde(with = "scheduler::units::duration")]
+    #[schemars(with = "String")]
+    pub open_timeout: Duration,
+    /// How long a node may take to answer a file.
+    #[serde(with = "scheduler::units::duration")]
+    #[schemars(with = "String")]
+    pub file_timeout: Duration,
+    /// Round trip plus chunk latency that a stream accepts.
+    #[serde(with = "scheduler::units::duration")]
+    #[schemars(with = "String")]
+    pub latency_limit: Duration,
+    /// How long open sessions may go on after a SIGTERM.
+    #[serde(with = "scheduler::units::duration")]
+    #[schemars(with = "String")]
+    pub drain: Duration,
+    /// How long a stream waits for what.
+    pub stream: session::Limits,
+    /// Deadlines and bounds of connections and requests.
+    pub edge: edge::Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            listen: loopback(8080),
+            metrics: loopback(7480),
+            routers: vec!["http://127.0.0.1:7400".to_owned()],
+            place_timeout: Duration::from_millis(500),
+            open_timeout: Duration::from_secs(2),
+            file_timeout: Duration::from_secs(600),
+            latency_limit: Duration::from_millis(300),
+            drain: Duration::from_secs(900),
+            stream: session::Limits::default(),
+            edge: edge::Limits::default(),
+        }
+    }
+}

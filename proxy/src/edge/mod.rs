@@ -1,0 +1,167 @@
+//! The proxy's own accept loop: deadlines, bounds and strict HTTP before any route is asked. It stands apart from the
+//! routes because it must hold against callers of whom nothing is known yet, and `axum::serve` bounds none of this.
+//!
+//! A connection passes through:
+//!
+//! * `seats`: is there room for it?
+//! * `gate`, with `follower`, `head` and `chunk`: are the bytes well-formed HTTP/1.1, and in time?
+//! * `door`, with `upload`: is the parsed request within the limits? Then the routes answer it.
+//!
+//! Connections that find no room are answered at once (503, or 429 for an address in a hurry) instead of waiting in the
+//! accept queue: a load balancer that gets an answer tries the next proxy, one that gets none waits.
+
+mod chunk;
+mod door;
+mod follower;
+mod gate;
+mod head;
+mod limits;
+mod seats;
+mod turned_away;
+mod upload;
+mod violation;
+
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use process::Shutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
+
+pub use limits::Limits;
+pub use upload::UploadError;
+pub use violation::Violation;
+
+use door::Door;
+use gate::Gate;
+use seats::{Seat, Seats};
+use turned_away::TurnedAway;
+
+/// Pause after an accept failed for want of descriptors or memory: others must give some back first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Smallest buffer that hyper agrees to.
+const HYPER_BUFFER_MIN: usize = 8 * 1024;
+
+/// The other end of a request's connection, among the request's extensions. It is the caller only where no hop that
+/// speaks for callers stands between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+/// Accepts connections and serves `app` on them until the drain begins; requests that have begun then end in tasks of
+/// `shutdown`.
+pub async fn serve(listener: TcpListener, app: Router, limits: Limits, shutdown: Shutdown) {
+    let mut edge = Edge::new(app, limits, shutdown.clone());
+    let mut complaint = Complaint::default();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.begun() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => edge.welcome(stream, peer),
+            Err(error) if concerns_one_connection(&error) => debug!(%error, "connection lost before it was accepted"),
+            Err(error) => {
+                complaint.log(&error);
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// What every connection of one listener shares.
+struct Edge {
+    app: Router,
+    limits: Arc<Limits>,
+    seats: Seats,
+    turned_away: TurnedAway,
+    http: http1::Builder,
+    shutdown: Shutdown,
+}
+
+impl Edge {
+    fn new(app: Router, limits: Limits, shutdown: Shutdown) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(limits.keep_alive)
+            .max_headers(limits.header_count.get().max(3))
+            .max_buf_size(limits.header_bytes.get().saturating_mul(2).max(HYPER_BUFFER_MIN));
+        let seats = Seats::new(limits.seats(), limits.connections_per_second_and_address);
+        Self { app, limits: Arc::new(limits), seats, turned_away: TurnedAway::default(), http, shutdown }
+    }
+
+    fn welcome(&mut self, stream: TcpStream, peer: SocketAddr) {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "cannot switch off the delay of small packets");
+        }
+        match self.seats.take(peer.ip(), Instant::now()) {
+            Ok(seat) => self.converse(stream, peer, seat),
+            Err(refused) => self.turned_away.answer(stream, refused, &self.shutdown),
+        }
+    }
+
+    /// Serves one connection in its own task.
+    fn converse<I>(&self, io: I, peer: SocketAddr, seat: Seat)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let gate = TokioIo::new(Gate::new(io, Arc::clone(&self.limits), seat));
+        let door = Door { app: self.app.clone(), limits: Arc::clone(&self.limits), peer };
+        let service = service_fn(move |request| {
+            let door = door.clone();
+            async move { Ok::<_, Infallible>(door.answer(request).await) }
+        });
+        let connection = self.http.serve_connection(gate, service).with_upgrades();
+        let draining = self.shutdown.token();
+        self.shutdown.spawn("connection", async move {
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = draining.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                debug!(%error, %peer, "connection ended early");
+            }
+        });
+    }
+}
+
+/// Tells the errors of a connection that was gone before it was accepted from those of the listener.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Says at most once a second that accepting fails.
+#[derive(Default)]
+struct Complaint {
+    last: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Complaint {
+    fn log(&mut self, error: &io::Error) {
+        if self.last.is_some_and(|last| last.elapsed() < Duration::from_secs(1)) {
+            self.unsaid += 1;
+            return;
+        }
+        warn!(%error, since_last = self.unsaid, "cannot accept connections, trying again");
+        (self.last, self.unsaid) = (Some(Instant::now()), 0);
+    }
+}

@@ -1,0 +1,172 @@
+//! The adapter for engines that speak `/v1/listen`, as ours and Deepgram's do.
+
+use std::time::Duration;
+
+use reqwest::header::CONTENT_TYPE;
+use serde::Deserialize;
+use session::{LegClose, Said};
+use tokio::net::TcpStream;
+use tokio_tungstenite::client_async_with_config;
+use tokio_tungstenite::tungstenite::Error as SocketError;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Request};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+use super::{LegHeaders, OpenError};
+use crate::wire::{LegSocket, leg_settings};
+
+/// Largest answer to a file that is taken, in bytes: twelve hours of words are about 15 MB.
+const ANSWER_LIMIT: usize = 64 << 20;
+
+/// Opens a leg for a stream.
+pub(crate) async fn open(
+    address: &str,
+    query: &str,
+    headers: &LegHeaders,
+    timeout: Duration,
+) -> Result<LegSocket, OpenError> {
+    let request = leg_request(address, query, headers)?;
+    let opening = async {
+        let stream = TcpStream::connect(address).await.map_err(|error| OpenError::TryAnother(plain(&error)))?;
+        let _ = stream.set_nodelay(true);
+        let opened = client_async_with_config(request, stream, Some(leg_settings())).await;
+        opened.map(|(socket, _response)| socket).map_err(refused)
+    };
+    let late = || OpenError::TryAnother(format!("no answer within {} ms", timeout.as_millis()));
+    tokio::time::timeout(timeout, opening).await.unwrap_or_else(|_elapsed| Err(late()))
+}
+
+fn leg_request(address: &str, query: &str, headers: &LegHeaders) -> Result<Request<()>, OpenError> {
+    let unusable = || OpenError::TryAnother(format!("the node's address {address:?} cannot be used"));
+    let mut request = format!("ws://{address}/v1/listen?{query}").into_client_request().map_err(|_error| unusable())?;
+    for (name, value) in headers.named() {
+        let value = HeaderValue::from_str(&value).map_err(|_error| unusable())?;
+        request.headers_mut().insert(name, value);
+    }
+    Ok(request)
+}
+
+/// Says in a few words what the system said in more.
+fn plain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn refused(error: SocketError) -> OpenError {
+    match error {
+        SocketError::Http(response) => {
+            let status = response.status().as_u16();
+            OpenError::from_reply(status, response.body().as_deref().unwrap_or_default())
+        }
+        other => OpenError::TryAnother(format!("handshake failed: {other}")),
+    }
+}
+
+/// The fields of an engine's message that the session must know.
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: std::borrow::Cow<'a, str>,
+    #[serde(default)]
+    is_final: bool,
+    #[serde(default)]
+    start: f64,
+    #[serde(default)]
+    duration: f64,
+}
+
+/// An engine's message makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Garbage;
+
+/// Understands a text message of an engine, as far as the session must.
+pub(crate) fn hear(text: &str) -> Result<Said, Garbage> {
+    let message: Message<'_> = serde_json::from_str(text).map_err(|_| Garbage)?;
+    if message.kind != "Results" {
+        return Ok(Said::Event);
+    }
+    let end = Duration::try_from_secs_f64(message.start + message.duration).map_err(|_| Garbage)?;
+    Ok(if message.is_final { Said::Final { end } } else { Said::Interim { end } })
+}
+
+/// Understands the close of a leg.
+pub(crate) fn hear_close(close: Option<&CloseFrame>) -> LegClose {
+    match close.map(|frame| (u16::from(frame.code), frame.reason.as_str())) {
+        Some((1000, _)) => LegClose::Normal,
+        Some((1008, text)) if text.contains("DATA-0000") => LegClose::BadAudio,
+        Some((1011, text)) if text.contains("NET-0001") => LegClose::CallerSilent,
+        Some(_) | None => LegClose::Lost,
+    }
+}
+
+/// Sends a whole file and returns the engine's answer, unread.
+pub(crate) async fn send_file(
+    client: &reqwest::Client,
+    url: &str,
+    headers: &LegHeaders,
+    (content_type, body): (&str, reqwest::Body),
+    timeout: Duration,
+) -> Result<Vec<u8>, OpenError> {
+    let mut request = client.post(url).timeout(timeout).header(CONTENT_TYPE, content_type).body(body);
+    for (name, value) in headers.named() {
+        request = request.header(name, value);
+    }
+    let lost = |error: reqwest::Error| OpenError::TryAnother(http_cause(&error));
+    let response = request.send().await.map_err(lost)?;
+    let status = response.status().as_u16();
+    let answer = read(response).await?;
+    if status == 200 { Ok(answer) } else { Err(OpenError::from_reply(status, &answer)) }
+}
+
+async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, OpenError> {
+    let mut answer = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| OpenError::TryAnother(http_cause(&error)))? {
+        if answer.len() + chunk.len() > ANSWER_LIMIT {
+            return Err(OpenError::TryAnother(format!("answer over {ANSWER_LIMIT} bytes")));
+        }
+        answer.extend_from_slice(&chunk);
+    }
+    Ok(answer)
+}
+
+/// Returns the innermost cause, without the address that reqwest puts first.
+fn http_cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    match cause.downcast_ref::<std::io::Error>() {
+        Some(io) => plain(io),
+        None => cause.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_says_how_far_the_engine_has_heard() {
+        let text = r#"{"type":"Results","start":2.5,"duration":1.5,"is_final":true,"channel":{}}"#;
+        assert_eq!(hear(text), Ok(Said::Final { end: Duration::from_secs(4) }));
+        let text = r#"{"type":"Results","start":0,"duration":1}"#;
+        assert_eq!(hear(text), Ok(Said::Interim { end: Duration::from_secs(1) }));
+    }
+
+    #[test]
+    fn what_is_no_result_is_an_event() {
+        assert_eq!(hear(r#"{"type":"Metadata","duration":5.0}"#), Ok(Said::Event));
+    }
+
+    #[test]
+    fn garbage_is_called_garbage() {
+        for text in ["", "{", "[]", r#"{"type":"Results","start":-9.0}"#, r#"{"type":"Results","start":1e300}"#] {
+            assert_eq!(hear(text), Err(Garbage), "{text}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The proxy's metrics: names, labels and what they count. Nothing here is touched per audio chunk.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use scheduler::Work;
+use session::{CloseReason, Usage};
+
+const SESSIONS: &str = "crosspoint_proxy_sessions_total";
+const LIVE: &str = "crosspoint_proxy_sessions_live";
+const AUDIO: &str = "crosspoint_proxy_audio_seconds_total";
+const BYTES_IN: &str = "crosspoint_proxy_audio_bytes_total";
+const BYTES_OUT: &str = "crosspoint_proxy_result_bytes_total";
+const PLACE: &str = "crosspoint_proxy_place_seconds";
+const OPEN: &str = "crosspoint_proxy_leg_open_seconds";
+const FIRST: &str = "crosspoint_proxy_first_result_seconds";
+const LEGS: &str = "crosspoint_proxy_legs_total";
+const UNSENT: &str = "crosspoint_proxy_updates_dropped_total";
+
+/// Describes every metric and lets the counters start at zero.
+pub(crate) fn describe() {
+    describe_counter!(SESSIONS, "ended sessions and refused requests, by work and reason");
+    describe_gauge!(LIVE, "sessions open now, by work");
+    describe_counter!(AUDIO, "audio accepted from callers");
+    describe_counter!(BYTES_IN, "bytes of audio accepted from callers");
+    describe_counter!(BYTES_OUT, "bytes of results sent to callers");
+    describe_histogram!(PLACE, "time a router took to place a session");
+    describe_histogram!(OPEN, "time a node took to open a leg");
+    describe_histogram!(FIRST, "time from the open of a stream to its first result");
+    describe_counter!(LEGS, "legs to nodes, by how they began or ended");
+    describe_counter!(UNSENT, "session updates dropped because no router took them");
+    for work in [Work::Stream, Work::File] {
+        gauge!(LIVE, "work" => work_label(work)).set(0.0);
+        for reason in CloseReason::ALL {
+            counter!(SESSIONS, "work" => work_label(work), "reason" => reason.label()).absolute(0);
+        }
+    }
+    for name in [AUDIO, BYTES_IN, BYTES_OUT, UNSENT] {
+        counter!(name).absolute(0);
+    }
+    for outcome in ["opened", "refused", "lost"] {
+        counter!(LEGS, "outcome" => outcome).absolute(0);
+    }
+}
+
+fn work_label(work: Work) -> &'static str {
+    match work {
+        Work::Stream => "stream",
+        Work::File => "file",
+    }
+}
+
+pub(crate) fn ended(work: Work, reason: CloseReason, usage: &Usage) {
+    counter!(SESSIONS, "work" => work_label(work), "reason" => reason.label()).increment(1);
+    counter!(AUDIO).increment((usage.audio + Duration::from_millis(500)).as_secs());
+    counter!(BYTES_IN).increment(usage.bytes_in);
+    counter!(BYTES_OUT).increment(usage.bytes_out);
+}
+
+pub(crate) fn placed(took: Duration) {
+    histogram!(PLACE).record(took.as_secs_f64());
+}
+
+pub(crate) fn leg_opened(took: Duration) {
+    histogram!(OPEN).record(took.as_secs_f64());
+    counter!(LEGS, "outcome" => "opened").increment(1);
+}
+
+pub(crate) fn leg_refused() {
+    counter!(LEGS, "outcome" => "refused").increment(1);
+}
+
+pub(crate) fn leg_lost() {
+    counter!(LEGS, "outcome" => "lost").increment(1);
+}
+
+pub(crate) fn first_result(took: Duration) {
+    histogram!(FIRST).record(took.as_secs_f64());
+}
+
+pub(crate) fn update_dropped() {
+    counter!(UNSENT).increment(1);
+}
+
+/// Counts a session as live for as long as it is kept.
+pub(crate) struct Live(&'static str);
+
+impl Live {
+    pub(crate) fn new(work: Work) -> Self {
+        gauge!(LIVE, "work" => work_label(work)).increment(1.0);
+        Self(work_label(work))
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        gauge!(LIVE, "work" => self.0).decrement(1.0);
+    }
+}

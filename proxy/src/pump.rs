@@ -1,0 +1,296 @@
+//! The shell around one stream's state machine: a caller's socket, a leg's socket, one timer. No lock, no log and no store
+//! per chunk; at most one message waits on each side before the other side is no longer read.
+
+mod caller;
+mod leg;
+mod wake;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use scheduler::{Class, Placement, Request, Timestamp};
+use session::{Action, CloseReason, Session};
+use tokio::time::Sleep;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::app::Shared;
+use crate::callers::listen::{Interims, Listen, Problem};
+use crate::engines::listen::open;
+use crate::engines::{LegHeaders, OpenError};
+use crate::metrics;
+use crate::record::Record;
+use crate::wire::{CallerSocket, LegSocket};
+use wake::Wake;
+
+/// Results that may wait for a caller who does not read; then the node is no longer read either.
+const RESULTS: usize = 64;
+/// How long results may wait for a caller who does not read.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the farewell may take: the last results, the close, the caller's answer to it.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// The timer is never set closer than this, but for a drain.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
+/// Messages of a node that make no sense, in one leg, before it is given up.
+const GARBAGE: u32 = 3;
+
+type Opened = (Instant, Placement, Result<LegSocket, OpenError>);
+type Placed = Result<Vec<Placement>, CloseReason>;
+
+/// Something the pump waits for besides its sockets.
+enum Pending {
+    Open(Pin<Box<dyn Future<Output = Opened> + Send>>),
+    Ask(Pin<Box<dyn Future<Output = Placed> + Send>>),
+}
+
+/// One stream's sockets, queues and state machine.
+pub(crate) struct Pump {
+    shared: Arc<Shared>,
+    session: Session,
+    wanted: Request,
+    interims: Interims,
+    query: String,
+    record: Record,
+    leg: Option<LegSocket>,
+    to_leg: VecDeque<Message>,
+    to_caller: VecDeque<Message>,
+    pending: Option<Pending>,
+    timer: Pin<Box<Sleep>>,
+    caller_blocked: Option<Timestamp>,
+    draining: Pin<Box<WaitForCancellationFutureOwned>>,
+    drain_at: Option<Timestamp>,
+    pings: caller::Pings,
+    garbage: u32,
+    began: Timestamp,
+    first_result: FirstResult,
+}
+
+/// Whether the caller has seen a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FirstResult {
+    Awaited,
+    Given,
+}
+
+/// The outcome of [`admit`].
+pub(crate) enum Admitted {
+    /// A leg is open: the caller may have its 101.
+    Open(Box<Pump>),
+    /// No leg could be opened.
+    Refused(Problem),
+}
+
+/// Places a stream and opens its first leg.
+pub(crate) async fn admit(shared: Arc<Shared>, wanted: Request, listen: &Listen, record: Record) -> Admitted {
+    let placements = match shared.placer.place(&wanted).await {
+        Ok(placements) => placements,
+        Err(reason) => {
+            record.end(reason);
+            return Admitted::Refused(Problem::no_node(reason));
+        }
+    };
+    let now = shared.now();
+    let (session, mut action) =
+        Session::begin(placements, listen.bytes_per_second(), shared.config.stream.clone(), now);
+    let mut pump = Box::new(Pump::new(shared, session, wanted, listen, (record, now)));
+    loop {
+        match action {
+            Action::End(reason) => {
+                pump.record.end(reason);
+                return Admitted::Refused(Problem::no_node(reason));
+            }
+            Action::Replay => return Admitted::Open(pump),
+            Action::Ask => action = pump.ask_now().await,
+            Action::Open { epoch, placement } => match pump.open_now(epoch, placement).await {
+                Ok(None) => return Admitted::Open(pump),
+                Ok(Some(next)) => action = next,
+                Err(text) => {
+                    let problem = Problem::new(CloseReason::BadRequest, text);
+                    pump.record.end(problem.reason);
+                    return Admitted::Refused(problem);
+                }
+            },
+        }
+    }
+}
+
+impl Pump {
+    fn new(
+        shared: Arc<Shared>,
+        session: Session,
+        wanted: Request,
+        listen: &Listen,
+        (record, now): (Record, Timestamp),
+    ) -> Self {
+        Self {
+            timer: Box::pin(tokio::time::sleep(shared.config.stream.silence)),
+            draining: Box::pin(shared.shutdown.token().cancelled_owned()),
+            drain_at: None,
+            shared,
+            session,
+            wanted,
+            interims: listen.interims,
+            query: listen.leg_query(Interims::Wanted),
+            record,
+            leg: None,
+            to_leg: VecDeque::new(),
+            to_caller: VecDeque::new(),
+            pending: None,
+            caller_blocked: None,
+            pings: caller::Pings::default(),
+            garbage: 0,
+            began: now,
+            first_result: FirstResult::Awaited,
+        }
+    }
+
+    async fn ask_now(&mut self) -> Action {
+        let answer = self.asking().await;
+        self.session.placed(answer)
+    }
+
+    async fn open_now(&mut self, epoch: u32, placement: Placement) -> Result<Option<Action>, String> {
+        let opened = self.opening(epoch, placement).await;
+        self.opened(opened)
+    }
+
+    fn opening(&self, epoch: u32, placement: Placement) -> impl Future<Output = Opened> + Send + use<> {
+        let headers = LegHeaders { session: self.wanted.session, epoch };
+        let (query, timeout) = (self.query.clone(), self.shared.config.open_timeout);
+        async move {
+            let began = Instant::now();
+            let leg = open(&placement.address, &query, &headers, timeout).await;
+            (began, placement, leg)
+        }
+    }
+
+    /// Takes a leg that opened or did not. The error is the node's word that the request itself is bad.
+    fn opened(&mut self, (began, placement, leg): Opened) -> Result<Option<Action>, String> {
+        match leg {
+            Ok(leg) => {
+                metrics::leg_opened(began.elapsed());
+                self.record.opened(&placement.node, self.session.epoch());
+                self.leg = Some(leg);
+                self.garbage = 0;
+                Ok(self.session.leg_opened(self.shared.now()))
+            }
+            Err(OpenError::TryAnother(cause)) => {
+                metrics::leg_refused();
+                self.record.failed(&placement.node, &cause);
+                Ok(Some(self.session.leg_failed(CloseReason::NodeFailed)))
+            }
+            Err(OpenError::CallersFault(text)) => Err(text),
+        }
+    }
+
+    /// Ends a stream whose caller left before its 101 arrived.
+    pub(crate) fn abandon(mut self: Box<Self>) {
+        self.session.end(CloseReason::CallerGone);
+        self.settle(CloseReason::CallerGone);
+    }
+
+    /// Moves messages until the session ends, then says farewell.
+    pub(crate) async fn run(mut self: Box<Self>, mut caller: CallerSocket) {
+        let reason = loop {
+            let wake = self.wake(&mut caller).await;
+            match self.take(wake) {
+                None => {}
+                Some(Action::Replay) => self.replay(),
+                Some(Action::Open { epoch, placement }) => {
+                    self.drop_leg();
+                    self.pending = Some(Pending::Open(Box::pin(self.opening(epoch, placement))));
+                }
+                Some(Action::Ask) => {
+                    self.drop_leg();
+                    self.pending = Some(Pending::Ask(Box::pin(self.asking())));
+                }
+                Some(Action::End(reason)) => break reason,
+            }
+        };
+        if tokio::time::timeout(FAREWELL, self.farewell(&mut caller, reason)).await.is_err() {
+            tracing::debug!("caller did not take the close in time");
+        }
+        self.settle(reason);
+    }
+
+    fn take(&mut self, wake: Wake) -> Option<Action> {
+        match wake {
+            Wake::Caller(message) => self.take_caller(message),
+            Wake::Leg(message) => self.take_leg(message),
+            Wake::Opened(opened) => {
+                self.opened(*opened).unwrap_or_else(|_text| Some(self.session.end(CloseReason::BadRequest)))
+            }
+            Wake::Placed(answer) => Some(self.session.placed(answer)),
+            Wake::Drain => {
+                self.drain_at = Some(self.shared.now() + self.shared.config.drain);
+                self.arm();
+                None
+            }
+            Wake::Time => self.tick(),
+        }
+    }
+
+    fn tick(&mut self) -> Option<Action> {
+        let now = self.shared.now();
+        if self.drain_at.is_some_and(|at| now >= at) {
+            return Some(self.session.end(CloseReason::Draining));
+        }
+        if self.caller_blocked.is_some_and(|since| now.since(since) >= PATIENCE) {
+            return Some(self.session.end(CloseReason::CallerSlow));
+        }
+        self.arm();
+        self.judge_leg("took audio and gave nothing for too long", |session| session.tick(now))
+    }
+
+    /// Sets the timer to the next moment at which something may be due, at least a second away.
+    fn arm(&mut self) {
+        let now = self.shared.now();
+        let due = self.session.deadline().since(now).max(LEAST_WAIT);
+        let drain = self.drain_at.map_or(due, |at| at.since(now));
+        self.timer.as_mut().reset(tokio::time::Instant::now() + due.min(drain));
+    }
+
+    fn asking(&mut self) -> impl Future<Output = Placed> + Send + use<> {
+        self.wanted.class = Class::Failover;
+        self.wanted.exclude = self.session.candidates().failed().clone();
+        let (shared, wanted) = (Arc::clone(&self.shared), self.wanted.clone());
+        async move { shared.placer.place(&wanted).await }
+    }
+
+    /// Sends the new leg everything that the lost one did not answer for good.
+    fn replay(&mut self) {
+        self.to_leg = self.session.ring().iter().map(leg::message).collect();
+    }
+
+    fn drop_leg(&mut self) {
+        self.leg = None;
+        self.to_leg.clear();
+    }
+
+    /// Sends the last results and the close, and waits for the caller's answer to it.
+    async fn farewell(&mut self, caller: &mut CallerSocket, reason: CloseReason) {
+        self.drop_leg();
+        if reason == CloseReason::CallerGone {
+            return;
+        }
+        let close = CloseFrame { code: reason.close_code().into(), reason: reason.close_text().into() };
+        self.to_caller.push_back(Message::Close(Some(close)));
+        while let Some(message) = self.to_caller.pop_front() {
+            if caller.send(message).await.is_err() {
+                return;
+            }
+        }
+        while let Some(Ok(_late)) = caller.next().await {}
+    }
+
+    fn settle(mut self: Box<Self>, reason: CloseReason) {
+        let usage = self.session.usage(self.shared.now());
+        self.record.used(usage);
+        self.record.end(reason);
+    }
+}

@@ -1,0 +1,109 @@
+//! What a caller's messages mean to the session.
+
+use bytes::Bytes;
+use scheduler::Timestamp;
+use session::{Action, CloseReason, Control, Verdict};
+use std::time::Duration;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+
+use super::Pump;
+use super::wake::Received;
+use crate::callers::listen::{CallerText, hear, schema_error};
+
+/// Pings that a caller may send in any second.
+const PINGS: u32 = 10;
+/// What an empty binary message means.
+const CLOSE_STREAM: &str = r#"{"type":"CloseStream"}"#;
+
+/// Counts a caller's pings second by second.
+#[derive(Debug, Default)]
+pub(super) struct Pings {
+    second: Timestamp,
+    count: u32,
+}
+
+impl Pings {
+    fn count(&mut self, now: Timestamp) -> u32 {
+        if now.since(self.second) >= Duration::from_secs(1) {
+            *self = Self { second: now, count: 0 };
+        }
+        self.count += 1;
+        self.count
+    }
+}
+
+impl Pump {
+    pub(super) fn take_caller(&mut self, message: Received) -> Option<Action> {
+        match message {
+            Some(Ok(Message::Binary(audio))) if audio.is_empty() => {
+                self.control(Control::CloseStream, Utf8Bytes::from_static(CLOSE_STREAM));
+                None
+            }
+            Some(Ok(Message::Binary(audio))) => {
+                if self.session.caller_audio(&audio, self.shared.now()) == Verdict::Relay {
+                    self.to_leg.push_back(Message::Binary(audio));
+                }
+                None
+            }
+            Some(Ok(Message::Text(text))) => {
+                self.text(text);
+                None
+            }
+            Some(Ok(Message::Ping(_))) => {
+                let flooding = self.pings.count(self.shared.now()) > PINGS;
+                flooding.then(|| self.session.end(CloseReason::CallerFlooding))
+            }
+            Some(Ok(Message::Pong(_) | Message::Frame(_))) => None,
+            Some(Ok(Message::Close(_))) | None => Some(self.session.end(CloseReason::CallerGone)),
+            Some(Err(error)) => Some(self.session.end(fault(&error))),
+        }
+    }
+
+    fn text(&mut self, text: Utf8Bytes) {
+        match hear(&text) {
+            CallerText::KeepAlive => {
+                if self.session.caller_alive(self.shared.now()) == Verdict::Relay {
+                    self.to_leg.push_back(Message::Text(text));
+                }
+            }
+            CallerText::Control(control) => self.control(control, text),
+            CallerText::Unknown => {
+                self.session.caller_held(self.shared.now());
+                self.to_caller.push_back(Message::text(schema_error(&text)));
+            }
+        }
+    }
+
+    fn control(&mut self, control: Control, text: Utf8Bytes) {
+        let raw = Bytes::from(text.clone());
+        if self.session.caller_control(control, &raw, self.shared.now()) == Verdict::Relay {
+            self.to_leg.push_back(Message::Text(text));
+        }
+    }
+}
+
+/// Says whose fault a broken connection is, and which.
+fn fault(error: &Error) -> CloseReason {
+    match error {
+        Error::Capacity(_) => CloseReason::FrameTooBig,
+        Error::Utf8(_) => CloseReason::BadText,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => CloseReason::CallerGone,
+        Error::Protocol(_) | Error::AttackAttempt => CloseReason::BadFrames,
+        _ => CloseReason::CallerGone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_eleventh_ping_in_a_second_is_one_too_many() {
+        let mut pings = Pings::default();
+        let now = Timestamp::at(Duration::from_secs(5));
+        assert!((1..=10).all(|expected| pings.count(now) == expected));
+        assert_eq!(pings.count(now + Duration::from_millis(900)), 11);
+        assert_eq!(pings.count(now + Duration::from_millis(1000)), 1);
+    }
+}

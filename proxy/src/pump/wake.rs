@@ -1,0 +1,104 @@
+//! Waiting: writes what can be written, then returns the first thing that happened.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::{Sink, Stream};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::{Opened, Pending, Placed, Pump, RESULTS};
+use crate::wire::CallerSocket;
+
+/// What the caller's, or the leg's, socket gave.
+pub(super) type Received = Option<Result<Message, Error>>;
+
+/// Something happened.
+pub(super) enum Wake {
+    Caller(Received),
+    Leg(Received),
+    Opened(Box<Opened>),
+    Placed(Placed),
+    Drain,
+    Time,
+}
+
+impl Pump {
+    /// Waits for the next thing that happens.
+    pub(super) async fn wake(&mut self, caller: &mut CallerSocket) -> Wake {
+        poll_fn(|cx| self.poll_wake(caller, cx)).await
+    }
+
+    fn poll_wake(&mut self, caller: &mut CallerSocket, cx: &mut Context<'_>) -> Poll<Wake> {
+        if let Poll::Ready(broken) = self.poll_write(caller, cx) {
+            return Poll::Ready(broken);
+        }
+        if let Poll::Ready(wake) = self.poll_read(caller, cx) {
+            return Poll::Ready(wake);
+        }
+        if let Poll::Ready(wake) = self.poll_pending(cx) {
+            return Poll::Ready(wake);
+        }
+        if self.drain_at.is_none() && self.draining.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Wake::Drain);
+        }
+        self.timer.as_mut().poll(cx).map(|()| Wake::Time)
+    }
+
+    /// Writes what waits; ready only when a socket broke.
+    fn poll_write(&mut self, caller: &mut CallerSocket, cx: &mut Context<'_>) -> Poll<Wake> {
+        if let Some(leg) = &mut self.leg
+            && let Poll::Ready(Err(error)) = poll_drain(&mut self.to_leg, leg, cx)
+        {
+            return Poll::Ready(Wake::Leg(Some(Err(error))));
+        }
+        match poll_drain(&mut self.to_caller, caller, cx) {
+            Poll::Ready(Err(error)) => return Poll::Ready(Wake::Caller(Some(Err(error)))),
+            Poll::Ready(Ok(())) => self.caller_blocked = None,
+            Poll::Pending if self.caller_blocked.is_none() => self.caller_blocked = Some(self.shared.now()),
+            Poll::Pending => {}
+        }
+        Poll::Pending
+    }
+
+    /// Reads a side only when the other one has taken what was read before.
+    fn poll_read(&mut self, caller: &mut CallerSocket, cx: &mut Context<'_>) -> Poll<Wake> {
+        if self.to_leg.is_empty() && self.session.has_room() {
+            if let Poll::Ready(message) = Pin::new(caller).poll_next(cx) {
+                return Poll::Ready(Wake::Caller(message));
+            }
+        } else {
+            self.session.caller_held(self.shared.now());
+        }
+        match &mut self.leg {
+            Some(leg) if self.to_caller.len() < RESULTS => Pin::new(leg).poll_next(cx).map(Wake::Leg),
+            Some(_) | None => Poll::Pending,
+        }
+    }
+
+    fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        let wake = match &mut self.pending {
+            Some(Pending::Open(opening)) => Wake::Opened(Box::new(ready!(opening.as_mut().poll(cx)))),
+            Some(Pending::Ask(asking)) => Wake::Placed(ready!(asking.as_mut().poll(cx))),
+            None => return Poll::Pending,
+        };
+        self.pending = None;
+        Poll::Ready(wake)
+    }
+}
+
+/// Writes the queue into the socket and flushes it.
+fn poll_drain<S>(queue: &mut VecDeque<Message>, socket: &mut S, cx: &mut Context<'_>) -> Poll<Result<(), Error>>
+where
+    S: Sink<Message, Error = Error> + Unpin,
+{
+    let mut socket = Pin::new(socket);
+    while !queue.is_empty() {
+        ready!(socket.as_mut().poll_ready(cx))?;
+        if let Some(message) = queue.pop_front() {
+            socket.as_mut().start_send(message)?;
+        }
+    }
+    socket.poll_flush(cx)
+}

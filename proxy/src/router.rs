@@ -1,0 +1,7 @@
+//! The router as a proxy sees it: it is asked where to go, and told how it went.
+
+mod placer;
+mod reporter;
+
+pub(crate) use placer::{Placer, RouterAddressError};
+pub(crate) use reporter::{Reporter, report};

@@ -1,0 +1,80 @@
+//! Asks the routers, in order, for placements.
+
+use std::time::{Duration, Instant};
+
+use proto::convert::{decision_from_reply, request_to_wire};
+use proto::v1::placement_client::PlacementClient;
+use scheduler::{Placement, Request};
+use session::CloseReason;
+use tonic::transport::{Channel, Endpoint};
+use tracing::warn;
+
+use crate::metrics;
+
+/// A router's connection must be made within this time.
+const CONNECT: Duration = Duration::from_secs(1);
+
+/// Says that a router's address is none.
+#[derive(Debug, thiserror::Error)]
+#[error("expected a router address such as http://127.0.0.1:7400, got {0:?}")]
+pub struct RouterAddressError(String);
+
+/// The routers, each with a connection that is made when it is first used.
+#[derive(Clone, Debug)]
+pub(crate) struct Placer {
+    channels: Vec<Channel>,
+    timeout: Duration,
+}
+
+impl Placer {
+    /// Prepares a connection to each router.
+    pub(crate) fn new(routers: &[String], timeout: Duration) -> Result<Self, RouterAddressError> {
+        let channels = routers.iter().map(|router| channel(router)).collect::<Result<_, _>>()?;
+        Ok(Self { channels, timeout })
+    }
+
+    /// Returns the connections, for the stream of session updates.
+    pub(crate) fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    /// Asks for placements: the first router that answers decides.
+    pub(crate) async fn place(&self, request: &Request) -> Result<Vec<Placement>, CloseReason> {
+        for channel in &self.channels {
+            let began = Instant::now();
+            let mut client = PlacementClient::new(channel.clone());
+            let asked = tokio::time::timeout(self.timeout, client.place(request_to_wire(request))).await;
+            let reply = match asked {
+                Ok(Ok(reply)) => reply.into_inner(),
+                Ok(Err(status)) => {
+                    warn!(code = ?status.code(), message = status.message(), "router did not place a session");
+                    continue;
+                }
+                Err(_elapsed) => {
+                    warn!(timeout_ms = self.timeout.as_millis(), "router took too long to place a session");
+                    continue;
+                }
+            };
+            metrics::placed(began.elapsed());
+            return match decision_from_reply(reply) {
+                Ok(decision) => decision.map_err(|(refusal, _)| refusal.into()),
+                Err(bad) => {
+                    warn!(error = %bad, "router's answer makes no sense");
+                    continue;
+                }
+            };
+        }
+        Err(CloseReason::RouterAway)
+    }
+}
+
+fn channel(router: &str) -> Result<Channel, RouterAddressError> {
+    let endpoint = Endpoint::from_shared(router.to_owned()).map_err(|_| RouterAddressError(router.to_owned()))?;
+    Ok(endpoint
+        .connect_timeout(CONNECT)
+        .http2_keep_alive_interval(Duration::from_secs(1))
+        .keep_alive_timeout(Duration::from_secs(2))
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true)
+        .connect_lazy())
+}

@@ -1,0 +1,131 @@
+//! Config → App (every socket bound) → run.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use process::Shutdown;
+use process::health::{self, Readiness};
+use proto::v1::agents_server::AgentsServer;
+use proto::v1::placement_server::PlacementServer;
+use store::Leases;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tracing::{info, warn};
+
+use crate::agents::AgentsDoor;
+use crate::config::{Config, Policy};
+use crate::core::Core;
+use crate::placement::PlacementDoor;
+use crate::{admin, metrics, watch};
+
+/// Largest message taken on any call, in bytes.
+const MESSAGE_LIMIT: usize = 4 << 20;
+
+/// Says why the router cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum RouterError {
+    /// An address is taken or not ours.
+    #[error("cannot listen on {address} for {purpose}: {cause}")]
+    Bind {
+        /// What the address is for.
+        purpose: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// No metrics can be recorded.
+    #[error(transparent)]
+    Metrics(#[from] process::MetricsError),
+}
+
+/// A router with its sockets bound.
+pub struct App {
+    config: Config,
+    core: Arc<Core>,
+    grpc: Bound,
+    admin: Bound,
+    metrics: Bound,
+    metrics_page: process::Metrics,
+}
+
+struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+async fn bind(purpose: &'static str, address: SocketAddr) -> Result<Bound, RouterError> {
+    let failed = |cause| RouterError::Bind { purpose, address, cause };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(Bound { listener, address })
+}
+
+impl App {
+    /// Binds every socket.
+    ///
+    /// # Errors
+    /// Fails when an address is taken, naming it and what it is for.
+    pub async fn build(config: Config, policy: Policy, leases: Arc<dyn Leases>) -> Result<Self, RouterError> {
+        let metrics_page = process::Metrics::install()?;
+        metrics::describe();
+        Ok(Self {
+            grpc: bind("agents and proxies", config.listen).await?,
+            admin: bind("the admin API", config.admin).await?,
+            metrics: bind("metrics", config.metrics).await?,
+            core: Arc::new(Core::new(policy, leases)),
+            config,
+            metrics_page,
+        })
+    }
+
+    /// Returns where agents and proxies reach it.
+    #[must_use]
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc.address
+    }
+
+    /// Returns where the admin API is.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.address
+    }
+
+    /// Returns where `/metrics` is.
+    #[must_use]
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.metrics.address
+    }
+
+    /// Serves until the drain begins.
+    pub async fn run(self, shutdown: Shutdown) {
+        let readiness = Readiness::default();
+        let health_routes = health::routes(self.metrics_page, readiness.clone(), &shutdown);
+        shutdown.spawn("router metrics", health::serve(self.metrics.listener, health_routes, shutdown.clone()));
+        let admin_routes = admin::routes(Arc::clone(&self.core));
+        shutdown.spawn("admin API", health::serve(self.admin.listener, admin_routes, shutdown.clone()));
+        let watching = watch::watch(Arc::clone(&self.core), self.config.forget_after, shutdown.clone());
+        shutdown.spawn("node watch", watching);
+
+        let agents = AgentsDoor {
+            core: Arc::clone(&self.core),
+            shutdown: shutdown.clone(),
+            report_interval: self.config.report_interval,
+        };
+        let placement = PlacementDoor { core: self.core, shutdown: shutdown.clone() };
+        let (reporter, grpc_health) = tonic_health::server::health_reporter();
+        reporter.set_serving::<PlacementServer<PlacementDoor>>().await;
+        info!(grpc = %self.grpc.address, admin = %self.admin.address, metrics = %self.metrics.address, "router serves");
+        readiness.ready();
+        let served = Server::builder()
+            .add_service(grpc_health)
+            .add_service(AgentsServer::new(agents).max_decoding_message_size(MESSAGE_LIMIT))
+            .add_service(PlacementServer::new(placement).max_decoding_message_size(MESSAGE_LIMIT))
+            .serve_with_incoming_shutdown(TcpListenerStream::new(self.grpc.listener), shutdown.begun())
+            .await;
+        if let Err(error) = served {
+            warn!(%error, "gRPC server ended");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What every door of the router shares: the fleet, the leases and the ledger.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use scheduler::{Decision, Fleet, Models, NodeId, Placement, Refusal, Request, Scoring, SessionId, Timestamp, decide};
+use store::{Claim, Leases};
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::config::Policy;
+use crate::ledger::Ledger;
+use crate::metrics;
+
+/// The state behind the router's doors.
+pub(crate) struct Core {
+    fleet: RwLock<Fleet>,
+    ledger: Mutex<Ledger>,
+    leases: Arc<dyn Leases>,
+    scoring: Scoring,
+    models: Models,
+    started: Instant,
+}
+
+impl Core {
+    pub(crate) fn new(policy: Policy, leases: Arc<dyn Leases>) -> Self {
+        Self {
+            fleet: RwLock::new(Fleet::new(policy.pools)),
+            ledger: Mutex::new(Ledger::default()),
+            leases,
+            scoring: policy.scoring,
+            models: policy.models,
+            started: Instant::now(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::at(self.started.elapsed())
+    }
+
+    pub(crate) fn fleet(&self) -> RwLockReadGuard<'_, Fleet> {
+        self.fleet.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn fleet_mut(&self) -> RwLockWriteGuard<'_, Fleet> {
+        self.fleet.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// Decides without promising anything.
+    pub(crate) fn consider(&self, request: &Request) -> Decision {
+        let began = std::time::Instant::now();
+        let decision = decide(&self.fleet(), request, &self.scoring, self.now(), &mut rand::rng());
+        metrics::decided(began.elapsed());
+        decision
+    }
+
+    /// Decides, claims a lease on the best placement that still has room, and puts that one first.
+    pub(crate) async fn place(&self, request: &Request) -> Decision {
+        let mut decision = self.consider(request);
+        let mut held = None;
+        for (rank, placement) in decision.placements.iter().enumerate() {
+            if self.claim(placement, request.session).await == Claim::Held {
+                held = Some(rank);
+                break;
+            }
+        }
+        match held {
+            Some(rank) => {
+                decision.placements.drain(..rank);
+                self.fleet_mut().reserve(&decision.placements[0], self.now());
+            }
+            None if decision.refusal.is_none() => {
+                decision.placements.clear();
+                decision.refusal = Some(Refusal::Full);
+            }
+            None => {}
+        }
+        decision
+    }
+
+    /// Without the store the node's own refusal holds the line, so a claim that cannot be made counts as held.
+    async fn claim(&self, placement: &Placement, session: SessionId) -> Claim {
+        let Some(slots) = self.fleet().node(&placement.node).map(|node| node.report.hard_slots) else {
+            return Claim::Full;
+        };
+        self.leases.claim(&placement.node, session, slots, self.now()).await.unwrap_or_else(|away| {
+            warn!(%away, "placing without a lease");
+            Claim::Held
+        })
+    }
+
+    pub(crate) async fn renew(&self, node: &NodeId, session: SessionId) {
+        if let Err(away) = self.leases.renew(node, session, self.now()).await {
+            warn!(%away, "lease not renewed");
+        }
+    }
+
+    pub(crate) async fn release(&self, node: &NodeId, session: SessionId) {
+        if let Err(away) = self.leases.release(node, session).await {
+            warn!(%away, "lease not given back, it will expire");
+        }
+    }
+
+    pub(crate) async fn leases_on(&self, node: &NodeId) -> u32 {
+        self.leases.count(node, self.now()).await.unwrap_or(0)
+    }
+
+    /// Returns when a refused caller should ask again.
+    pub(crate) fn retry_after(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+}

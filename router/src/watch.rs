@@ -1,0 +1,53 @@
+//! Notices nodes that fall silent or come back, says so once, and forgets those that stay away.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use process::Shutdown;
+use scheduler::NodeId;
+use scheduler::filter::SUSPECT_AFTER;
+use tracing::{info, warn};
+
+use crate::core::Core;
+use crate::metrics;
+
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Watches until the drain begins.
+pub(crate) async fn watch(core: Arc<Core>, forget_after: Duration, shutdown: Shutdown) {
+    let mut silent = BTreeSet::new();
+    let mut ticks = tokio::time::interval(EVERY);
+    loop {
+        tokio::select! {
+            () = shutdown.begun() => return,
+            _ = ticks.tick() => silent = look(&core, &silent, forget_after),
+        }
+    }
+}
+
+fn look(core: &Core, before: &BTreeSet<NodeId>, forget_after: Duration) -> BTreeSet<NodeId> {
+    let now = core.now();
+    for node in core.fleet_mut().forget_silent(forget_after, now) {
+        info!(%node, "node forgotten");
+    }
+    let mut reporting = 0;
+    let mut silent = BTreeSet::new();
+    for node in core.fleet().nodes() {
+        let age = node.age(now);
+        if age < SUSPECT_AFTER {
+            reporting += 1;
+            continue;
+        }
+        if !before.contains(&node.report.node) {
+            warn!(node = %node.report.node, pool = %node.report.pool, age_s = age.as_secs_f64(), "node fell silent, it gets no new sessions");
+        }
+        silent.insert(node.report.node.clone());
+    }
+    for node in before.difference(&silent) {
+        info!(%node, "node is no longer silent");
+    }
+    metrics::nodes(reporting, silent.len());
+    metrics::sessions_live(core.ledger().live());
+    silent
+}
