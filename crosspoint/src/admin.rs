@@ -2,12 +2,13 @@
 
 mod reply;
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use crate::http::{body, root_cause};
 
 pub(crate) use reply::{
     Attempt, Cost, Explanation, Gpu, Node, Nodes, Placement, Pool, Pools, Rejected, Session, Sessions,
@@ -32,7 +33,7 @@ pub(crate) struct AdminArgs {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminError {
     /// The address is none.
-    #[error("{url:?} is no address of a router, expected one such as http://127.0.0.1:7401")]
+    #[error("{url:?} is no address this command can reach, expected one such as http://127.0.0.1:7401")]
     Address {
         /// What was given.
         url: String,
@@ -41,7 +42,7 @@ pub(crate) enum AdminError {
     #[error("cannot reach the router at {url} ({cause}): is `crosspoint up` running?")]
     Unreachable {
         /// Where it was looked for.
-        url: Url,
+        url: String,
         /// The operating system's words.
         cause: String,
     },
@@ -57,7 +58,7 @@ pub(crate) enum AdminError {
     #[error("the router at {url} answered something unexpected: {cause}")]
     Unexpected {
         /// Who answered.
-        url: Url,
+        url: String,
         /// What was wrong with the answer.
         cause: String,
     },
@@ -113,9 +114,10 @@ impl Admin {
         F: FnOnce(&reqwest::Client, Url) -> RequestBuilder,
     {
         let url = self.base.join(path).map_err(|_| AdminError::Address { url: path.to_owned() })?;
-        let reply = request(&self.client, url).send().await.map_err(|error| self.failed(&error))?;
+        let failed = |cause| AdminError::Unreachable { url: self.address(), cause };
+        let reply = request(&self.client, url).send().await.map_err(|error| failed(root_cause(&error)))?;
         let status = reply.status();
-        let body = reply.bytes().await.map_err(|error| self.failed(&error))?;
+        let body = body(reply).await.map_err(failed)?;
         let answer: Result<Value, _> = serde_json::from_slice(&body);
         match answer {
             Ok(answer) if status.is_success() => Ok(answer),
@@ -128,12 +130,12 @@ impl Admin {
         }
     }
 
-    fn failed(&self, error: &reqwest::Error) -> AdminError {
-        AdminError::Unreachable { url: self.base.clone(), cause: root_cause(error) }
+    fn unexpected(&self, cause: String) -> AdminError {
+        AdminError::Unexpected { url: self.address(), cause }
     }
 
-    fn unexpected(&self, cause: String) -> AdminError {
-        AdminError::Unexpected { url: self.base.clone(), cause }
+    fn address(&self) -> String {
+        self.base.as_str().trim_end_matches('/').to_owned()
     }
 
     /// Understands an answer.
@@ -143,16 +145,4 @@ impl Admin {
     pub(crate) fn read<T: DeserializeOwned>(&self, answer: Value) -> Result<T, AdminError> {
         serde_json::from_value(answer).map_err(|error| self.unexpected(error.to_string()))
     }
-}
-
-/// The innermost reason, which is the one that says something: `Connection refused (os error 111)`.
-pub(crate) fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause = error.source();
-    let mut words = error.to_string();
-    while let Some(inner) = cause {
-        words = inner.to_string();
-        cause = inner.source();
-    }
-    let plain = words.split(" (os error").next().unwrap_or(&words);
-    plain.to_lowercase()
 }

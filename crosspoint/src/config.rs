@@ -23,6 +23,10 @@ use problem::Source;
 pub(crate) const DEFAULT_FILE: &str = include_str!("default.yaml");
 
 /// Everything that can be configured. A role reads its own section and what it shares with the others.
+///
+/// A new section is a field here with `#[serde(default)]`, its value in [`Config::default`], and its text in
+/// `default.yaml`; the tests below fail until all three agree and every key is mentioned. Its type derives `Serialize` as
+/// well, because the environment is laid over the values in force.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -77,7 +81,7 @@ impl Config {
         match file {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
-                    .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+                    .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
                 Self::parse(Source { name: &path.display().to_string(), text: &text }, &variables)
             }
             None => Self::parse(Source { name: "default configuration", text: DEFAULT_FILE }, &variables),
@@ -135,7 +139,9 @@ mod tests {
     #[test]
     fn the_default_file_is_the_default() {
         assert_eq!(parse(DEFAULT_FILE), Ok(Config::default()));
-        assert_eq!(parse("{}"), Ok(Config::default()));
+        for empty in ["{}", "", "# nothing yet\n"] {
+            assert_eq!(parse(empty), Ok(Config::default()));
+        }
         assert_eq!(Config::default().pools.len(), 4);
     }
 
@@ -231,6 +237,16 @@ mod tests {
             ),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_answered_with_the_right_one() {
+        let what = |text| parse(text).unwrap_err().lines().next().unwrap().to_owned();
+        assert_eq!(what("scoring: { errors: few }"), "crosspoint.yaml:1:20: expected a number");
+        assert_eq!(what("pools: 4"), "crosspoint.yaml:1:8: expected a list");
+        assert_eq!(what("logs: all"), "crosspoint.yaml:1:7: expected keys with values");
+        assert_eq!(what("logs: { filter: [] }"), "crosspoint.yaml:1:17: expected a text");
+        assert_eq!(what("logs: { filter: a, filter: b }"), "crosspoint.yaml:1:20: key \"filter\" appears twice");
     }
 
     #[test]

@@ -21,6 +21,9 @@ const CANDIDATES: [Column; 10] = [
     Column::Right("TOTAL"),
 ];
 
+/// A term below this says nothing in a sentence: half a hundredth of a cent per hour, in dollars.
+const WORTH_SAYING: f64 = 0.000_05;
+
 /// Explains a session at length.
 pub(crate) fn of_session(session: &Session, paint: Paint) -> String {
     let mut text = format!("{} {}\n\n", paint.paint(Style::Bold, "session"), session.session);
@@ -118,7 +121,7 @@ fn because(session: &Session) -> Option<String> {
 
 /// `1.67 ¢/h (gpu 1.67)`.
 fn score(placement: &Placement) -> String {
-    let terms = placement.terms.named().into_iter().filter(|(_, amount)| *amount != 0.0);
+    let terms = placement.terms.named().into_iter().filter(|(_, amount)| *amount >= WORTH_SAYING);
     let terms: Vec<_> = terms.map(|(name, amount)| format!("{name} {}", cents(amount))).collect();
     let total = cents(placement.total);
     if terms.is_empty() { format!("{total} ¢/h") } else { format!("{total} ¢/h ({})", terms.join(" + ")) }
@@ -269,8 +272,7 @@ attempts (in the order they were made)
     fn a_refusal_is_put_into_words() {
         let refusal = json!({"placements": [], "refusal": "not_allowed", "rejected": [
             {"pool": "aws", "example": null, "nodes": 0, "reason": "residency", "text": "audio must stay in eu, pool is in us"}]});
-        let expected = "\
-  would be    refused: no pool may serve it
+        let expected = "  would be    refused: no pool may serve it
 
 rejected (could not serve it)
   POOL  NODES  WHY                                   SUCH AS

@@ -9,6 +9,7 @@ mod admin;
 mod commands;
 mod config;
 mod explanation;
+mod http;
 mod roles;
 mod table;
 mod terminal;

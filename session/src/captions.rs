@@ -112,7 +112,7 @@ impl Cue {
 }
 
 fn shown_until(start: Duration, word_end: Duration) -> Duration {
-    ticks(word_end).clamp(start + TICK, start + CUE_DURATION)
+    ticks(word_end).clamp(start.saturating_add(TICK), start.saturating_add(CUE_DURATION))
 }
 
 fn ticks(time: Duration) -> Duration {

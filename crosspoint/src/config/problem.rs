@@ -15,12 +15,12 @@ const ALIKE: f64 = 0.6;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {cause}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// Something in the file is wrong.
     #[error("{0}")]
@@ -122,7 +122,21 @@ pub(super) fn explain(error: &Error) -> String {
         Error::SerdeMissingField { field, .. } => format!("missing key \"{field}\""),
         Error::DuplicateMappingKey { key: Some(key), .. } => format!("key \"{key}\" appears twice"),
         Error::Message { msg, .. } => msg.clone(),
+        Error::InvalidScalar { ty, .. } => format!("expected {}", scalar(ty)),
+        Error::Unexpected { expected: "mapping start", .. } => "expected keys with values".to_owned(),
+        Error::Unexpected { expected: "sequence start", .. } => "expected a list".to_owned(),
+        Error::Unexpected { expected: "string scalar", .. } => "expected a text".to_owned(),
         other => other.render_with_formatter(&Unplaced),
+    }
+}
+
+fn scalar(kind: &str) -> &str {
+    match kind {
+        "floating point" => "a number",
+        "boolean" => "true or false",
+        kind if kind.starts_with('u') => "a whole number, 0 or more",
+        kind if kind.starts_with('i') => "a whole number",
+        other => other,
     }
 }
 

@@ -9,18 +9,18 @@ use serde_json::Value;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// The address is none.
-    #[error("{url:?} is no address of a proxy, expected one such as http://127.0.0.1:8080")]
+    #[error("{url:?} is no address this command can reach, expected one such as http://127.0.0.1:8080")]
     Address {
         /// What was given.
         url: String,
     },
     /// The file cannot be read.
-    #[error("cannot read {}: {}", path.display(), Self::plain(source))]
+    #[error("cannot read {}: {}", path.display(), Self::plain(cause))]
     File {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// There is nothing in the file.
     #[error("{} is empty", path.display())]

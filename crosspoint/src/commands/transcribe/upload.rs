@@ -12,7 +12,7 @@ use tokio_util::io::ReaderStream;
 use super::failure::{Failure, RequestId};
 use super::proxy::{Proxy, request_id};
 use super::transcript::Transcript;
-use crate::admin::root_cause;
+use crate::http::{body, root_cause};
 
 /// The longest to wait for a connection, and for the next byte of an answer: long files take their time.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -27,8 +27,8 @@ const BLOCK: usize = 64 * 1024;
 pub(super) async fn transcribe(proxy: &Proxy, path: &Path) -> Result<Transcript, Failure> {
     let (file, length) = open(path).await?;
     let bar = Bar::of(path, length);
-    let watched = bar.clone();
-    let blocks = ReaderStream::with_capacity(file, BLOCK).inspect_ok(move |block| watched.sent(block.len() as u64));
+    let watched = bar.0.clone();
+    let blocks = ReaderStream::with_capacity(file, BLOCK).inspect_ok(move |block| sent(&watched, block.len() as u64));
     let url = proxy.listen(&[("utterances", "true".to_owned())]);
     let client = reqwest::Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE).build();
     let unreachable =
@@ -42,16 +42,13 @@ pub(super) async fn transcribe(proxy: &Proxy, path: &Path) -> Result<Transcript,
         true => unreachable(error),
         false => Failure::Broken { cause: root_cause(&error), request: RequestId::default() },
     })?;
-    let answer = understood(proxy, reply).await;
-    bar.finish();
-    answer
+    understood(proxy, reply).await
 }
 
 async fn understood(proxy: &Proxy, reply: reqwest::Response) -> Result<Transcript, Failure> {
     let (status, headers) = (reply.status(), reply.headers().clone());
     let request = request_id(&headers);
-    let body = reply.bytes().await;
-    let body = body.map_err(|error| Failure::Broken { cause: root_cause(&error), request: request.clone() })?;
+    let body = body(reply).await.map_err(|cause| Failure::Broken { cause, request: request.clone() })?;
     if !status.is_success() {
         return Err(proxy.refusal(status.as_u16(), &headers, &body));
     }
@@ -59,7 +56,7 @@ async fn understood(proxy: &Proxy, reply: reqwest::Response) -> Result<Transcrip
 }
 
 async fn open(path: &Path) -> Result<(File, u64), Failure> {
-    let unreadable = |source| Failure::File { path: path.to_owned(), source };
+    let unreadable = |cause| Failure::File { path: path.to_owned(), cause };
     let file = File::open(path).await.map_err(unreadable)?;
     let metadata = file.metadata().await.map_err(unreadable)?;
     if metadata.is_dir() {
@@ -71,8 +68,8 @@ async fn open(path: &Path) -> Result<(File, u64), Failure> {
     Ok((file, metadata.len()))
 }
 
-/// The progress of one upload; nothing is drawn where nobody watches.
-#[derive(Clone, Debug)]
+/// The progress of one upload, gone with it; nothing is drawn where nobody watches.
+#[derive(Debug)]
 struct Bar(ProgressBar);
 
 impl Bar {
@@ -83,17 +80,19 @@ impl Bar {
         bar.set_prefix(path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned());
         Self(bar)
     }
+}
 
-    fn sent(&self, bytes: u64) {
-        self.0.inc(bytes);
-        if Some(self.0.position()) == self.0.length() {
-            let style = ProgressStyle::with_template("{prefix} {spinner} transcribing, {elapsed}");
-            self.0.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            self.0.enable_steady_tick(Duration::from_millis(100));
-        }
-    }
-
-    fn finish(&self) {
+impl Drop for Bar {
+    fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+fn sent(bar: &ProgressBar, bytes: u64) {
+    bar.inc(bytes);
+    if Some(bar.position()) == bar.length() {
+        let style = ProgressStyle::with_template("{prefix} {spinner} transcribing, {elapsed}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar.enable_steady_tick(Duration::from_millis(100));
     }
 }

@@ -41,7 +41,7 @@ impl Sound {
     /// # Errors
     /// Fails on a file that cannot be read and on one that is no WAV file.
     pub(super) async fn open(path: &Path) -> Result<Self, Failure> {
-        let unreadable = |source| Failure::File { path: path.to_owned(), source };
+        let unreadable = |cause| Failure::File { path: path.to_owned(), cause };
         let file = File::open(path).await.map_err(unreadable)?;
         let length = file.metadata().await.map_err(unreadable)?.len();
         let mut header = Header { path, file, parser: WavParser::new(), read: 0 };
@@ -75,7 +75,7 @@ impl Sound {
     pub(super) async fn next(&mut self, bytes: usize) -> Result<Option<Vec<u8>>, Failure> {
         let mut block = vec![0; BLOCK];
         while self.ready.len() < bytes {
-            let count = self.file.read(&mut block).await.map_err(|source| self.unreadable(source))?;
+            let count = self.file.read(&mut block).await.map_err(|cause| self.unreadable(cause))?;
             if count == 0 {
                 break;
             }
@@ -88,8 +88,8 @@ impl Sound {
         Ok((!chunk.is_empty()).then_some(chunk))
     }
 
-    fn unreadable(&self, source: io::Error) -> Failure {
-        Failure::File { path: self.path.clone(), source }
+    fn unreadable(&self, cause: io::Error) -> Failure {
+        Failure::File { path: self.path.clone(), cause }
     }
 }
 
@@ -130,7 +130,7 @@ impl Header<'_> {
         let path = self.path;
         loop {
             let count = self.file.read(&mut block).await;
-            let count = count.map_err(|source| Failure::File { path: path.to_owned(), source })?;
+            let count = count.map_err(|cause| Failure::File { path: path.to_owned(), cause })?;
             if count == 0 && self.read == 0 {
                 return Err(Failure::Empty { path: path.to_owned() });
             }

@@ -1,0 +1,158 @@
+//! `crosspoint nodes`, `pools`, `sessions` and `explain`, and every help text.
+
+use std::sync::{Arc, Mutex};
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use crate::fake::{Outcome, REQUEST, crosspoint, serve};
+
+fn node() -> Value {
+    json!({"node": "aws-1", "pool": "aws", "address": "127.0.0.1:4001", "state": "serving", "age_ms": 120,
+        "models": ["m"], "soft_slots": 3, "hard_slots": 4, "used_slots": 1, "queue_depth": 0,
+        "chunk_latency_p95_ms": 12.0, "realtime_factor": 0.2, "engine_pid": 1234, "error_share": 0.0, "leases": 1,
+        "silent": true, "gpus": [{"name": "T4", "utilisation": 0.3, "memory_used_bytes": 1_073_741_824_u64,
+            "memory_total_bytes": 16_106_127_360_u64, "temperature_celsius": 60, "power_milliwatts": 70_400}]})
+}
+
+fn session() -> Value {
+    let terms = json!({"gpu": 0.0167, "egress": 0.0, "latency": 0.0, "risk": 0.0, "congestion": 0.0, "errors": 0.0});
+    json!({"session": REQUEST, "tenant": "demo", "model": "m", "work": "file", "state": "live", "node": "aws-1",
+        "pool": "aws", "epoch": 2, "age_ms": 1_200, "refusal": null, "rejected": [], "reason": null,
+        "placements": [{"node": "aws-1", "pool": "aws", "address": "127.0.0.1:1", "terms": terms, "total": 0.0167}],
+        "attempts": [{"node": "aws-1", "outcome": "opened", "cause": null}], "audio_seconds": 5.2,
+        "slot_seconds": 5.4, "bytes_in": 1, "bytes_out": 1, "cost": {"gpu": 0.00001, "egress": 0.0, "total": 0.00001}})
+}
+
+async fn admin() -> anyhow::Result<String> {
+    let pool = json!({"name": "aws", "provider": "aws", "region": "us-west-2", "tier": "burst", "market": "spot",
+        "price": {"node_hour": 0.2, "egress_gb": 0.09}, "residency": "us", "compliance": ["soc2"],
+        "round_trip_ms": 18.0, "nodes": 2, "serving": 1, "soft_slots": 6, "used_slots": 1});
+    let one = |Path(id): Path<String>| async move {
+        if id == REQUEST {
+            (StatusCode::OK, Json(session()))
+        } else {
+            (StatusCode::NOT_FOUND, Json(json!({ "error": format!("no session {id}") })))
+        }
+    };
+    let routes = Router::new()
+        .route("/v1/nodes", get(|| async { Json(json!({ "nodes": [node()] })) }))
+        .route("/v1/pools", get(|| async move { Json(json!({ "pools": [pool] })) }))
+        .route("/v1/sessions", get(|| async { Json(json!({ "sessions": [session()] })) }))
+        .route("/v1/sessions/{id}", get(one));
+    serve(routes).await
+}
+
+async fn ask(arguments: &[&str]) -> anyhow::Result<Outcome> {
+    let url = admin().await?;
+    crosspoint(&[arguments, &["--router", &url]].concat()).await
+}
+
+fn answered(out: &str) -> Outcome {
+    Outcome { code: Some(0), out: out.to_owned(), err: String::new() }
+}
+
+#[tokio::test]
+async fn nodes_are_listed_with_their_gpus() -> anyhow::Result<()> {
+    let expected = "\
+NODE   POOL  STATE               SLOTS  QUEUE    P95   RTF  ERRORS   SEEN   PID  ADDRESS
+aws-1  aws   silent (serving)  1/3 (4)      0  12 ms  0.20       -  0.1 s  1234  127.0.0.1:4001
+
+NODE   GPU  BUSY        MEMORY   TEMP  POWER
+aws-1  T4   30 %  1.0/15.0 GiB  60 °C   70 W
+";
+    assert_eq!(ask(&["nodes"]).await?, answered(expected));
+    Ok(())
+}
+
+#[tokio::test]
+async fn pools_are_listed() -> anyhow::Result<()> {
+    let expected = "\
+POOL  PROVIDER  REGION     TIER   MARKET  $/HOUR  $/GB    RTT  NODES  SLOTS  AUDIO IN
+aws   aws       us-west-2  burst  spot      0.20  0.09  18 ms    1/2    1/6  us soc2
+";
+    assert_eq!(ask(&["pools"]).await?, answered(expected));
+    Ok(())
+}
+
+#[tokio::test]
+async fn sessions_are_listed() -> anyhow::Result<()> {
+    let expected = "\
+SESSION                               TENANT  MODEL  WORK  STATE  NODE   POOL    AGE  AUDIO       COST
+6e4d2a35-2f4b-4c7e-9e0a-5f5e0b6f1c11  demo    m      file  live   aws-1  aws   1.2 s  5.2 s  $0.000010
+";
+    assert_eq!(ask(&["sessions"]).await?, answered(expected));
+    Ok(())
+}
+
+#[tokio::test]
+async fn json_is_the_routers_answer() -> anyhow::Result<()> {
+    for (command, key, value) in [("nodes", "nodes", node()), ("sessions", "sessions", session())] {
+        let answer: Value = serde_json::from_str(&ask(&[command, "--json"]).await?.out)?;
+        assert_eq!(answer, json!({ key: [value] }));
+    }
+    assert_eq!(serde_json::from_str::<Value>(&ask(&["explain", "--json"]).await?.out)?, session());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_newest_session_is_explained_when_none_is_named() -> anyhow::Result<()> {
+    let named = ask(&["explain", REQUEST]).await?;
+    assert_eq!(ask(&["explain"]).await?, named);
+    assert!(named.out.contains("served by   aws-1 in pool aws, leg 2 (moved 1 time)\n"), "{}", named.out);
+    assert!(named.out.contains("because     1.67 ¢/h (gpu 1.67)\n"), "{}", named.out);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_nobody_knows_is_told_in_the_routers_words() -> anyhow::Result<()> {
+    let outcome = ask(&["explain", "0b7e9f3a"]).await?;
+    let expected = Outcome { code: Some(1), out: String::new(), err: "error: no session 0b7e9f3a\n".to_owned() };
+    assert_eq!(outcome, expected);
+    let outcome = ask(&["explain", "../nodes"]).await?;
+    assert!(outcome.err.starts_with("error: expected a session id such as"), "{}", outcome.err);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_question_is_asked_as_it_was_put() -> anyhow::Result<()> {
+    let asked = Arc::new(Mutex::new(Value::Null));
+    let ears = asked.clone();
+    let answer = post(move |Json(body): Json<Value>| async move {
+        if let Ok(mut asked) = ears.lock() {
+            *asked = body;
+        }
+        Json(json!({"placements": [], "refusal": "full", "rejected": []}))
+    });
+    let url = serve(Router::new().route("/v1/explain", answer)).await?;
+    let mut arguments = vec!["explain", "--router", &url, "--model", "nova-3", "--file", "--residency", "eu"];
+    arguments.extend(["--compliance", "soc2", "--compliance", "gdpr", "--max-cost", "0.02", "--rate", "8000"]);
+    let outcome = crosspoint(&arguments).await?;
+    assert_eq!(outcome, answered("  would be    refused: every node that may serve it is full\n"));
+    let expected = json!({"model": "nova-3", "work": "file", "residency": "eu", "compliance": ["soc2", "gdpr"],
+        "max_cost": 0.02, "audio_bytes_per_second": 8000});
+    assert_eq!(asked.lock().map(|asked| asked.clone()).ok(), Some(expected));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_router_that_is_not_there_is_told_with_its_address() -> anyhow::Result<()> {
+    let outcome = crosspoint(&["nodes", "--router", "http://127.0.0.1:1"]).await?;
+    let expected =
+        "error: cannot reach the router at http://127.0.0.1:1 (connection refused): is `crosspoint up` running?\n";
+    assert_eq!(outcome, Outcome { code: Some(1), out: String::new(), err: expected.to_owned() });
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_command_shows_examples_and_wrong_usage_ends_with_2() -> anyhow::Result<()> {
+    for command in ["transcribe", "nodes", "pools", "sessions", "explain", "config"] {
+        let outcome = crosspoint(&[command, "--help"]).await?;
+        assert!(outcome.out.contains(&format!("\nExamples:\n  crosspoint {command}")), "{}", outcome.out);
+        assert_eq!(crosspoint(&[command, "--no-such-flag"]).await?.code, Some(2));
+    }
+    Ok(())
+}

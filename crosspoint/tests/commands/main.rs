@@ -1,0 +1,6 @@
+//! The command as its users meet it: arguments in, text and exit codes out, against servers that say what they are told.
+
+mod configuration;
+mod fake;
+mod listings;
+mod transcribe;
