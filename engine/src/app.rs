@@ -6,7 +6,7 @@ use axum::serve::ListenerExt;
 use process::health::{self, Readiness};
 use process::{Metrics, MetricsError, Shutdown};
 use tokio::net::TcpListener;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::engine::Engine;
@@ -68,6 +68,7 @@ impl App {
     /// of `shutdown`, whose drain waits for them.
     pub async fn run(self, shutdown: Shutdown) {
         let readiness = Readiness::default();
+        let (voice, slots) = (self.config.voice.name(), self.config.slots.get());
         let engine = Engine::new(self.config, self.voices, shutdown.clone());
         let routes = engine.routes().merge(health::routes(self.metrics, readiness.clone(), &shutdown));
         let listener = self.listener.tap_io(|socket| {
@@ -76,6 +77,7 @@ impl App {
             }
         });
         readiness.ready();
+        info!(address = %self.address, voice, slots, "engine serves");
         let begun = shutdown.clone();
         let served = axum::serve(listener, routes).with_graceful_shutdown(async move { begun.begun().await }).await;
         if let Err(error) = served {

@@ -7,8 +7,8 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use crate::ending::Outcome;
 
-/// The share of a new measurement in the real-time factor: about the last twenty pieces count.
-const FRESH: f64 = 0.05;
+/// The audio over which the real-time factor is averaged.
+const AVERAGED: Duration = Duration::from_secs(30);
 
 /// Handles of every metric of the engine; cheap to clone.
 #[derive(Clone)]
@@ -27,7 +27,9 @@ pub(crate) struct Gauges {
 #[derive(Clone, Copy, Debug, Default)]
 struct Heard {
     uncounted: Duration,
-    realtime_factor: Option<f64>,
+    /// Seconds of audio and of work, fading out together.
+    audio: f64,
+    work: f64,
 }
 
 impl std::fmt::Debug for Gauges {
@@ -86,22 +88,25 @@ impl Gauges {
 
     /// Records that hearing `audio` took `work`.
     pub(crate) fn piece_heard(&self, audio: Duration, work: Duration) {
-        if audio.is_zero() {
-            return;
-        }
-        let factor = work.as_secs_f64() / audio.as_secs_f64();
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let fade = (-audio.as_secs_f64() / AVERAGED.as_secs_f64()).exp();
+        heard.audio = heard.audio * fade + audio.as_secs_f64();
+        heard.work = heard.work * fade + work.as_secs_f64();
         heard.uncounted += audio;
-        let smoothed = heard.realtime_factor.map_or(factor, |old| old + FRESH * (factor - old));
-        heard.realtime_factor = Some(smoothed);
-        self.realtime_factor.set(smoothed);
+        self.realtime_factor.set(heard.realtime_factor());
         self.audio_seconds.increment(heard.uncounted.as_secs());
         heard.uncounted = Duration::from_nanos(heard.uncounted.subsec_nanos().into());
     }
 
     /// Returns the seconds of work per second of audio, 0 before the first piece.
     pub(crate) fn realtime_factor(&self) -> f64 {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).realtime_factor.unwrap_or(0.0)
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).realtime_factor()
+    }
+}
+
+impl Heard {
+    fn realtime_factor(&self) -> f64 {
+        if self.audio > 0.0 { self.work / self.audio } else { 0.0 }
     }
 }
 

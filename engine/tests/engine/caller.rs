@@ -167,6 +167,16 @@ impl Caller {
         }
     }
 
+    /// Reads until a pong comes.
+    pub(crate) async fn pong(&mut self) -> Result<tungstenite::Bytes> {
+        loop {
+            let frame = tokio::time::timeout(LIMIT, self.socket.next()).await?.context("the stream ended")??;
+            if let Message::Pong(bytes) = frame {
+                return Ok(bytes);
+            }
+        }
+    }
+
     /// Reads to the end.
     pub(crate) async fn rest(self) -> Result<Said> {
         let (_sink, source) = self.socket.split();

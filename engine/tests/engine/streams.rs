@@ -168,6 +168,15 @@ async fn text_that_means_nothing_is_told_and_the_stream_goes_on() -> Result<()> 
 }
 
 #[tokio::test]
+async fn pings_are_answered() -> Result<()> {
+    let engine = start(synthetic()).await?;
+    let mut caller = engine.call(&query(Format::SPEECH)).await?;
+    caller.send_frame(Message::Ping(b"there?".as_slice().into())).await?;
+    assert_eq!(caller.pong().await?.as_ref(), b"there?");
+    Ok(())
+}
+
+#[tokio::test]
 async fn legs_of_one_session_cut_the_same_sound_differently() -> Result<()> {
     let engine = start(synthetic()).await?;
     let audio = coded(SCRIPT, Format::SPEECH);
