@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::gauges;
 use crate::sphinx::SphinxError;
 use crate::voices::Voices;
 
@@ -49,6 +50,7 @@ impl Config {
     /// was installed.
     pub async fn build(self) -> Result<App, BuildError> {
         let metrics = Metrics::install()?;
+        gauges::describe();
         let voices = Voices::open(&self)?;
         let bind = |source| BuildError::Bind { address: self.listen, source };
         let listener = TcpListener::bind(self.listen).await.map_err(bind)?;

@@ -1,9 +1,12 @@
 //! What the engine tells Prometheus, and the few numbers `/health` repeats.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 use crate::ending::Outcome;
 
@@ -17,6 +20,8 @@ pub(crate) struct Gauges {
     slots: Gauge,
     queued_chunks: Gauge,
     queued_seconds: Gauge,
+    /// Microseconds of audio that wait: added up in whole numbers, so that nothing drifts.
+    queued: Arc<AtomicU64>,
     realtime_factor: Gauge,
     heard: Arc<Mutex<Heard>>,
     audio_seconds: Counter,
@@ -45,6 +50,7 @@ impl Default for Gauges {
             slots: gauge!("crosspoint_engine_slots"),
             queued_chunks: gauge!("crosspoint_engine_queue_depth"),
             queued_seconds: gauge!("crosspoint_engine_queue_seconds"),
+            queued: Arc::default(),
             realtime_factor: gauge!("crosspoint_engine_realtime_factor"),
             heard: Arc::default(),
             audio_seconds: counter!("crosspoint_engine_audio_seconds_total"),
@@ -72,13 +78,15 @@ impl Gauges {
     /// Counts a chunk that waits to be heard.
     pub(crate) fn queued(&self, audio: Duration) {
         self.queued_chunks.increment(1.0);
-        self.queued_seconds.increment(audio.as_secs_f64());
+        let before = self.queued.fetch_add(micros(audio), Ordering::Relaxed);
+        self.queued_seconds.set(Duration::from_micros(before.saturating_add(micros(audio))).as_secs_f64());
     }
 
     /// Counts a chunk that no longer waits.
     pub(crate) fn unqueued(&self, audio: Duration) {
         self.queued_chunks.decrement(1.0);
-        self.queued_seconds.decrement(audio.as_secs_f64());
+        let before = self.queued.fetch_sub(micros(audio), Ordering::Relaxed);
+        self.queued_seconds.set(Duration::from_micros(before.saturating_sub(micros(audio))).as_secs_f64());
     }
 
     /// Records how long a chunk waited until it was heard to its end.
@@ -108,6 +116,29 @@ impl Heard {
     fn realtime_factor(&self) -> f64 {
         if self.audio > 0.0 { self.work / self.audio } else { 0.0 }
     }
+}
+
+fn micros(audio: Duration) -> u64 {
+    u64::try_from(audio.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Says what each metric means.
+pub(crate) fn describe() {
+    describe_gauge!("crosspoint_engine_active_streams", "Streams and files being heard");
+    describe_gauge!("crosspoint_engine_slots", "Streams and files that may be heard at the same time");
+    describe_gauge!("crosspoint_engine_queue_depth", "Chunks of audio that wait to be heard");
+    describe_gauge!("crosspoint_engine_queue_seconds", Unit::Seconds, "Audio that waits to be heard");
+    describe_gauge!(
+        "crosspoint_engine_realtime_factor",
+        "Seconds of work per second of audio, over the last 30 s of audio"
+    );
+    describe_counter!("crosspoint_engine_audio_seconds_total", Unit::Seconds, "Audio heard");
+    describe_counter!("crosspoint_engine_requests_total", "Streams and files by how they ended");
+    describe_histogram!(
+        "crosspoint_engine_chunk_latency_seconds",
+        Unit::Seconds,
+        "Time from a chunk's arrival until it was heard to its end"
+    );
 }
 
 /// Counts a request by how it ended.

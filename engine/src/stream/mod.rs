@@ -109,7 +109,7 @@ async fn converse(
     let answers = Answers::new(request_id, Arc::clone(&engine.model), options);
     let (note, notes) = mpsc::channel(NOTES);
     let (tell, received) = oneshot::channel();
-    let listening = Listening::new(source, line.input, note, engine.config.idle, &answers.options);
+    let listening = Listening::new(source, line.input, &answers, note, engine.config.idle);
     let speaking = Speaking::new(sink, &answers, engine.link(seed), Garbler::new(engine.config.faults(), seed));
     let mut listening = pin!(listening.run(tell));
     let mut speaking = pin!(speaking.run(&mut line.said, notes, received));

@@ -177,6 +177,21 @@ impl Caller {
         }
     }
 
+    /// Says the same again and again, and reads to the end.
+    pub(crate) async fn nag(self, text: &str) -> Result<Said> {
+        let (mut sink, source) = self.socket.split();
+        let nagging = async {
+            while sink.send(Message::text(text)).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+            std::future::pending::<Result<Said>>().await
+        };
+        tokio::select! {
+            said = tokio::time::timeout(LIMIT, read_all(source)) => said?,
+            never = nagging => never,
+        }
+    }
+
     /// Reads to the end.
     pub(crate) async fn rest(self) -> Result<Said> {
         let (_sink, source) = self.socket.split();

@@ -161,6 +161,8 @@ async fn text_that_means_nothing_is_told_and_the_stream_goes_on() -> Result<()> 
         let error = caller.until("Error").await?;
         assert_eq!((&error["variant"], &error["message"]), (&Value::from("SchemaError"), &Value::from(nonsense)));
     }
+    caller.tell(r#"{"type":"Configure","keyterms":["Zorblat"]}"#).await?;
+    assert_eq!(caller.until("ConfigureFailure").await?["code"], "CONFIGURE_KEYTERMS_NOT_SUPPORTED");
     caller.tell(r#"{"type":"KeepAlive"}"#).await?;
     let said = caller.transcribe(&coded(SCRIPT, Format::SPEECH)).await?;
     assert!(tally(SCRIPT, &said.text()).is_clean());
