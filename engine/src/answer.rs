@@ -120,6 +120,11 @@ enum Message<'a> {
         last_word_end: f64,
     },
     Metadata(&'a Metadata),
+    ConfigureFailure {
+        request_id: Uuid,
+        code: &'static str,
+        description: &'static str,
+    },
     Error {
         variant: &'static str,
         description: &'static str,
@@ -208,6 +213,15 @@ impl Answers {
         let message = &message[..message.floor_char_boundary(256)];
         let description = "Could not parse the text message";
         text(&Message::Error { variant: "SchemaError", description, message })
+    }
+
+    /// Writes that what is heard cannot be changed under way.
+    pub(crate) fn configure_failure(&self) -> String {
+        text(&Message::ConfigureFailure {
+            request_id: self.request_id,
+            code: "CONFIGURE_KEYTERMS_NOT_SUPPORTED",
+            description: "This engine cannot be configured during a stream",
+        })
     }
 
     /// Sums up a request.

@@ -6,10 +6,11 @@ use axum::serve::ListenerExt;
 use process::health::{self, Readiness};
 use process::{Metrics, MetricsError, Shutdown};
 use tokio::net::TcpListener;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::gauges;
 use crate::sphinx::SphinxError;
 use crate::voices::Voices;
 
@@ -49,6 +50,7 @@ impl Config {
     /// was installed.
     pub async fn build(self) -> Result<App, BuildError> {
         let metrics = Metrics::install()?;
+        gauges::describe();
         let voices = Voices::open(&self)?;
         let bind = |source| BuildError::Bind { address: self.listen, source };
         let listener = TcpListener::bind(self.listen).await.map_err(bind)?;
@@ -68,6 +70,7 @@ impl App {
     /// of `shutdown`, whose drain waits for them.
     pub async fn run(self, shutdown: Shutdown) {
         let readiness = Readiness::default();
+        let (voice, slots) = (self.config.voice.name(), self.config.slots.get());
         let engine = Engine::new(self.config, self.voices, shutdown.clone());
         let routes = engine.routes().merge(health::routes(self.metrics, readiness.clone(), &shutdown));
         let listener = self.listener.tap_io(|socket| {
@@ -76,6 +79,7 @@ impl App {
             }
         });
         readiness.ready();
+        info!(address = %self.address, voice, slots, "engine serves");
         let begun = shutdown.clone();
         let served = axum::serve(listener, routes).with_graceful_shutdown(async move { begun.begun().await }).await;
         if let Err(error) = served {

@@ -25,7 +25,7 @@ use crate::fence::Leg;
 use crate::gauges;
 use crate::pump::{Input, Line, Said};
 use crate::query::Options;
-use crate::recognizer::Word;
+use crate::recognizer::{RecognizerError, Word};
 use crate::refusal::Refusal;
 use crate::segment::Heard;
 use crate::transcript::Transcript;
@@ -136,6 +136,7 @@ async fn collect(mut said: mpsc::Receiver<Said>) -> Result<Vec<Word>, Refusal> {
             Said::Heard(Heard::Piece(piece)) => words.extend(piece.words),
             Said::Heard(Heard::SpeechStarted(_) | Heard::UtteranceEnd(_)) => {}
             Said::Finished => return Ok(words),
+            Said::Failed(RecognizerError::ToldToHang) => std::future::pending().await,
             Said::Failed(error) => {
                 tracing::warn!(%error, "voice failed on a file");
                 return Err(Refusal::Failed);

@@ -1,14 +1,17 @@
 //! What the engine tells Prometheus, and the few numbers `/health` repeats.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 use crate::ending::Outcome;
 
-/// The share of a new measurement in the real-time factor: about the last twenty pieces count.
-const FRESH: f64 = 0.05;
+/// The audio over which the real-time factor is averaged.
+const AVERAGED: Duration = Duration::from_secs(30);
 
 /// Handles of every metric of the engine; cheap to clone.
 #[derive(Clone)]
@@ -17,6 +20,8 @@ pub(crate) struct Gauges {
     slots: Gauge,
     queued_chunks: Gauge,
     queued_seconds: Gauge,
+    /// Microseconds of audio that wait: added up in whole numbers, so that nothing drifts.
+    queued: Arc<AtomicU64>,
     realtime_factor: Gauge,
     heard: Arc<Mutex<Heard>>,
     audio_seconds: Counter,
@@ -27,7 +32,9 @@ pub(crate) struct Gauges {
 #[derive(Clone, Copy, Debug, Default)]
 struct Heard {
     uncounted: Duration,
-    realtime_factor: Option<f64>,
+    /// Seconds of audio and of work, fading out together.
+    audio: f64,
+    work: f64,
 }
 
 impl std::fmt::Debug for Gauges {
@@ -43,6 +50,7 @@ impl Default for Gauges {
             slots: gauge!("crosspoint_engine_slots"),
             queued_chunks: gauge!("crosspoint_engine_queue_depth"),
             queued_seconds: gauge!("crosspoint_engine_queue_seconds"),
+            queued: Arc::default(),
             realtime_factor: gauge!("crosspoint_engine_realtime_factor"),
             heard: Arc::default(),
             audio_seconds: counter!("crosspoint_engine_audio_seconds_total"),
@@ -70,13 +78,15 @@ impl Gauges {
     /// Counts a chunk that waits to be heard.
     pub(crate) fn queued(&self, audio: Duration) {
         self.queued_chunks.increment(1.0);
-        self.queued_seconds.increment(audio.as_secs_f64());
+        let before = self.queued.fetch_add(micros(audio), Ordering::Relaxed);
+        self.queued_seconds.set(Duration::from_micros(before.saturating_add(micros(audio))).as_secs_f64());
     }
 
     /// Counts a chunk that no longer waits.
     pub(crate) fn unqueued(&self, audio: Duration) {
         self.queued_chunks.decrement(1.0);
-        self.queued_seconds.decrement(audio.as_secs_f64());
+        let before = self.queued.fetch_sub(micros(audio), Ordering::Relaxed);
+        self.queued_seconds.set(Duration::from_micros(before.saturating_sub(micros(audio))).as_secs_f64());
     }
 
     /// Records how long a chunk waited until it was heard to its end.
@@ -86,23 +96,49 @@ impl Gauges {
 
     /// Records that hearing `audio` took `work`.
     pub(crate) fn piece_heard(&self, audio: Duration, work: Duration) {
-        if audio.is_zero() {
-            return;
-        }
-        let factor = work.as_secs_f64() / audio.as_secs_f64();
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let fade = (-audio.as_secs_f64() / AVERAGED.as_secs_f64()).exp();
+        heard.audio = heard.audio * fade + audio.as_secs_f64();
+        heard.work = heard.work * fade + work.as_secs_f64();
         heard.uncounted += audio;
-        let smoothed = heard.realtime_factor.map_or(factor, |old| old + FRESH * (factor - old));
-        heard.realtime_factor = Some(smoothed);
-        self.realtime_factor.set(smoothed);
+        self.realtime_factor.set(heard.realtime_factor());
         self.audio_seconds.increment(heard.uncounted.as_secs());
         heard.uncounted = Duration::from_nanos(heard.uncounted.subsec_nanos().into());
     }
 
     /// Returns the seconds of work per second of audio, 0 before the first piece.
     pub(crate) fn realtime_factor(&self) -> f64 {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).realtime_factor.unwrap_or(0.0)
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).realtime_factor()
     }
+}
+
+impl Heard {
+    fn realtime_factor(&self) -> f64 {
+        if self.audio > 0.0 { self.work / self.audio } else { 0.0 }
+    }
+}
+
+fn micros(audio: Duration) -> u64 {
+    u64::try_from(audio.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Says what each metric means.
+pub(crate) fn describe() {
+    describe_gauge!("crosspoint_engine_active_streams", "Streams and files being heard");
+    describe_gauge!("crosspoint_engine_slots", "Streams and files that may be heard at the same time");
+    describe_gauge!("crosspoint_engine_queue_depth", "Chunks of audio that wait to be heard");
+    describe_gauge!("crosspoint_engine_queue_seconds", Unit::Seconds, "Audio that waits to be heard");
+    describe_gauge!(
+        "crosspoint_engine_realtime_factor",
+        "Seconds of work per second of audio, over the last 30 s of audio"
+    );
+    describe_counter!("crosspoint_engine_audio_seconds_total", Unit::Seconds, "Audio heard");
+    describe_counter!("crosspoint_engine_requests_total", "Streams and files by how they ended");
+    describe_histogram!(
+        "crosspoint_engine_chunk_latency_seconds",
+        Unit::Seconds,
+        "Time from a chunk's arrival until it was heard to its end"
+    );
 }
 
 /// Counts a request by how it ended.

@@ -171,40 +171,46 @@ impl Pump {
             Err(Stop::Failed(error)) => Said::Failed(error),
             Err(Stop::Unheard) => return,
         };
-        // The slot is free before the caller can know that the stream is over.
         let Self { said, _slot: slot, .. } = self;
-        drop(slot);
+        let hangs = matches!(last, Said::Failed(RecognizerError::ToldToHang));
+        // The slot is free before the caller can know that the stream is over; only what hangs keeps it.
+        let kept = hangs.then_some(slot);
         let _ = said.send(last).await;
+        if kept.is_some() {
+            said.closed().await;
+        }
     }
 
     async fn hear_all(&mut self, transcriber: &mut Transcriber) -> Result<(), Stop> {
         while let Some(order) = self.orders.recv().await {
             match order {
                 Order::Hear(chunk) => self.hear(transcriber, &chunk).await?,
-                Order::Finalize => {
-                    let mut heard = Vec::new();
-                    transcriber.finalize(&mut heard).map_err(Stop::Failed)?;
-                    self.say(heard).await?;
-                }
+                Order::Finalize => self.work(Duration::ZERO, |heard| transcriber.finalize(heard)).await?,
             }
         }
-        let mut heard = Vec::new();
-        transcriber.finish(&mut heard).map_err(Stop::Failed)?;
-        self.say(heard).await
+        self.work(Duration::ZERO, |heard| transcriber.finish(heard)).await
     }
 
     async fn hear(&mut self, transcriber: &mut Transcriber, chunk: &Chunk) -> Result<(), Stop> {
         for piece in chunk.samples.chunks(PIECE) {
             let audio = SampleRate::HZ_16000.duration_of(piece.len() as u64);
             self.wait_for(audio).await;
-            let mut heard = Vec::new();
-            let begun = Instant::now();
-            transcriber.hear(piece, &mut heard).map_err(Stop::Failed)?;
-            self.gauges.piece_heard(audio, begun.elapsed());
-            self.say(heard).await?;
+            self.work(audio, |heard| transcriber.hear(piece, heard)).await?;
         }
         self.gauges.chunk_heard(chunk.arrived.elapsed());
         Ok(())
+    }
+
+    /// Does a piece of work on some audio, measures it and says what came of it.
+    async fn work(
+        &self,
+        audio: Duration,
+        work: impl FnOnce(&mut Vec<Heard>) -> Result<(), RecognizerError>,
+    ) -> Result<(), Stop> {
+        let (mut heard, begun) = (Vec::new(), Instant::now());
+        work(&mut heard).map_err(Stop::Failed)?;
+        self.gauges.piece_heard(audio, begun.elapsed());
+        self.say(heard).await
     }
 
     async fn wait_for(&mut self, audio: Duration) {
@@ -225,5 +231,80 @@ impl Pump {
             self.said.send(Said::Heard(heard)).await.map_err(|_| Stop::Unheard)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::Options;
+    use crate::recognizer::{Recognizer, Sound, Word};
+    use crate::segment::Segmentation;
+    use crate::slots::Slots;
+
+    struct Deaf;
+
+    impl Recognizer for Deaf {
+        fn hear(&mut self, _: &[i16], _: Sound) -> Result<(), RecognizerError> {
+            Ok(())
+        }
+
+        fn guess(&mut self) -> Vec<Word> {
+            Vec::new()
+        }
+
+        fn conclude(&mut self) -> Result<Vec<Word>, RecognizerError> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn line(pace: Pace) -> (Line, Transcriber) {
+        let gauges = Gauges::default();
+        let slot = Slots::new(1, gauges.clone()).take().expect("one is free");
+        let options = Options::read(&[]).expect("an empty query is good");
+        let transcriber = Transcriber::new(Box::new(Deaf), &options, &Segmentation::default());
+        (Line::new(slot, Duration::from_secs(1), pace, gauges), transcriber)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_queue_has_no_room_until_the_voice_has_heard() {
+        let (line, transcriber) = line(Pace::Free);
+        let Line { input, said: _said, pump } = line;
+        let room = input.room().await.expect("the voice lives");
+        input.hear(room, vec![0; 16_000]).await.expect("the voice lives");
+        assert!(tokio::time::timeout(Duration::from_secs(60), input.room()).await.is_err());
+        let heard = async {
+            input.room().await.expect("the voice lives");
+            drop(input);
+        };
+        tokio::join!(pump.run(Ok(transcriber)), heard);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limited_voice_hears_no_faster_than_it_is_told() {
+        let (line, transcriber) = line(Pace::Limited(NonZeroU32::MIN.saturating_add(7)));
+        let Line { input, mut said, pump } = line;
+        let begun = tokio::time::Instant::now();
+        let speak = async move {
+            for _ in 0..16 {
+                let room = input.room().await.expect("the voice lives");
+                input.hear(room, vec![0; 8_000]).await.expect("the voice lives");
+            }
+        };
+        let listen = async { while said.recv().await.is_some() {} };
+        tokio::join!(pump.run(Ok(transcriber)), speak, listen);
+        let taken = begun.elapsed();
+        assert!(taken > Duration::from_millis(950) && taken < Duration::from_millis(1_050), "{taken:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_voice_nobody_listens_to_stops() {
+        let (line, transcriber) = line(Pace::Free);
+        let Line { input, said, pump } = line;
+        drop(said);
+        let room = input.room().await.expect("the voice lives");
+        input.hear(room, vec![0; 16_000]).await.expect("the voice lives");
+        pump.run(Ok(transcriber)).await;
+        assert!(input.room().await.is_err());
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Transcriber {
     silent_since: u64,
     /// Something was said that no result has completed.
     speaking: bool,
+    /// Words of it that are final already.
+    unfinished: usize,
     /// End of the last word of an utterance whose end was not announced.
     last_word_end: Option<u64>,
 }
@@ -55,6 +57,7 @@ impl Transcriber {
             last_speech: None,
             silent_since: 0,
             speaking: false,
+            unfinished: 0,
             last_word_end: None,
         }
     }
@@ -149,13 +152,18 @@ impl Transcriber {
 
     fn cut(&mut self, cause: Cause, heard: &mut Vec<Heard>) -> Result<(), RecognizerError> {
         let words = self.recognizer.conclude()?;
-        let piece = self.piece(words, cause);
+        self.unfinished += words.len();
+        self.speaking = self.speaking && !cause.ends_speech();
+        let noise = cause == Cause::Pause && self.unfinished == 0;
+        let piece = self.piece(words, if noise { Cause::Length } else { cause });
         self.last_word_end = piece.words.last().map(|word| word.end).or(self.last_word_end);
         heard.push(Heard::Piece(piece));
+        if !self.speaking {
+            self.unfinished = 0;
+        }
         self.start = self.position;
         self.shown = self.position;
         self.last_speech = None;
-        self.speaking = self.speaking && !cause.ends_speech();
         Ok(())
     }
 

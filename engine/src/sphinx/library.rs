@@ -40,10 +40,13 @@ functions! {
     base: fn cmd_ln_parse_r(*mut c_void, *const c_void, c_int, *mut *mut c_char, c_int) -> *mut c_void;
     base: fn cmd_ln_free_r(*mut c_void) -> c_int;
     base: fn logmath_exp(*mut c_void, c_int) -> c_double;
+    base: fn cmn_live_get(*mut c_void, *mut f32);
+    base: fn cmn_live_set(*mut c_void, *const f32);
     sphinx: fn ps_args() -> *const c_void;
     sphinx: fn ps_init(*mut c_void) -> *mut c_void;
     sphinx: fn ps_free(*mut c_void) -> c_int;
     sphinx: fn ps_get_logmath(*mut c_void) -> *mut c_void;
+    sphinx: fn ps_get_feat(*mut c_void) -> *const Features;
     sphinx: fn ps_start_stream(*mut c_void) -> c_int;
     sphinx: fn ps_start_utt(*mut c_void) -> c_int;
     sphinx: fn ps_process_raw(*mut c_void, *const i16, usize, c_int, c_int) -> c_int;
@@ -87,6 +90,27 @@ fn open(path: &Path) -> Result<libloading::Library, SphinxError> {
         .map_err(|source| SphinxError::Library { path: path.to_owned(), reason: source.to_string() })
 }
 
+/// The beginning of `feat_t`, up to the one member that no function hands out.
+#[repr(C)]
+struct Features {
+    refcount: c_int,
+    name: *mut c_char,
+    cepsize: i32,
+    n_stream: i32,
+    stream_len: *mut u32,
+    window_size: i32,
+    n_sv: i32,
+    sv_len: *mut u32,
+    subvecs: *mut *mut i32,
+    sv_buf: *mut f32,
+    sv_dim: i32,
+    cmn: c_int,
+    varnorm: i32,
+    agc: c_int,
+    compute_feat: *const c_void,
+    cmn_struct: *mut c_void,
+}
+
 /// One word or filler of a hypothesis.
 pub(super) struct Segment {
     /// The dictionary's spelling, alternates and fillers included.
@@ -103,6 +127,8 @@ pub(super) struct Segment {
 pub(super) struct Decoder {
     decoder: NonNull<c_void>,
     library: Arc<Library>,
+    /// What the model expects a channel to sound like, before a speaker has shifted it.
+    mean: Vec<f32>,
 }
 
 // SAFETY: a decoder may move between threads; it holds no thread-local state and is never shared (it is not `Sync`).
@@ -133,16 +159,41 @@ impl Decoder {
             (functions.cmd_ln_free_r)(parsed.as_ptr());
             NonNull::new(decoder).ok_or(SphinxError::Refused)?
         };
-        Ok(Self { decoder, library: Arc::clone(library) })
+        let mut decoder = Self { decoder, library: Arc::clone(library), mean: Vec::new() };
+        decoder.remember_mean();
+        Ok(decoder)
     }
 
-    /// Forgets the noise level of the stream heard before.
+    /// Forgets the noise and the speaker of the stream heard before: one caller must not change how another is heard.
     ///
     /// # Errors
     /// Fails when the decoder refuses.
     pub(super) fn start_stream(&mut self) -> Result<(), SphinxError> {
         // SAFETY: the decoder is live and, behind `&mut`, used by nobody else.
-        checked("ps_start_stream", unsafe { (self.functions().ps_start_stream)(self.decoder.as_ptr()) })
+        checked("ps_start_stream", unsafe { (self.functions().ps_start_stream)(self.decoder.as_ptr()) })?;
+        if !self.mean.is_empty() {
+            // SAFETY: `mean` is as long as the decoder's own, which the call overwrites with a copy.
+            unsafe { (self.functions().cmn_live_set)(self.features().cmn_struct, self.mean.as_ptr()) };
+        }
+        Ok(())
+    }
+
+    /// Keeps the mean of a fresh decoder.
+    fn remember_mean(&mut self) {
+        let features = self.features();
+        let (length, means) = (usize::try_from(features.cepsize).unwrap_or(0), features.cmn_struct);
+        if means.is_null() {
+            return;
+        }
+        let mut mean = vec![0.0; length];
+        // SAFETY: the mean has `cepsize` elements of 32 bits, which the call copies to a slice of that length.
+        unsafe { (self.functions().cmn_live_get)(means, mean.as_mut_ptr()) };
+        self.mean = mean;
+    }
+
+    fn features(&self) -> &Features {
+        // SAFETY: a decoder has features from `ps_init` on and as long as it lives; the layout is that of soname 3.
+        unsafe { &*(self.functions().ps_get_feat)(self.decoder.as_ptr()) }
     }
 
     /// Begins an utterance.

@@ -18,6 +18,7 @@ pub(crate) struct Sphinx {
     /// Taken only by `drop` and by a failure, after which nothing more is decoded.
     decoder: Option<Decoder>,
     pool: Arc<Pool>,
+    /// The silence right before what comes next.
     run_up: VecDeque<i16>,
     /// Samples of the stream heard so far.
     heard: u64,
@@ -44,6 +45,7 @@ impl Sphinx {
 
     fn open(&mut self) -> Result<(), SphinxError> {
         if self.utterance.is_some() {
+            self.run_up.clear();
             return Ok(());
         }
         let run_up = self.run_up.make_contiguous();
@@ -64,12 +66,12 @@ impl Sphinx {
     }
 
     fn decode(&mut self, samples: &[i16], sound: Sound) -> Result<(), SphinxError> {
-        if sound == Sound::Speech {
-            self.open()?;
+        match sound {
+            Sound::Speech => self.open()?,
+            Sound::Silence => self.remember(samples),
         }
-        match (self.utterance, &mut self.decoder) {
-            (Some(_), Some(decoder)) => decoder.decode(samples)?,
-            _ => self.remember(samples),
+        if let (Some(_), Some(decoder)) = (self.utterance, &mut self.decoder) {
+            decoder.decode(samples)?;
         }
         self.heard += samples.len() as u64;
         Ok(())

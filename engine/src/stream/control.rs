@@ -12,6 +12,8 @@ pub(super) enum Control {
     Finalize,
     /// There will be no more audio.
     CloseStream,
+    /// The caller wants other key terms or features than it asked for at first.
+    Configure,
 }
 
 impl Control {

@@ -31,6 +31,7 @@ enum Next {
 pub(super) struct Listening<'a> {
     source: &'a mut SplitStream<WebSocket>,
     input: Input,
+    answers: &'a Answers,
     note: mpsc::Sender<String>,
     idle: Duration,
     /// Since when the caller is silent; the time in which we did not read does not count.
@@ -85,11 +86,12 @@ impl<'a> Listening<'a> {
     pub(super) fn new(
         source: &'a mut SplitStream<WebSocket>,
         input: Input,
+        answers: &'a Answers,
         note: mpsc::Sender<String>,
         idle: Duration,
-        options: &Options,
     ) -> Self {
-        Self { source, input, note, idle, quiet_since: Instant::now(), sound: Sound::new(options) }
+        let sound = Sound::new(&answers.options);
+        Self { source, input, answers, note, idle, quiet_since: Instant::now(), sound }
     }
 
     /// Listens until the stream ends. What was received is told as soon as the caller closed the stream; reading goes
@@ -176,11 +178,15 @@ impl<'a> Listening<'a> {
             Some(Control::KeepAlive) => {}
             Some(Control::Finalize) => self.input.finalize(room),
             Some(Control::CloseStream) => return Ok(Next::Closes),
-            None => {
-                let _ = self.note.send(Answers::not_understood(text)).await;
-            }
+            Some(Control::Configure) => self.remark(self.answers.configure_failure()).await,
+            None => self.remark(Answers::not_understood(text)).await,
         }
         Ok(Next::Continues)
+    }
+
+    /// Says something that the voice has nothing to do with. Nobody hears it once speaking has ended.
+    async fn remark(&self, message: String) {
+        let _ = self.note.send(message).await;
     }
 }
 

@@ -104,21 +104,26 @@ async fn converse(
     source: &mut SplitStream<WebSocket>,
 ) -> Ending {
     let Admitted { options, slot, leg, seed } = admitted;
-    let line = Line::new(slot, engine.config.buffer, engine.voices.pace(), engine.gauges.clone());
+    let mut line = Line::new(slot, engine.config.buffer, engine.voices.pace(), engine.gauges.clone());
     engine.voices.start(line.pump, options.clone(), seed, &engine.shutdown);
     let answers = Answers::new(request_id, Arc::clone(&engine.model), options);
     let (note, notes) = mpsc::channel(NOTES);
     let (tell, received) = oneshot::channel();
-    let listening = Listening::new(source, line.input, note, engine.config.idle, &answers.options);
+    let listening = Listening::new(source, line.input, &answers, note, engine.config.idle);
     let speaking = Speaking::new(sink, &answers, engine.link(seed), Garbler::new(engine.config.faults(), seed));
     let mut listening = pin!(listening.run(tell));
-    let mut speaking = pin!(speaking.run(line.said, notes, received));
+    let mut speaking = pin!(speaking.run(&mut line.said, notes, received));
     let fenced = leg.as_ref().map_or_else(CancellationToken::new, Leg::fenced);
-    tokio::select! {
+    let ending = tokio::select! {
         ending = &mut listening => ending,
         spoken = &mut speaking => ending_of(spoken, request_id),
         () = fenced.cancelled() => Ending::Fenced,
+    };
+    if ending == Ending::Hung {
+        // Nothing is read, said or freed: the line and the leg stay as they are.
+        tokio::time::sleep(HANG).await;
     }
+    ending
 }
 
 fn ending_of(spoken: Spoken, request_id: Uuid) -> Ending {
@@ -139,9 +144,6 @@ fn ending_of(spoken: Spoken, request_id: Uuid) -> Ending {
 /// Closes the connection as the ending demands. The close is followed by reading on until the caller has closed, too:
 /// a socket dropped with unread bytes resets, and the caller would lose what was said last.
 async fn part(ending: Ending, mut sink: SplitSink<WebSocket, Message>, mut source: SplitStream<WebSocket>) {
-    if ending == Ending::Hung {
-        tokio::time::sleep(HANG).await;
-    }
     let Some(frame) = ending.close_frame() else { return };
     if let Ok(Ok(())) = timeout(FAREWELL, sink.send(Message::Close(Some(frame)))).await {
         let _ = timeout(FAREWELL, async { while let Some(Ok(_)) = source.next().await {} }).await;

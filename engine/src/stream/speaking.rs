@@ -52,7 +52,7 @@ impl<'a> Speaking<'a> {
     /// Speaks until the voice has said its last.
     pub(super) async fn run(
         mut self,
-        mut said: mpsc::Receiver<Said>,
+        said: &mut mpsc::Receiver<Said>,
         mut notes: mpsc::Receiver<String>,
         received: oneshot::Receiver<Received>,
     ) -> Spoken {

@@ -167,6 +167,31 @@ impl Caller {
         }
     }
 
+    /// Reads until a pong comes.
+    pub(crate) async fn pong(&mut self) -> Result<tungstenite::Bytes> {
+        loop {
+            let frame = tokio::time::timeout(LIMIT, self.socket.next()).await?.context("the stream ended")??;
+            if let Message::Pong(bytes) = frame {
+                return Ok(bytes);
+            }
+        }
+    }
+
+    /// Says the same again and again, and reads to the end.
+    pub(crate) async fn nag(self, text: &str) -> Result<Said> {
+        let (mut sink, source) = self.socket.split();
+        let nagging = async {
+            while sink.send(Message::text(text)).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+            std::future::pending::<Result<Said>>().await
+        };
+        tokio::select! {
+            said = tokio::time::timeout(LIMIT, read_all(source)) => said?,
+            never = nagging => never,
+        }
+    }
+
     /// Reads to the end.
     pub(crate) async fn rest(self) -> Result<Said> {
         let (_sink, source) = self.socket.split();

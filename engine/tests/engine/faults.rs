@@ -26,6 +26,16 @@ async fn a_stream_told_to_die_breaks_without_a_close() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_stream_told_to_hang_says_nothing_more_and_keeps_its_slot() -> Result<()> {
+    let engine = start(faulty(Faults { hang_after: Some(Duration::from_secs(2)), ..Faults::default() })).await?;
+    let caller = engine.call(&query(Format::SPEECH)).await?;
+    let audio = coded(SCRIPT, Format::SPEECH);
+    assert!(tokio::time::timeout(Duration::from_millis(300), caller.transcribe(&audio)).await.is_err());
+    assert_eq!(engine.health().await?["active"], 1);
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_first_are_refused_when_told_so() -> Result<()> {
     let engine = start(faulty(Faults { refuse_first: 1, ..Faults::default() })).await?;
     assert!(engine.call(&query(Format::SPEECH)).await.is_err());

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::caller::{Running, coded, query, start, synthetic, tally, wav};
 
-const SCRIPT: Script = Script { session: 815, words: 120 };
+const SCRIPT: Script = Script { session: 815, words: 60 };
 
 async fn post(engine: &Running, query: &str, body: Vec<u8>) -> Result<Response> {
     let url = engine.url(&format!("/v1/listen?{query}"));

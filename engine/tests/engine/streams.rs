@@ -161,9 +161,20 @@ async fn text_that_means_nothing_is_told_and_the_stream_goes_on() -> Result<()> 
         let error = caller.until("Error").await?;
         assert_eq!((&error["variant"], &error["message"]), (&Value::from("SchemaError"), &Value::from(nonsense)));
     }
+    caller.tell(r#"{"type":"Configure","keyterms":["Zorblat"]}"#).await?;
+    assert_eq!(caller.until("ConfigureFailure").await?["code"], "CONFIGURE_KEYTERMS_NOT_SUPPORTED");
     caller.tell(r#"{"type":"KeepAlive"}"#).await?;
     let said = caller.transcribe(&coded(SCRIPT, Format::SPEECH)).await?;
     assert!(tally(SCRIPT, &said.text()).is_clean());
+    Ok(())
+}
+
+#[tokio::test]
+async fn pings_are_answered() -> Result<()> {
+    let engine = start(synthetic()).await?;
+    let mut caller = engine.call(&query(Format::SPEECH)).await?;
+    caller.send_frame(Message::Ping(b"there?".as_slice().into())).await?;
+    assert_eq!(caller.pong().await?.as_ref(), b"there?");
     Ok(())
 }
 
