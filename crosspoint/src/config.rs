@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn a_key_like_no_other_is_answered_with_all_of_them() {
         let error = parse("volume: 11\n").unwrap_err();
-        let expected = r#"crosspoint.yaml:1:1: unknown key "volume", expected one of pools, scoring, models, logs
+        let expected = r#"crosspoint.yaml:1:1: unknown key "volume", expected one of pools, scoring, models, logs, proxy, router, agent, engine
   |
 1 | volume: 11
   | ^^^^^^"#;
