@@ -21,7 +21,7 @@ use crate::explanation;
 use crate::terminal::{Paint, Style, is_watched, note, print};
 use crate::words::count;
 use failure::Failure;
-use live::Pace;
+use live::{Interims, Pace, Show, Sink};
 use proxy::Proxy;
 use transcript::Transcript;
 
@@ -50,6 +50,9 @@ pub(crate) struct Args {
     /// Speed of a stream: 1 is the speed of speech, 0 as fast as it goes
     #[arg(long, value_name = "FACTOR", default_value = "1.0", requires = "stream")]
     pace: Pace,
+    /// Write what is still being said, too, where nobody watches the screen; on a screen it appears anyway
+    #[arg(long, requires = "stream")]
+    interims: bool,
     /// How the transcript is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -137,8 +140,11 @@ impl Args {
         }
         let transcript = if self.stream {
             // Text is written as it comes; the other formats need the whole of it.
-            let sink = if self.format == Format::Text { live::Sink::Print } else { live::Sink::Keep };
-            Box::pin(stream::transcribe(proxy, file, self.pace, sink)).await?
+            let show = Show {
+                finals: if self.format == Format::Text { Sink::Print } else { Sink::Keep },
+                interims: if self.interims { Interims::Lines } else { Interims::Hidden },
+            };
+            Box::pin(stream::transcribe(proxy, file, self.pace, show)).await?
         } else {
             Box::pin(upload::transcribe(proxy, file)).await?
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
-use crate::terminal::{Paint, Style, print};
+use crate::terminal::{Paint, Style, note, print};
 
 /// How fast audio is sent, in seconds of audio per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,21 +50,39 @@ pub(super) enum Sink {
     Keep,
 }
 
+/// What becomes of interims where nobody watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interims {
+    /// Nothing.
+    Hidden,
+    /// Each is a remark of its own.
+    Lines,
+}
+
+/// What becomes of the text of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Show {
+    /// Of finals.
+    pub(super) finals: Sink,
+    /// Of interims.
+    pub(super) interims: Interims,
+}
+
 /// The screen during one stream.
 #[derive(Debug)]
 pub(super) struct Screen {
     bar: ProgressBar,
     total: Duration,
-    sink: Sink,
+    show: Show,
 }
 
 impl Screen {
     /// Shows a stream of so much audio.
-    pub(super) fn new(total: Duration, sink: Sink) -> Self {
+    pub(super) fn new(total: Duration, show: Show) -> Self {
         let bar = ProgressBar::new(milliseconds(total));
         let style = ProgressStyle::with_template("{msg}\n{bar:30} {prefix}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ "));
-        Self { bar, total, sink }
+        Self { bar, total, show }
     }
 
     /// Moves the bar to a position in the audio.
@@ -75,7 +93,11 @@ impl Screen {
 
     /// Shows what is being said.
     pub(super) fn interim(&self, said: &str) {
-        self.bar.set_message(Paint::stderr().paint(Style::Dim, printable(said)));
+        let said = Paint::stderr().paint(Style::Dim, printable(said));
+        if self.show.interims == Interims::Lines && self.bar.is_hidden() && self.bar.message() != said {
+            note(&format!("… {said}"));
+        }
+        self.bar.set_message(said);
     }
 
     /// Writes what was said.
@@ -84,7 +106,7 @@ impl Screen {
     /// Fails when standard output is gone.
     pub(super) fn said(&self, said: &str) -> io::Result<()> {
         self.bar.set_message("");
-        match self.sink {
+        match self.show.finals {
             Sink::Print if !said.is_empty() => self.bar.suspend(|| print(&printable(said))),
             Sink::Print | Sink::Keep => Ok(()),
         }

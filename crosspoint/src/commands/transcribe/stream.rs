@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::failure::{Failure, RequestId};
-use super::live::{Pace, Screen, Sink};
+use super::live::{Pace, Screen, Show};
 use super::proxy::{Proxy, request_id};
 use super::transcript::{Finals, Transcript, said_in};
 use super::wav::Sound;
@@ -32,14 +32,14 @@ const NORMAL: u16 = 1000;
 
 type Socket = WebSocketStream<TcpStream>;
 
-/// Streams a file and returns what was heard; `sink` says whether it is written meanwhile.
+/// Streams a file and returns what was heard; `show` says what is written meanwhile.
 ///
 /// # Errors
 /// Fails on a file that is no WAV file, a proxy that is not there or refuses, and a stream that does not end well.
-pub(super) async fn transcribe(proxy: &Proxy, path: &Path, pace: Pace, sink: Sink) -> anyhow::Result<Transcript> {
+pub(super) async fn transcribe(proxy: &Proxy, path: &Path, pace: Pace, show: Show) -> anyhow::Result<Transcript> {
     let sound = Sound::open(path).await?;
     let (socket, request) = Box::pin(connect(proxy, &sound)).await?;
-    let screen = Screen::new(sound.total(), sink);
+    let screen = Screen::new(sound.total(), show);
     let (caller, results) = socket.split();
     let hearing = Hearing { results, screen: &screen, request };
     let ((), transcript) = tokio::try_join!(speak(caller, sound, pace, &screen), hearing.transcript())?;
