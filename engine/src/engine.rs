@@ -137,6 +137,7 @@ async fn far_away(State(engine): State<Arc<Engine>>, request: Request, next: Nex
 async fn health(State(engine): State<Arc<Engine>>) -> Response {
     Json(json!({
         "status": if engine.draining() { "draining" } else { "ok" },
+        "pid": std::process::id(),
         "backend": engine.config.voice.name(),
         "model": engine.model.name,
         "slots": engine.slots.total(),
