@@ -108,15 +108,24 @@ fn refused(refusal: &str) -> &str {
     }
 }
 
-/// The score of the node that served, term by term, beside the best that another pool had to offer.
+/// The score of the node that served, term by term; then which nodes failed first, or what another pool had to offer.
 fn because(session: &Session) -> Option<String> {
     let placements = &session.decision.placements;
     let served = placements.iter().find(|placement| Some(&placement.node) == session.node.as_ref())?;
     let mut words = score(served);
-    if let Some(other) = placements.iter().find(|placement| placement.pool != served.pool) {
+    let failed: Vec<_> = session.attempts.iter().filter(|attempt| !attempt.opened()).map(failure).collect();
+    if !failed.is_empty() {
+        let _ = write!(words, "; before it {}", failed.join(", "));
+    } else if let Some(other) = placements.iter().find(|placement| placement.pool != served.pool) {
         let _ = write!(words, "; next {}: {}", other.pool, score(other));
     }
     Some(words)
+}
+
+/// `on-prem-1 failed (connection refused)`.
+fn failure(attempt: &Attempt) -> String {
+    let cause = attempt.cause.as_deref().unwrap_or("no cause given");
+    format!("{} failed ({cause})", attempt.node)
 }
 
 /// `1.67 ¢/h (gpu 1.67)`.
@@ -240,7 +249,7 @@ session 6e4d2a35-2f4b-4c7e-9e0a-5f5e0b6f1c11
   asked       a stream of sphinx-en-us for demo
   state       ended: completed, 1 min 05 s old
   served by   aws-1 in pool aws, after 1 failed attempt
-  because     6.04 ¢/h (gpu 5.00 + egress 1.04); next prem: 1.67 ¢/h (gpu 1.67)
+  because     6.04 ¢/h (gpu 5.00 + egress 1.04); before it prem-2 failed (connection refused)
   cost        $0.000090 for 5.2 s of audio: gpu $0.000075 for 5.4 s of a slot, egress $0.000015 for 166.4 kB
 
 candidates (best first; cents per hour of this session)

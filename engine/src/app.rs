@@ -46,7 +46,7 @@ impl Config {
     /// Finds the voice and binds the port.
     ///
     /// # Errors
-    /// Fails when `PocketSphinx` or its model is missing, when the address is taken, or when another recorder of metrics
+    /// Fails when PocketSphinx or its model is missing, when the address is taken, or when another recorder of metrics
     /// was installed.
     pub async fn build(self) -> Result<App, BuildError> {
         let metrics = Metrics::install()?;

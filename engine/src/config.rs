@@ -15,7 +15,7 @@ use crate::synthetic::SyntheticConfig;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Voice {
-    /// `PocketSphinx`: real speech, on the CPU.
+    /// PocketSphinx: real speech, on the CPU.
     #[default]
     Sphinx,
     /// The coded audio of tests and benchmarks.

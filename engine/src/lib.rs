@@ -1,4 +1,4 @@
-//! A voice: a speech engine that answers `/v1/listen` as a Deepgram engine would, with `PocketSphinx` behind it or, for
+//! A voice: a speech engine that answers `/v1/listen` as a Deepgram engine would, with PocketSphinx behind it or, for
 //! tests and benchmarks, a synthetic voice that reads coded audio.
 //!
 //! A stream's way through the files, in order:

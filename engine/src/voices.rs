@@ -18,7 +18,7 @@ use crate::transcriber::Transcriber;
 /// Where the voices of an engine come from.
 #[derive(Clone)]
 pub(crate) enum Voices {
-    /// Decoders of `PocketSphinx`.
+    /// Decoders of PocketSphinx.
     Sphinx(Arc<Pool>),
     /// Readers of coded audio.
     Synthetic(Arc<SyntheticConfig>),
@@ -28,7 +28,7 @@ impl Voices {
     /// Prepares the configured voice.
     ///
     /// # Errors
-    /// Fails when `PocketSphinx` or its model is missing.
+    /// Fails when PocketSphinx or its model is missing.
     pub(crate) fn open(config: &Config) -> Result<Self, SphinxError> {
         Ok(match config.voice {
             Voice::Sphinx => Self::Sphinx(Pool::open(&config.sphinx, config.slots.get().into())?),

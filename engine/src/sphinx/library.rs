@@ -1,4 +1,4 @@
-//! The one place with `unsafe`: `PocketSphinx`'s C functions, found at run time, behind a [`Decoder`] that is safe to use.
+//! The one place with `unsafe`: PocketSphinx's C functions, found at run time, behind a [`Decoder`] that is safe to use.
 
 use std::ffi::{CStr, CString, c_char, c_double, c_int, c_void};
 use std::path::Path;
@@ -279,7 +279,7 @@ impl Drop for Decoder {
     }
 }
 
-/// `PocketSphinx` returns a negative number when it refuses.
+/// PocketSphinx returns a negative number when it refuses.
 fn checked(function: &'static str, code: c_int) -> Result<(), SphinxError> {
     if code < 0 { Err(SphinxError::Call { function, code }) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! The real voice: `PocketSphinx` 5prealpha with its stock en-US model, loaded at run time so that this crate builds on
+//! The real voice: PocketSphinx 5prealpha with its stock en-US model, loaded at run time so that this crate builds on
 //! machines that have neither.
 //!
 //! * `library`: the C functions, and the only `unsafe` of the workspace.
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use pool::Pool;
 pub(crate) use recognizer::Sphinx;
 
-/// Where `PocketSphinx` and its model are found. The defaults are what Debian's packages install.
+/// Where PocketSphinx and its model are found. The defaults are what Debian's packages install.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SphinxConfig {
@@ -68,7 +68,7 @@ fn readable(file: &Path) -> bool {
     std::fs::File::open(file).and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.is_file())
 }
 
-/// Says what keeps `PocketSphinx` from hearing.
+/// Says what keeps PocketSphinx from hearing.
 #[derive(Debug, thiserror::Error)]
 pub enum SphinxError {
     /// A shared library does not load.

@@ -1,4 +1,4 @@
-//! One stream before `PocketSphinx`: silence between utterances is not decoded, frames become samples, fillers go.
+//! One stream before PocketSphinx: silence between utterances is not decoded, frames become samples, fillers go.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::library::{Decoder, Segment};
 use super::{Pool, SphinxError};
 use crate::recognizer::{RATE, Recognizer, RecognizerError, Sound, UNJUDGED, Word};
 
-/// Samples of one `PocketSphinx` frame (10 ms).
+/// Samples of one PocketSphinx frame (10 ms).
 const FRAME: u64 = RATE as u64 / 100;
 
 /// Silence kept from before the first speech, so that a soft onset is not cut: 300 ms.
