@@ -30,25 +30,27 @@ impl Readiness {
 
 /// Builds the three routes, to be served alone or merged into a larger router.
 pub fn routes(metrics: Metrics, readiness: Readiness, shutdown: &Shutdown) -> Router {
+    probes(readiness, shutdown).route(
+        "/metrics",
+        get(move || async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()) }),
+    )
+}
+
+/// Builds `/livez` and `/readyz` alone, for listeners that strangers reach.
+pub fn probes(readiness: Readiness, shutdown: &Shutdown) -> Router {
     let draining = shutdown.token();
-    Router::new()
-        .route(
-            "/metrics",
-            get(move || async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()) }),
-        )
-        .route("/livez", get(|| async { "alive\n" }))
-        .route(
-            "/readyz",
-            get(move || async move {
-                if draining.is_cancelled() {
-                    (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-                } else if readiness.is_ready() {
-                    (StatusCode::OK, "ready\n")
-                } else {
-                    (StatusCode::SERVICE_UNAVAILABLE, "starting\n")
-                }
-            }),
-        )
+    Router::new().route("/livez", get(|| async { "alive\n" })).route(
+        "/readyz",
+        get(move || async move {
+            if draining.is_cancelled() {
+                (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+            } else if readiness.is_ready() {
+                (StatusCode::OK, "ready\n")
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, "starting\n")
+            }
+        }),
+    )
 }
 
 /// Serves the routes until the drain begins.

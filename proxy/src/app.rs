@@ -14,6 +14,7 @@ use tracing::info;
 
 use crate::callers::listen::{self, Problem};
 use crate::router::{Placer, Reporter, RouterAddressError, report};
+use crate::wire::{Dial, Tcp};
 use crate::{Config, edge, metrics};
 
 /// Says why the proxy cannot start.
@@ -47,9 +48,10 @@ pub(crate) struct Shared {
     pub(crate) placer: Placer,
     pub(crate) reporter: Reporter,
     pub(crate) http: reqwest::Client,
+    pub(crate) dialer: Arc<dyn Dial>,
     pub(crate) shutdown: Shutdown,
-    keys: Arc<dyn Keys>,
-    started: Instant,
+    pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) started: Instant,
 }
 
 impl Shared {
@@ -138,7 +140,9 @@ impl App {
     pub async fn run(self, shutdown: Shutdown) {
         let readiness = Readiness::default();
         let health_routes = health::routes(self.metrics_page, readiness.clone(), &shutdown);
-        shutdown.spawn("proxy metrics", health::serve(self.metrics.listener, health_routes.clone(), shutdown.clone()));
+        shutdown.spawn("proxy metrics", health::serve(self.metrics.listener, health_routes, shutdown.clone()));
+        // Load balancers look where callers come in.
+        let probes = health::probes(readiness.clone(), &shutdown);
         let shared = Arc::new(Shared {
             reporter: Reporter::default(),
             placer: self.placer,
@@ -146,6 +150,7 @@ impl App {
             models: self.models,
             keys: self.keys,
             http: self.http,
+            dialer: Arc::new(Tcp),
             shutdown: shutdown.clone(),
             started: Instant::now(),
         });
@@ -154,6 +159,6 @@ impl App {
         info!(callers = %self.callers.address, metrics = %self.metrics.address, "proxy serves");
         readiness.ready();
         let limits = shared.config.edge.clone();
-        edge::serve(self.callers.listener, listen::routes(shared), limits, shutdown).await;
+        edge::serve(self.callers.listener, listen::routes(shared).merge(probes), limits, shutdown).await;
     }
 }

@@ -3,6 +3,8 @@
 
 mod caller;
 mod leg;
+#[cfg(test)]
+mod tests;
 mod wake;
 
 use std::collections::VecDeque;
@@ -15,6 +17,7 @@ use futures_util::{SinkExt, StreamExt};
 use scheduler::{Class, Placement, Request, Timestamp};
 use session::{Action, CloseReason, Session};
 use tokio::time::Sleep;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -25,7 +28,7 @@ use crate::engines::listen::open;
 use crate::engines::{LegHeaders, OpenError};
 use crate::metrics;
 use crate::record::Record;
-use crate::wire::{CallerSocket, LegSocket};
+use crate::wire::{LegSocket, Pipe};
 use wake::Wake;
 
 /// Results that may wait for a caller who does not read; then the node is no longer read either.
@@ -87,13 +90,23 @@ pub(crate) enum Admitted {
 
 /// Places a stream and opens its first leg.
 pub(crate) async fn admit(shared: Arc<Shared>, wanted: Request, listen: &Listen, record: Record) -> Admitted {
-    let placements = match shared.placer.place(&wanted).await {
-        Ok(placements) => placements,
+    match shared.placer.place(&wanted).await {
+        Ok(placements) => open_first(shared, wanted, listen, record, placements).await,
         Err(reason) => {
             record.end(reason);
-            return Admitted::Refused(Problem::no_node(reason));
+            Admitted::Refused(Problem::no_node(reason))
         }
-    };
+    }
+}
+
+/// Opens the first leg on the best placement that takes it.
+async fn open_first(
+    shared: Arc<Shared>,
+    wanted: Request,
+    listen: &Listen,
+    record: Record,
+    placements: Vec<Placement>,
+) -> Admitted {
     let now = shared.now();
     let (session, mut action) =
         Session::begin(placements, listen.bytes_per_second(), shared.config.stream.clone(), now);
@@ -162,9 +175,10 @@ impl Pump {
     fn opening(&self, epoch: u32, placement: Placement) -> impl Future<Output = Opened> + Send + use<> {
         let headers = LegHeaders { session: self.wanted.session, epoch };
         let (query, timeout) = (self.query.clone(), self.shared.config.open_timeout);
+        let dialer = Arc::clone(&self.shared.dialer);
         async move {
             let began = Instant::now();
-            let leg = open(&placement.address, &query, &headers, timeout).await;
+            let leg = open(dialer.as_ref(), &placement.address, &query, &headers, timeout).await;
             (began, placement, leg)
         }
     }
@@ -195,7 +209,7 @@ impl Pump {
     }
 
     /// Moves messages until the session ends, then says farewell.
-    pub(crate) async fn run(mut self: Box<Self>, mut caller: CallerSocket) {
+    pub(crate) async fn run<P: Pipe>(mut self: Box<Self>, mut caller: WebSocketStream<P>) {
         let reason = loop {
             let wake = self.wake(&mut caller).await;
             match self.take(wake) {
@@ -273,7 +287,7 @@ impl Pump {
     }
 
     /// Sends the last results and the close, and waits for the caller's answer to it.
-    async fn farewell(&mut self, caller: &mut CallerSocket, reason: CloseReason) {
+    async fn farewell<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>, reason: CloseReason) {
         self.drop_leg();
         if reason == CloseReason::CallerGone {
             return;

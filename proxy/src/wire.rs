@@ -1,7 +1,9 @@
-//! WebSocket settings that both sides share, and the socket types the pump moves messages between.
+//! The bytes below the messages: how nodes are dialled, and the WebSocket settings that both sides share.
 
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
+use std::io;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -15,10 +17,31 @@ const WRITE_BUFFER: usize = 256 << 10;
 /// Read buffer of a connection, in bytes; it grows while a larger message arrives.
 const READ_BUFFER: usize = 4 << 10;
 
-/// A caller's connection after the upgrade.
-pub(crate) type CallerSocket = WebSocketStream<TokioIo<Upgraded>>;
-/// A connection to an engine.
-pub(crate) type LegSocket = WebSocketStream<TcpStream>;
+/// A connection that bytes go through.
+pub(crate) trait Pipe: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<P: AsyncRead + AsyncWrite + Unpin + Send> Pipe for P {}
+
+/// A leg's connection.
+pub(crate) type LegSocket = WebSocketStream<Box<dyn Pipe>>;
+
+/// Opens connections to nodes.
+#[async_trait]
+pub(crate) trait Dial: Send + Sync {
+    /// Opens a connection to `host:port`.
+    async fn dial(&self, address: &str) -> io::Result<Box<dyn Pipe>>;
+}
+
+/// Dials over TCP.
+pub(crate) struct Tcp;
+
+#[async_trait]
+impl Dial for Tcp {
+    async fn dial(&self, address: &str) -> io::Result<Box<dyn Pipe>> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Box::new(stream))
+    }
+}
 
 /// Settings for a caller's connection.
 pub(crate) fn caller_settings() -> WebSocketConfig {

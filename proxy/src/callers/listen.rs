@@ -62,7 +62,12 @@ fn peer(request: &Request) -> IpAddr {
 }
 
 /// Writes what a session needs in the router's terms.
-fn placement_request(shared: &Shared, session: SessionId, listen: &Listen, work: Work) -> scheduler::Request {
+pub(crate) fn placement_request(
+    shared: &Shared,
+    session: SessionId,
+    listen: &Listen,
+    work: Work,
+) -> scheduler::Request {
     scheduler::Request {
         session,
         tenant: listen.tenant.clone(),

@@ -5,7 +5,6 @@ use std::time::Duration;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 use session::{LegClose, Said};
-use tokio::net::TcpStream;
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::Error as SocketError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -13,13 +12,14 @@ use tokio_tungstenite::tungstenite::http::{HeaderValue, Request};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::{LegHeaders, OpenError};
-use crate::wire::{LegSocket, leg_settings};
+use crate::wire::{Dial, LegSocket, leg_settings};
 
 /// Largest answer to a file that is taken, in bytes: twelve hours of words are about 15 MB.
 const ANSWER_LIMIT: usize = 64 << 20;
 
 /// Opens a leg for a stream.
 pub(crate) async fn open(
+    dialer: &dyn Dial,
     address: &str,
     query: &str,
     headers: &LegHeaders,
@@ -27,8 +27,7 @@ pub(crate) async fn open(
 ) -> Result<LegSocket, OpenError> {
     let request = leg_request(address, query, headers)?;
     let opening = async {
-        let stream = TcpStream::connect(address).await.map_err(|error| OpenError::TryAnother(plain(&error)))?;
-        let _ = stream.set_nodelay(true);
+        let stream = dialer.dial(address).await.map_err(|error| OpenError::TryAnother(plain(&error)))?;
         let opened = client_async_with_config(request, stream, Some(leg_settings())).await;
         opened.map(|(socket, _response)| socket).map_err(refused)
     };

@@ -6,10 +6,11 @@ use std::task::{Context, Poll, ready};
 use futures_util::{Sink, Stream};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{Opened, Pending, Placed, Pump, RESULTS};
-use crate::wire::CallerSocket;
+use crate::wire::Pipe;
 
 /// What the caller's, or the leg's, socket gave.
 pub(super) type Received = Option<Result<Message, Error>>;
@@ -26,11 +27,11 @@ pub(super) enum Wake {
 
 impl Pump {
     /// Waits for the next thing that happens.
-    pub(super) async fn wake(&mut self, caller: &mut CallerSocket) -> Wake {
+    pub(super) async fn wake<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>) -> Wake {
         poll_fn(|cx| self.poll_wake(caller, cx)).await
     }
 
-    fn poll_wake(&mut self, caller: &mut CallerSocket, cx: &mut Context<'_>) -> Poll<Wake> {
+    fn poll_wake<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>, cx: &mut Context<'_>) -> Poll<Wake> {
         if let Poll::Ready(broken) = self.poll_write(caller, cx) {
             return Poll::Ready(broken);
         }
@@ -47,7 +48,7 @@ impl Pump {
     }
 
     /// Writes what waits; ready only when a socket broke.
-    fn poll_write(&mut self, caller: &mut CallerSocket, cx: &mut Context<'_>) -> Poll<Wake> {
+    fn poll_write<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>, cx: &mut Context<'_>) -> Poll<Wake> {
         if let Some(leg) = &mut self.leg
             && let Poll::Ready(Err(error)) = poll_drain(&mut self.to_leg, leg, cx)
         {
@@ -63,7 +64,7 @@ impl Pump {
     }
 
     /// Reads a side only when the other one has taken what was read before.
-    fn poll_read(&mut self, caller: &mut CallerSocket, cx: &mut Context<'_>) -> Poll<Wake> {
+    fn poll_read<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>, cx: &mut Context<'_>) -> Poll<Wake> {
         if self.to_leg.is_empty() && self.session.has_room() {
             if let Poll::Ready(message) = Pin::new(caller).poll_next(cx) {
                 return Poll::Ready(Wake::Caller(message));

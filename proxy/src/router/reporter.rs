@@ -109,7 +109,7 @@ impl Reporter {
     }
 
     /// Takes the next update to send: hints first, so that an end never overtakes its open.
-    fn next(&self) -> Option<Update> {
+    pub(crate) fn next(&self) -> Option<Update> {
         let mut outbox = self.outbox();
         if let Some(hint) = outbox.hints.pop_front() {
             return Some(hint);

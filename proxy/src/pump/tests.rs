@@ -1,0 +1,241 @@
+//! Whole streams over in-memory pipes, in paused time: a caller on one side, scripted nodes on the other.
+
+mod bench;
+
+use std::time::Duration;
+
+use bench::{Bench, Node, final_result, interim_result};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio_tungstenite::tungstenite::Message;
+
+const AUDIO: &[u8] = &[7; 640];
+
+#[tokio::test(start_paused = true)]
+async fn results_pass_as_they_are_and_a_close_ends_the_stream_with_1000() {
+    let mut bench = Bench::with_nodes(&["a"]).await;
+    let mut node = bench.accept().await;
+    bench.caller.send(Message::from(AUDIO)).await.unwrap();
+    assert_eq!(node.hear().await, Message::from(AUDIO));
+    node.say(&final_result("hello", 0.0, 1.0)).await;
+    assert_eq!(bench.text().await, final_result("hello", 0.0, 1.0));
+    bench.say(r#"{"type":"CloseStream"}"#).await;
+    assert_eq!(node.hear().await, Message::text(r#"{"type":"CloseStream"}"#));
+    node.say(r#"{"type":"Metadata","duration":1.0}"#).await;
+    node.close(1000, "").await;
+    assert_eq!(bench.text().await, r#"{"type":"Metadata","duration":1.0}"#);
+    assert_eq!(bench.closed().await, (1000, String::new()));
+    assert_eq!(bench.ended().await, ["completed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_dies_before_its_first_final_is_replaced_and_the_caller_never_knows() {
+    let mut bench = Bench::with_nodes(&["a", "b"]).await;
+    let mut first = bench.accept().await;
+    bench.caller.send(Message::from(AUDIO)).await.unwrap();
+    bench.say(r#"{"type":"Finalize"}"#).await;
+    first.hear().await;
+    first.hear().await;
+    first.say(&interim_result("hel", 0.0, 1.0)).await;
+    assert_eq!(bench.text().await, interim_result("hel", 0.0, 1.0));
+    drop(first);
+
+    let mut second = bench.accept().await;
+    assert_eq!((second.name.as_str(), second.epoch.as_str()), ("b", "2"));
+    bench.caller.send(Message::binary(vec![8; 2])).await.unwrap();
+    assert_eq!(second.hear().await, Message::from(AUDIO), "what the first node heard is heard again");
+    assert_eq!(second.hear().await, Message::text(r#"{"type":"Finalize"}"#));
+    assert_eq!(second.hear().await, Message::binary(vec![8; 2]), "then what comes now");
+    second.say(&final_result("hello", 0.0, 1.0)).await;
+    assert_eq!(bench.text().await, final_result("hello", 0.0, 1.0));
+    bench.say(r#"{"type":"CloseStream"}"#).await;
+    second.close(1000, "").await;
+    assert_eq!(bench.closed().await.0, 1000);
+    assert_eq!(bench.ended().await, ["completed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_refuses_is_passed_over_before_the_caller_is_answered() {
+    let mut bench = Bench::with_nodes(&["full", "b"]).await;
+    let node = bench.accept().await;
+    assert_eq!((node.name.as_str(), node.epoch.as_str()), ("b", "2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_dies_after_a_final_ends_the_stream_with_1011_and_a_reason() {
+    let mut bench = Bench::with_nodes(&["a", "b"]).await;
+    let mut node = bench.accept().await;
+    bench.caller.send(Message::from(AUDIO)).await.unwrap();
+    node.say(&final_result("hello", 0.0, 1.0)).await;
+    bench.text().await;
+    drop(node);
+    assert_eq!(bench.closed().await, (1011, "the node serving this stream was lost".to_owned()));
+    assert_eq!(bench.ended().await, ["node_lost"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stalls_before_its_first_final_is_replaced() {
+    let mut bench = Bench::with_nodes(&["a", "b"]).await;
+    let _first = bench.accept().await;
+    bench.caller.send(Message::binary(vec![0; 64_000])).await.unwrap();
+    bench.keep_alive_for(Duration::from_secs(16)).await;
+    let mut second = bench.accept().await;
+    assert_eq!(second.hear().await.len(), 64_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stalls_after_a_final_ends_the_stream_with_net_0000() {
+    let mut bench = Bench::with_nodes(&["a", "b"]).await;
+    let mut node = bench.accept().await;
+    node.say(&final_result("hello", 0.0, 1.0)).await;
+    bench.text().await;
+    bench.caller.send(Message::binary(vec![0; 64_000])).await.unwrap();
+    bench.keep_alive_for(Duration::from_secs(16)).await;
+    let (code, text) = bench.closed().await;
+    assert_eq!((code, text.split(':').next()), (1011, Some("NET-0000")));
+    assert_eq!(bench.ended().await, ["node_stalled"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_talks_nonsense_is_replaced_and_its_nonsense_goes_nowhere() {
+    let mut bench = Bench::with_nodes(&["a", "b"]).await;
+    let mut first = bench.accept().await;
+    for nonsense in ["}", r#"{"type":"Results","start":-1}"#, "12"] {
+        first.say(nonsense).await;
+    }
+    let mut second = bench.accept().await;
+    second.say(&final_result("sense", 0.0, 1.0)).await;
+    assert_eq!(bench.text().await, final_result("sense", 0.0, 1.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn interims_reach_only_callers_who_asked_for_them() {
+    let mut bench = Bench::without_interims(&["a"]).await;
+    let mut node = bench.accept().await;
+    assert!(node.query.contains("interim_results=true"), "a leg always has them: {}", node.query);
+    node.say(&interim_result("hel", 0.0, 0.5)).await;
+    node.say(&final_result("hello", 0.0, 1.0)).await;
+    assert_eq!(bench.text().await, final_result("hello", 0.0, 1.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_without_audio_is_let_go_after_ten_seconds_though_it_says_it_lives() {
+    let mut bench = Bench::with_nodes(&["a"]).await;
+    let _node = bench.accept().await;
+    bench.keep_alive_for(Duration::from_secs(11)).await;
+    let (code, text) = bench.closed().await;
+    assert_eq!((code, text.split(':').next()), (1011, Some("NET-0001")));
+    assert_eq!(bench.ended().await, ["caller_silent"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_says_it_lives_may_pause() {
+    let mut bench = Bench::with_nodes(&["a"]).await;
+    let mut node = bench.accept().await;
+    bench.caller.send(Message::from(AUDIO)).await.unwrap();
+    bench.keep_alive_for(Duration::from_secs(60)).await;
+    node.say(&final_result("still here", 0.0, 1.0)).await;
+    assert_eq!(bench.text().await, final_result("still here", 0.0, 1.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn text_that_means_nothing_is_answered_and_the_stream_goes_on() {
+    let mut bench = Bench::with_nodes(&["a"]).await;
+    let mut node = bench.accept().await;
+    bench.say("hello?").await;
+    assert!(bench.text().await.contains("SchemaError"));
+    bench.caller.send(Message::from(AUDIO)).await.unwrap();
+    assert_eq!(node.hear().await, Message::from(AUDIO), "the text itself goes nowhere");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_than_ten_pings_a_second_end_the_stream_with_1008() {
+    let mut bench = Bench::with_nodes(&["a"]).await;
+    let _node = bench.accept().await;
+    for _ in 0..11 {
+        bench.caller.send(Message::Ping(Vec::new().into())).await.unwrap();
+    }
+    assert_eq!(bench.closed().await.0, 1008);
+    assert_eq!(bench.ended().await, ["caller_flooding"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_leaves_frees_the_node_at_once() {
+    let mut bench = Bench::with_nodes(&["a"]).await;
+    let mut node = bench.accept().await;
+    bench.caller.send(Message::from(AUDIO)).await.unwrap();
+    node.hear().await;
+    bench.hang_up();
+    assert!(node.is_left().await);
+    assert_eq!(bench.ended().await, ["caller_gone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_does_not_read_stops_the_caller_from_being_read() {
+    let mut bench = Bench::with_nodes(&["a"]).await;
+    let mut node = bench.accept().await;
+    node.say(&final_result("committed: nothing is kept for a replay", 0.0, 1.0)).await;
+    bench.text().await;
+    let mut taken = 0;
+    while bench.takes(Message::binary(vec![0; 10_000])).await {
+        taken += 10_000;
+        assert!(taken < 1_000_000, "the proxy must not swallow what nobody reads");
+    }
+    assert!(taken > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_does_not_read_stops_the_node_from_being_read_and_is_let_go() {
+    let mut bench = Bench::with_nodes(&["a"]).await;
+    let mut node = bench.accept().await;
+    bench.caller.send(Message::from(AUDIO)).await.unwrap();
+    let result = final_result(&"word ".repeat(1_000), 0.0, 1.0);
+    let mut said = 0;
+    while node.takes(Message::text(result.clone())).await {
+        said += result.len();
+        assert!(said < 2_000_000, "the proxy must not swallow what nobody reads");
+    }
+    // The caller still sends: only its reading has stopped.
+    for _ in 0..15 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let _ = bench.caller.send(Message::from(AUDIO)).now_or_never();
+    }
+    assert_eq!(bench.ended().await, ["caller_slow"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_streams_with_1012_when_its_time_is_up() {
+    let mut bench = Bench::with_nodes(&["a"]).await;
+    let _node = bench.accept().await;
+    bench.caller.send(Message::from(AUDIO)).await.unwrap();
+    bench.shutdown.begin();
+    assert_eq!(bench.closed().await.0, 1012);
+    assert_eq!(bench.ended().await, ["draining"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_over_one_mebibyte_ends_the_stream_with_1009() {
+    let mut bench = Bench::with_nodes(&["a"]).await;
+    let _node = bench.accept().await;
+    let _ = bench.caller.send(Message::binary(vec![0; (1 << 20) + 1])).now_or_never();
+    assert_eq!(bench.closed().await.0, 1009);
+    assert_eq!(bench.ended().await, ["frame_too_big"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_cannot_decode_the_audio_ends_the_stream_with_its_verdict() {
+    let mut bench = Bench::with_nodes(&["a", "b"]).await;
+    let mut node: Node = bench.accept().await;
+    bench.caller.send(Message::from(AUDIO)).await.unwrap();
+    node.close(1008, "DATA-0000: not audio").await;
+    assert_eq!(bench.closed().await, (1008, "DATA-0000: the audio cannot be decoded".to_owned()));
+    assert_eq!(bench.ended().await, ["bad_audio"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_message_means_close_stream() {
+    let mut bench = Bench::with_nodes(&["a"]).await;
+    let mut node = bench.accept().await;
+    bench.caller.send(Message::binary(Vec::new())).await.unwrap();
+    assert_eq!(node.hear().await, Message::text(r#"{"type":"CloseStream"}"#));
+    assert!(bench.caller.next().now_or_never().is_none());
+}

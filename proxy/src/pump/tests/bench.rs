@@ -1,0 +1,225 @@
+//! The test bench: a pump between a caller and nodes that are all pipes in memory.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::http::{HeaderMap, StatusCode};
+use futures_util::{SinkExt, StreamExt};
+use process::Shutdown;
+use proto::v1::session_update::Update;
+use scheduler::{Models, Placement, ScoreTerms, SessionId, Work};
+use store::Embedded;
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
+
+use crate::Config;
+use crate::app::Shared;
+use crate::callers::listen::{Listen, placement_request};
+use crate::pump::{Admitted, open_first};
+use crate::record::Record;
+use crate::router::{Placer, Reporter};
+use crate::wire::{Dial, Pipe, caller_settings};
+
+/// Bytes that a pipe holds before its writer must wait.
+const PIPE: usize = 16 << 10;
+/// Long enough that whatever can happen without time passing has happened.
+const MOMENT: Duration = Duration::from_millis(1);
+
+pub(super) fn final_result(text: &str, start: f64, duration: f64) -> String {
+    result(text, start, duration, true)
+}
+
+pub(super) fn interim_result(text: &str, start: f64, duration: f64) -> String {
+    result(text, start, duration, false)
+}
+
+fn result(text: &str, start: f64, duration: f64, is_final: bool) -> String {
+    let channel = serde_json::json!({ "alternatives": [{ "transcript": text }] });
+    let result = serde_json::json!({
+        "type": "Results", "start": start, "duration": duration, "is_final": is_final, "channel": channel,
+    });
+    result.to_string()
+}
+
+/// A node's side of a leg.
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) epoch: String,
+    pub(super) query: String,
+    socket: WebSocketStream<DuplexStream>,
+}
+
+impl Node {
+    pub(super) async fn hear(&mut self) -> Message {
+        self.socket.next().await.unwrap().unwrap()
+    }
+
+    pub(super) async fn say(&mut self, text: &str) {
+        self.socket.send(Message::text(text)).await.unwrap();
+    }
+
+    pub(super) async fn close(&mut self, code: u16, reason: &str) {
+        let frame = CloseFrame { code: code.into(), reason: reason.into() };
+        self.socket.send(Message::Close(Some(frame))).await.unwrap();
+    }
+
+    pub(super) async fn takes(&mut self, message: Message) -> bool {
+        tokio::time::timeout(MOMENT, self.socket.send(message)).await.is_ok()
+    }
+
+    pub(super) async fn is_left(&mut self) -> bool {
+        !matches!(self.socket.next().await, Some(Ok(_)))
+    }
+}
+
+/// Hands the other end of every connection to the test. The node called `full` refuses.
+struct Nodes(mpsc::Sender<Node>);
+
+#[async_trait]
+impl Dial for Nodes {
+    async fn dial(&self, address: &str) -> io::Result<Box<dyn Pipe>> {
+        let (near, far) = tokio::io::duplex(PIPE);
+        let (nodes, name) = (self.0.clone(), address.to_owned());
+        Shutdown::new().spawn("node", async move {
+            let (mut epoch, mut query) = (String::new(), String::new());
+            let accepted = tokio_tungstenite::accept_hdr_async(far, |request: &Request, response: Response| {
+                epoch = request.headers()["x-crosspoint-epoch"].to_str().unwrap().to_owned();
+                query = request.uri().query().unwrap_or_default().to_owned();
+                if name == "full" { Err(refusal()) } else { Ok(response) }
+            });
+            if let Ok(socket) = accepted.await {
+                let _ = nodes.send(Node { name, epoch, query, socket }).await;
+            }
+        });
+        Ok(Box::new(near))
+    }
+}
+
+fn refusal() -> ErrorResponse {
+    let mut response = ErrorResponse::new(Some("no free slot".to_owned()));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
+
+/// A stream under test.
+pub(super) struct Bench {
+    pub(super) caller: WebSocketStream<DuplexStream>,
+    pub(super) shutdown: Shutdown,
+    nodes: mpsc::Receiver<Node>,
+    reporter: Reporter,
+}
+
+impl Bench {
+    pub(super) async fn with_nodes(names: &[&str]) -> Self {
+        Self::start(names, "interim_results=true").await
+    }
+
+    pub(super) async fn without_interims(names: &[&str]) -> Self {
+        Self::start(names, "").await
+    }
+
+    async fn start(names: &[&str], query: &str) -> Self {
+        let (connected, nodes) = mpsc::channel(8);
+        let shutdown = Shutdown::new();
+        let reporter = Reporter::default();
+        let shared = Arc::new(shared(Arc::new(Nodes(connected)), &reporter, &shutdown));
+        let uri = format!("/v1/listen?encoding=linear16&sample_rate=16000&{query}").parse().unwrap();
+        let listen = Listen::read(&uri, &HeaderMap::new(), &shared.models, "dev".parse().unwrap()).unwrap();
+        let session = SessionId::from_random(1);
+        let record = Record::begin(session, listen.tenant.clone(), Work::Stream, reporter.clone());
+        let wanted = placement_request(&shared, session, &listen, Work::Stream);
+        let placements = names.iter().map(|name| placement(name)).collect();
+        let Admitted::Open(pump) = open_first(shared, wanted, &listen, record, placements).await else {
+            panic!("no node took the stream")
+        };
+        let (near, far) = tokio::io::duplex(PIPE);
+        let socket = WebSocketStream::from_raw_socket(near, Role::Server, Some(caller_settings())).await;
+        shutdown.spawn("pump", pump.run(socket));
+        let caller = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+        Self { caller, shutdown, nodes, reporter }
+    }
+
+    pub(super) async fn accept(&mut self) -> Node {
+        self.nodes.recv().await.unwrap()
+    }
+
+    pub(super) async fn say(&mut self, text: &str) {
+        self.caller.send(Message::text(text)).await.unwrap();
+    }
+
+    pub(super) async fn text(&mut self) -> String {
+        self.caller.next().await.unwrap().unwrap().into_text().unwrap().to_string()
+    }
+
+    pub(super) async fn closed(&mut self) -> (u16, String) {
+        loop {
+            match self.caller.next().await.unwrap().unwrap() {
+                Message::Close(Some(frame)) => return (frame.code.into(), frame.reason.to_string()),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) async fn takes(&mut self, message: Message) -> bool {
+        tokio::time::timeout(MOMENT, self.caller.send(message)).await.is_ok()
+    }
+
+    /// Says every second that the caller lives.
+    pub(super) async fn keep_alive_for(&mut self, time: Duration) {
+        for _ in 0..time.as_secs() {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            let _ = self.caller.send(Message::text(r#"{"type":"KeepAlive"}"#)).await;
+        }
+    }
+
+    pub(super) fn hang_up(&mut self) {
+        let (unused, _) = tokio::io::duplex(1);
+        *self.caller.get_mut() = unused;
+    }
+
+    /// Waits until the stream's task is over, then returns the reasons it ended for: there must be exactly one.
+    pub(super) async fn ended(&mut self) -> Vec<String> {
+        self.hang_up();
+        while self.shutdown.running() > 0 {
+            tokio::time::advance(Duration::from_millis(100)).await;
+            tokio::task::yield_now().await;
+        }
+        let updates = std::iter::from_fn(|| self.reporter.next());
+        let reasons = updates.filter_map(|update| match update {
+            Update::Ended(ended) => Some(ended.reason),
+            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) => None,
+        });
+        reasons.collect()
+    }
+}
+
+fn placement(name: &str) -> Placement {
+    Placement {
+        node: name.parse().unwrap(),
+        pool: "pool".parse().unwrap(),
+        address: name.to_owned(),
+        terms: ScoreTerms::default(),
+    }
+}
+
+fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Shared {
+    let config = Config { drain: Duration::from_secs(3), ..Config::default() };
+    Shared {
+        placer: Placer::new(&[], config.place_timeout).unwrap(),
+        config,
+        models: Models(BTreeMap::from([("sphinx-en-us".parse().unwrap(), scheduler::ModelSpec::default())])),
+        reporter: reporter.clone(),
+        http: reqwest::Client::new(),
+        dialer,
+        shutdown: shutdown.clone(),
+        keys: Arc::new(Embedded::new()),
+        started: tokio::time::Instant::now(),
+    }
+}
