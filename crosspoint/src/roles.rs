@@ -15,6 +15,7 @@ pub(crate) const QUICK_DRAIN: Duration = Duration::from_secs(5);
 
 /// What every role's command takes.
 #[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line, independent of each other")]
 pub(crate) struct RoleArgs {
     /// Configuration file; without it, the default (`crosspoint config print`)
     #[arg(long, value_name = "FILE")]

@@ -40,6 +40,7 @@ Examples:
 /// The arguments of `crosspoint transcribe`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line, independent of each other")]
 pub(crate) struct Args {
     /// Audio files
     #[arg(required = true, value_name = "FILE")]

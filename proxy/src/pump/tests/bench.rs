@@ -32,18 +32,14 @@ const PIPE: usize = 16 << 10;
 /// Long enough that whatever can happen without time passing has happened.
 const MOMENT: Duration = Duration::from_millis(1);
 
-pub(super) fn final_result(text: &str, start: f64, duration: f64) -> String {
-    result(text, start, duration, true)
-}
-
 pub(super) fn interim_result(text: &str, start: f64, duration: f64) -> String {
-    result(text, start, duration, false)
+    final_result(text, start, duration).replace(r#""is_final":true"#, r#""is_final":false"#)
 }
 
-fn result(text: &str, start: f64, duration: f64, is_final: bool) -> String {
+pub(super) fn final_result(text: &str, start: f64, duration: f64) -> String {
     let channel = serde_json::json!({ "alternatives": [{ "transcript": text }] });
     let result = serde_json::json!({
-        "type": "Results", "start": start, "duration": duration, "is_final": is_final, "channel": channel,
+        "type": "Results", "start": start, "duration": duration, "is_final": true, "channel": channel,
     });
     result.to_string()
 }
@@ -89,11 +85,13 @@ impl Dial for Nodes {
         let (nodes, name) = (self.0.clone(), address.to_owned());
         Shutdown::new().spawn("node", async move {
             let (mut epoch, mut query) = (String::new(), String::new());
-            let accepted = tokio_tungstenite::accept_hdr_async(far, |request: &Request, response: Response| {
+            #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
+            let answer = |request: &Request, response: Response| {
                 epoch = request.headers()["x-crosspoint-epoch"].to_str().unwrap().to_owned();
                 query = request.uri().query().unwrap_or_default().to_owned();
                 if name == "full" { Err(refusal()) } else { Ok(response) }
-            });
+            };
+            let accepted = tokio_tungstenite::accept_hdr_async(far, answer);
             if let Ok(socket) = accepted.await {
                 let _ = nodes.send(Node { name, epoch, query, socket }).await;
             }
@@ -160,9 +158,8 @@ impl Bench {
 
     pub(super) async fn closed(&mut self) -> (u16, String) {
         loop {
-            match self.caller.next().await.unwrap().unwrap() {
-                Message::Close(Some(frame)) => return (frame.code.into(), frame.reason.to_string()),
-                _ => {}
+            if let Message::Close(Some(frame)) = self.caller.next().await.unwrap().unwrap() {
+                return (frame.code.into(), frame.reason.to_string());
             }
         }
     }
