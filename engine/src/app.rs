@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 
 use axum::serve::ListenerExt;
 use process::health::{self, Readiness};
-use process::{Metrics, MetricsError, Shutdown};
-use tokio::net::TcpListener;
+use process::{BindError, Bound, Metrics, MetricsError, Shutdown};
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -21,13 +20,8 @@ pub enum BuildError {
     #[error(transparent)]
     Voice(#[from] SphinxError),
     /// The address cannot be bound.
-    #[error("cannot listen on {address}: {source}")]
-    Bind {
-        /// The configured address.
-        address: SocketAddr,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Bind(#[from] BindError),
     /// Metrics cannot be recorded.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -37,8 +31,7 @@ pub enum BuildError {
 pub struct App {
     config: Config,
     voices: Voices,
-    listener: TcpListener,
-    address: SocketAddr,
+    bound: Bound,
     metrics: Metrics,
 }
 
@@ -52,10 +45,8 @@ impl Config {
         let metrics = Metrics::install()?;
         gauges::describe();
         let voices = Voices::open(&self)?;
-        let bind = |source| BuildError::Bind { address: self.listen, source };
-        let listener = TcpListener::bind(self.listen).await.map_err(bind)?;
-        let address = listener.local_addr().map_err(bind)?;
-        Ok(App { config: self, voices, listener, address, metrics })
+        let bound = Bound::bind("the engine", self.listen).await?;
+        Ok(App { config: self, voices, bound, metrics })
     }
 }
 
@@ -63,7 +54,7 @@ impl App {
     /// Returns the address that is bound.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.bound.address
     }
 
     /// Serves until `shutdown` begins; from then on nothing new is accepted. Streams that are open go on: they are tasks
@@ -73,13 +64,13 @@ impl App {
         let (voice, slots) = (self.config.voice.name(), self.config.slots.get());
         let engine = Engine::new(self.config, self.voices, shutdown.clone());
         let routes = engine.routes().merge(health::routes(self.metrics, readiness.clone(), &shutdown));
-        let listener = self.listener.tap_io(|socket| {
+        let listener = self.bound.listener.tap_io(|socket| {
             if let Err(error) = socket.set_nodelay(true) {
                 warn!(%error, "cannot turn off Nagle's algorithm");
             }
         });
         readiness.ready();
-        info!(address = %self.address, voice, slots, "engine serves");
+        info!(address = %self.bound.address, voice, slots, "engine serves");
         let begun = shutdown.clone();
         let served = axum::serve(listener, routes).with_graceful_shutdown(async move { begun.begun().await }).await;
         if let Err(error) = served {

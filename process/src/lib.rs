@@ -1,14 +1,17 @@
 //! The frame: what every Crosspoint process needs and no crate should write twice.
 //!
+//! * [`Bound`]: a listener with its address.
 //! * [`Shutdown`]: drain, then insist; the only way to spawn a task.
 //! * [`logs`]: one subscriber, JSON lines or words for people.
 //! * [`Metrics`]: the recorder, and the page Prometheus scrapes.
 //! * [`health`]: `/metrics`, `/livez` and `/readyz` on one listener.
 
+mod bound;
 pub mod health;
 pub mod logs;
 mod metrics_page;
 mod shutdown;
 
+pub use bound::{BindError, Bound};
 pub use metrics_page::{Metrics, MetricsError};
 pub use shutdown::{Shutdown, ShutdownToken};

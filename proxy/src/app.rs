@@ -3,12 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use process::Shutdown;
 use process::health::{self, Readiness};
+use process::{Bound, Shutdown};
 use scheduler::{Models, SessionId, Timestamp};
 use session::CloseReason;
 use store::{Caller, KeyError, Keys, Secret};
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tracing::info;
 
@@ -21,15 +20,8 @@ use crate::{Config, edge, metrics};
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
     /// An address is taken or not ours.
-    #[error("cannot listen on {address} for {purpose}: {cause}")]
-    Bind {
-        /// What the address is for.
-        purpose: &'static str,
-        /// Where.
-        address: SocketAddr,
-        /// What the system said.
-        cause: std::io::Error,
-    },
+    #[error(transparent)]
+    Bind(#[from] process::BindError),
     /// A router's address is none.
     #[error(transparent)]
     Router(#[from] RouterAddressError),
@@ -87,43 +79,33 @@ pub struct App {
     metrics_page: process::Metrics,
 }
 
-struct Bound {
-    listener: TcpListener,
-    address: SocketAddr,
-}
-
-async fn bind(purpose: &'static str, address: SocketAddr) -> Result<Bound, ProxyError> {
-    let failed = |cause| ProxyError::Bind { purpose, address, cause };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok(Bound { listener, address })
-}
-
-impl App {
+impl Config {
     /// Binds every socket.
     ///
     /// # Errors
     /// Fails when an address is taken, naming it and what it is for, and on a router address that is none.
-    pub async fn build(config: Config, models: Models, keys: Arc<dyn Keys>) -> Result<Self, ProxyError> {
+    pub async fn build(self, models: Models, keys: Arc<dyn Keys>) -> Result<App, ProxyError> {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
         let http = reqwest::Client::builder()
             .no_proxy()
-            .connect_timeout(config.open_timeout)
+            .connect_timeout(self.open_timeout)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        Ok(Self {
-            placer: Placer::new(&config.routers, config.place_timeout)?,
-            callers: bind("callers", config.listen).await?,
-            metrics: bind("metrics", config.metrics).await?,
-            config,
+        Ok(App {
+            placer: Placer::new(&self.routers, self.place_timeout)?,
+            callers: Bound::bind("callers", self.listen).await?,
+            metrics: Bound::bind("metrics", self.metrics).await?,
+            config: self,
             models,
             keys,
             http,
             metrics_page,
         })
     }
+}
 
+impl App {
     /// Returns where callers reach it.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use process::Shutdown;
 use process::health::{self, Readiness};
+use process::{Bound, Shutdown};
 use proto::v1::agents_server::AgentsServer;
 use proto::v1::placement_server::PlacementServer;
 use store::Leases;
-use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tracing::{info, warn};
@@ -26,15 +25,8 @@ const MESSAGE_LIMIT: usize = 4 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum RouterError {
     /// An address is taken or not ours.
-    #[error("cannot listen on {address} for {purpose}: {cause}")]
-    Bind {
-        /// What the address is for.
-        purpose: &'static str,
-        /// Where.
-        address: SocketAddr,
-        /// What the system said.
-        cause: std::io::Error,
-    },
+    #[error(transparent)]
+    Bind(#[from] process::BindError),
     /// No metrics can be recorded.
     #[error(transparent)]
     Metrics(#[from] process::MetricsError),
@@ -50,36 +42,26 @@ pub struct App {
     metrics_page: process::Metrics,
 }
 
-struct Bound {
-    listener: TcpListener,
-    address: SocketAddr,
-}
-
-async fn bind(purpose: &'static str, address: SocketAddr) -> Result<Bound, RouterError> {
-    let failed = |cause| RouterError::Bind { purpose, address, cause };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok(Bound { listener, address })
-}
-
-impl App {
+impl Config {
     /// Binds every socket.
     ///
     /// # Errors
     /// Fails when an address is taken, naming it and what it is for.
-    pub async fn build(config: Config, policy: Policy, leases: Arc<dyn Leases>) -> Result<Self, RouterError> {
+    pub async fn build(self, policy: Policy, leases: Arc<dyn Leases>) -> Result<App, RouterError> {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
-        Ok(Self {
-            grpc: bind("agents and proxies", config.listen).await?,
-            admin: bind("the admin API", config.admin).await?,
-            metrics: bind("metrics", config.metrics).await?,
+        Ok(App {
+            grpc: Bound::bind("agents and proxies", self.listen).await?,
+            admin: Bound::bind("the admin API", self.admin).await?,
+            metrics: Bound::bind("metrics", self.metrics).await?,
             core: Arc::new(Core::new(policy, leases)),
-            config,
+            config: self,
             metrics_page,
         })
     }
+}
 
+impl App {
     /// Returns where agents and proxies reach it.
     #[must_use]
     pub fn grpc_address(&self) -> SocketAddr {

@@ -32,7 +32,7 @@ impl Args {
         let config = self.role.start()?;
         let keys = Arc::new(keys(self.dev_key.as_deref())?);
         let drain = config.proxy.drain;
-        let app = proxy::App::build(config.proxy, config.models, keys).await?;
+        let app = config.proxy.build(config.models, keys).await?;
         let addresses = json!({
             "role": "proxy",
             "pid": std::process::id(),

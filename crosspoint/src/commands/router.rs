@@ -26,7 +26,7 @@ impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = self.role.start()?;
         let leases = Arc::new(store::Embedded::new());
-        let app = router::App::build(config.router.clone(), policy(&config), leases).await?;
+        let app = config.router.clone().build(policy(&config), leases).await?;
         let addresses = json!({
             "role": "router",
             "pid": std::process::id(),

@@ -70,14 +70,11 @@ impl Args {
         let key = self.dev_key.clone().map_or_else(new_dev_key, Secret::new);
 
         let store = Arc::new(keys(Some(key.expose()))?);
-        let router = router::App::build(config.router.clone(), policy(&config), store.clone())
-            .await
-            .context("cannot start the router")?;
+        let router =
+            config.router.clone().build(policy(&config), store.clone()).await.context("cannot start the router")?;
         config.proxy.routers = vec![format!("http://{}", router.grpc_address())];
         config.proxy.drain = DRAIN;
-        let proxy = proxy::App::build(config.proxy.clone(), config.models.clone(), store)
-            .await
-            .context("cannot start the proxy")?;
+        let proxy = config.proxy.clone().build(config.models.clone(), store).await.context("cannot start the proxy")?;
         let banner =
             Banner { key, caller: proxy.address(), admin: router.admin_address(), metrics: proxy.metrics_address() };
 
