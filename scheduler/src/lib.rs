@@ -3,7 +3,7 @@
 //! Nothing here has a clock, dice, an environment or I/O: they are arguments, so every decision can be recorded and replayed.
 //!
 //! # Layout
-//! * [`decide`]: the decision, in the order it is made: allowed set, filters, score, two choices.
+//! * [`decide()`]: the decision, in the order it is made: allowed set, filters, score, two choices.
 //! * [`filter`]: why a node may not serve. [`score`]: what serving there costs, in dollars per session-hour.
 //! * [`Fleet`]: pools and nodes as last reported, with the slots promised since. [`Request`]: what a session needs.
 //! * [`Pool`], [`Report`], [`Models`], [`Scoring`]: what operators configure and agents say.
