@@ -243,6 +243,8 @@ mod tests {
         }
         let just_in_time = SUSPECT_AFTER - Duration::from_micros(1);
         assert_eq!(why_not(healthy(), &request(), just_in_time), None);
+        let at_the_limit = Request { latency_limit: Duration::from_millis(40), ..request() };
+        assert_eq!(why_not(healthy(), &at_the_limit, now), None);
     }
 
     #[test]

@@ -92,13 +92,14 @@ fn a_hot_node_comes_after_a_cold_one_and_after_a_less_hot_one() {
 }
 
 #[test]
-fn equal_nodes_come_first_equally_often() {
+fn every_pair_of_equal_nodes_is_drawn_equally_often() {
     let fleet = fleet(vec![pool("a")], (0..4).map(|n| report(&format!("a{n}"), "a")));
-    let mut firsts = BTreeMap::<NodeId, u32>::new();
-    for seed in 0..4_000 {
-        *firsts.entry(ask(&fleet, &request(), seed).placements[0].node.clone()).or_default() += 1;
+    let mut pairs = BTreeMap::<[NodeId; 2], u32>::new();
+    for seed in 0..6_000 {
+        let [first, second] = ask(&fleet, &request(), seed).placements.try_into().unwrap();
+        *pairs.entry([first.node, second.node]).or_default() += 1;
     }
-    assert!(firsts.values().all(|times| (850..1_150).contains(times)), "{firsts:?}");
+    assert!(pairs.len() == 12 && pairs.values().all(|times| (400..600).contains(times)), "{pairs:?}");
 }
 
 #[test]
