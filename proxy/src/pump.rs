@@ -39,6 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(5);
 /// The timer is never set closer than this, but for a drain.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
+/// How long the timer sleeps where time alone brings nothing about.
+const MOST_WAIT: Duration = Duration::from_secs(10);
 /// Messages of a node that make no sense, in one leg, before it is given up.
 const GARBAGE: u32 = 3;
 
@@ -264,7 +266,7 @@ impl Pump {
     /// Sets the timer to the next moment at which something may be due, at least a second away.
     fn arm(&mut self) {
         let now = self.shared.now();
-        let due = self.session.deadline().since(now).max(LEAST_WAIT);
+        let due = self.session.deadline().map_or(MOST_WAIT, |at| at.since(now).max(LEAST_WAIT));
         let drain = self.drain_at.map_or(due, |at| at.since(now));
         self.timer.as_mut().reset(tokio::time::Instant::now() + due.min(drain));
     }

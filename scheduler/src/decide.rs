@@ -1,10 +1,12 @@
 //! The decision: allowed set, filters, score, then two choices inside the best pool.
 
+use std::collections::BTreeMap;
+
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use serde::{Deserialize, Serialize};
 
-use crate::filter::{AllowedSet, Reason, Rejected, reject, unfit};
+use crate::filter::{AllowedSet, Reason, Rejected, count_forbidden, reject, unfit};
 use crate::fleet::{Fleet, Node};
 use crate::ids::{NodeId, PoolName};
 use crate::pool::Pool;
@@ -16,7 +18,7 @@ use crate::units::{MicroDollars, Timestamp};
 const BAND_SHARE: f64 = 0.05;
 /// The band is never narrower than this.
 const BAND_LEAST: MicroDollars = MicroDollars(500);
-/// A node at or above this load is hot: among hot nodes the emptier wins, among cold ones the cheaper.
+/// A node at or above this load, in soft slots, is hot: among hot nodes the emptier wins, among cold ones the cheaper.
 const HOT_LOAD: f64 = 0.8;
 
 /// One node offered to a session.
@@ -36,11 +38,11 @@ pub struct Placement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
-    /// No pool may serve this request, whatever its load.
+    /// No pool may serve this request, whatever its load: asking again is pointless.
     NotAllowed,
-    /// Nodes exist, but every one that may serve is full.
+    /// Live nodes could serve this request and every one of them is full: one freed slot is enough.
     Full,
-    /// No node that may serve is alive.
+    /// Pools may serve this request, and no live node of theirs can: silent, draining, other model, too far or too dear.
     NoLiveNode,
 }
 
@@ -51,7 +53,7 @@ pub struct Decision {
     pub placements: Vec<Placement>,
     /// Why there is none; absent when there is one.
     pub refusal: Option<Refusal>,
-    /// Why other nodes were not considered, grouped by pool and reason.
+    /// Why other nodes were not considered, grouped by pool and reason: every node is counted here or could have served.
     pub rejected: Vec<Rejected>,
     /// The fleet's version that this was decided on.
     pub fleet_version: u64,
@@ -59,10 +61,18 @@ pub struct Decision {
 
 struct Scored<'a> {
     node: &'a Node,
+    free: u32,
     load: f64,
     terms: ScoreTerms,
 }
 
+impl Scored<'_> {
+    fn is_hot(&self) -> bool {
+        self.load >= HOT_LOAD
+    }
+}
+
+/// The nodes of one pool that may serve; at least one, once it is chosen from.
 struct Group<'a> {
     pool: &'a Pool,
     nodes: Vec<Scored<'a>>,
@@ -74,8 +84,8 @@ impl Group<'_> {
         MicroDollars(sum.0 / i64::try_from(self.nodes.len().max(1)).unwrap_or(i64::MAX))
     }
 
-    fn free_slots(&self, now: Timestamp) -> u32 {
-        self.nodes.iter().map(|s| s.node.report.hard_slots.saturating_sub(s.node.used_estimate(now))).sum()
+    fn free_slots(&self) -> u64 {
+        self.nodes.iter().map(|scored| u64::from(scored.free)).sum()
     }
 }
 
@@ -83,12 +93,12 @@ impl Group<'_> {
 pub fn decide(fleet: &Fleet, request: &Request, scoring: &Scoring, now: Timestamp, dice: &mut impl Rng) -> Decision {
     let mut rejected = Vec::new();
     let allowed = AllowedSet::of(fleet, request, &mut rejected);
-    let mut groups = candidates(fleet, &allowed, request, (scoring, now), &mut rejected);
+    let mut groups = candidates(fleet, &allowed, &mut rejected, |node, pool| fit(node, pool, request, scoring, now));
     let mut placements = Vec::with_capacity(3);
-    if let Some(best) = take_best(&mut groups, now, dice) {
+    if let Some(best) = take_best(&mut groups, dice) {
         let (winner, loser) = two_choices(&best, dice);
         placements.extend([Some(winner), loser].into_iter().flatten().map(|scored| place(scored, best.pool)));
-        if let Some(next) = take_best(&mut groups, now, dice) {
+        if let Some(next) = take_best(&mut groups, dice) {
             placements.push(place(two_choices(&next, dice).0, next.pool));
         }
     }
@@ -96,30 +106,33 @@ pub fn decide(fleet: &Fleet, request: &Request, scoring: &Scoring, now: Timestam
     Decision { placements, refusal, rejected, fleet_version: fleet.version() }
 }
 
+/// Sorts the nodes of allowed pools into those that fit, by pool, and those that do not, by reason.
 fn candidates<'a>(
     fleet: &'a Fleet,
     allowed: &AllowedSet<'a>,
-    request: &Request,
-    (scoring, now): (&Scoring, Timestamp),
     rejected: &mut Vec<Rejected>,
+    fit: impl Fn(&'a Node, &'a Pool) -> Result<Scored<'a>, Reason>,
 ) -> Vec<Group<'a>> {
-    let mut groups: Vec<Group<'a>> = allowed.pools().map(|pool| Group { pool, nodes: Vec::new() }).collect();
-    for group in &mut groups {
-        let mut members = fleet.nodes().filter(|node| node.report.pool == group.pool.name).peekable();
-        if members.peek().is_none() {
-            reject(rejected, group.pool, None, Reason::NoNodes);
-        }
-        for node in members {
-            match fit(node, group.pool, request, scoring, now) {
+    let empty = |pool: &'a Pool| (&pool.name, Group { pool, nodes: Vec::new() });
+    let mut groups: BTreeMap<&PoolName, Group<'a>> = allowed.pools().map(empty).collect();
+    for node in fleet.nodes() {
+        match groups.get_mut(&node.report.pool) {
+            Some(group) => match fit(node, group.pool) {
                 Ok(scored) => group.nodes.push(scored),
                 Err(why) => reject(rejected, group.pool, Some(&node.report.node), why),
-            }
+            },
+            None => count_forbidden(rejected, &node.report.pool),
         }
     }
-    groups.retain(|group| !group.nodes.is_empty());
-    groups
+    for group in groups.values().filter(|group| group.nodes.is_empty()) {
+        if rejected.iter().all(|known| known.pool != group.pool.name) {
+            reject(rejected, group.pool, None, Reason::NoNodes);
+        }
+    }
+    groups.into_values().filter(|group| !group.nodes.is_empty()).collect()
 }
 
+/// Whether a slot is free is asked last, so that "full" means that waiting helps.
 fn fit<'a>(
     node: &'a Node,
     pool: &Pool,
@@ -131,25 +144,29 @@ fn fit<'a>(
         return Err(why);
     }
     let terms = score(node, pool, request, scoring, now);
-    match request.max_cost {
-        Some(limit) if terms.price() > limit => Err(Reason::TooDear { cost: terms.price() }),
-        Some(_) | None => {
-            let load = f64::from(node.used_estimate(now)) / f64::from(node.report.soft_slots.max(1));
-            Ok(Scored { node, load, terms })
-        }
+    if request.max_cost.is_some_and(|limit| terms.price() > limit) {
+        return Err(Reason::TooDear { cost: terms.price() });
     }
+    let (used, slots) = (node.used_estimate(now), request.class.slots(&node.report));
+    if used >= slots {
+        return Err(Reason::Full { used, slots });
+    }
+    let load = f64::from(used) / f64::from(node.report.soft_slots.max(1));
+    Ok(Scored { node, free: slots - used, load, terms })
 }
 
 /// Removes and returns one of the pools whose mean score is about the best, drawn by free slots.
-fn take_best<'a>(groups: &mut Vec<Group<'a>>, now: Timestamp, dice: &mut impl Rng) -> Option<Group<'a>> {
-    let best = groups.iter().map(Group::mean).min()?;
-    let width = BAND_LEAST.max(MicroDollars::from_dollars(best.dollars() * BAND_SHARE));
-    let band: Vec<usize> = (0..groups.len()).filter(|i| groups[*i].mean() <= best + width).collect();
-    let chosen = band.choose_weighted(dice, |i| groups[*i].free_slots(now).max(1)).ok().copied()?;
+fn take_best<'a>(groups: &mut Vec<Group<'a>>, dice: &mut impl Rng) -> Option<Group<'a>> {
+    let means: Vec<MicroDollars> = groups.iter().map(Group::mean).collect();
+    let best = *means.iter().min()?;
+    let edge = best + BAND_LEAST.max(MicroDollars::from_dollars(best.dollars() * BAND_SHARE));
+    let band: Vec<usize> = (0..groups.len()).filter(|index| means[*index] <= edge).collect();
+    let chosen = *band.choose_weighted(dice, |index| groups[*index].free_slots()).ok()?;
     Some(groups.swap_remove(chosen))
 }
 
-/// Draws two nodes of a pool and orders them: the less loaded of two hot ones, else the cold one, else the cheaper.
+/// Draws two nodes of a pool and orders them: a cold one before a hot one, of two cold ones the cheaper, of two hot ones
+/// the emptier. Where that says nothing the other measure does, and then the draw.
 fn two_choices<'g, 'a>(group: &'g Group<'a>, dice: &mut impl Rng) -> (&'g Scored<'a>, Option<&'g Scored<'a>>) {
     let count = group.nodes.len();
     let first = dice.random_range(0..count);
@@ -158,12 +175,14 @@ fn two_choices<'g, 'a>(group: &'g Group<'a>, dice: &mut impl Rng) -> (&'g Scored
     }
     let second = (first + dice.random_range(1..count)) % count;
     let (a, b) = (&group.nodes[first], &group.nodes[second]);
-    let a_wins = match (a.load >= HOT_LOAD, b.load >= HOT_LOAD) {
-        (true, true) => a.load <= b.load,
-        (false, false) => a.terms.total() <= b.terms.total(),
-        (hot, _) => !hot,
+    let cheaper = a.terms.total().cmp(&b.terms.total());
+    let emptier = a.load.total_cmp(&b.load);
+    let order = match (a.is_hot(), b.is_hot()) {
+        (false, false) => cheaper.then(emptier),
+        (true, true) => emptier.then(cheaper),
+        (a_is_hot, b_is_hot) => a_is_hot.cmp(&b_is_hot),
     };
-    if a_wins { (a, Some(b)) } else { (b, Some(a)) }
+    if order.is_le() { (a, Some(b)) } else { (b, Some(a)) }
 }
 
 fn place(scored: &Scored<'_>, pool: &Pool) -> Placement {
@@ -185,3 +204,6 @@ fn refusal(allowed: &AllowedSet<'_>, rejected: &[Rejected]) -> Refusal {
         Refusal::NoLiveNode
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use crate::fleet::{Fleet, Node};
 use crate::ids::{NodeId, PoolName};
 use crate::pool::Pool;
 use crate::report::NodeState;
-use crate::request::{Class, Request};
+use crate::request::Request;
 use crate::units::{MicroDollars, Timestamp, duration};
 
 /// Without a report for this long a node gets no new sessions; its streams go on.
@@ -116,7 +116,7 @@ pub struct Rejected {
     pub pool: PoolName,
     /// One of the nodes; none when the whole pool was rejected.
     pub example: Option<NodeId>,
-    /// How many nodes.
+    /// How many nodes; all that the pool has when the whole pool was rejected.
     pub nodes: u32,
     /// Why; its figures are the example's.
     #[serde(flatten)]
@@ -134,6 +134,13 @@ pub(crate) fn reject(rejected: &mut Vec<Rejected>, pool: &Pool, node: Option<&No
             nodes: u32::from(node.is_some()),
             why,
         }),
+    }
+}
+
+/// Counts one more node of a pool that was rejected as a whole.
+pub(crate) fn count_forbidden(rejected: &mut [Rejected], pool: &PoolName) {
+    if let Some(group) = rejected.iter_mut().find(|group| group.pool == *pool) {
+        group.nodes += 1;
     }
 }
 
@@ -173,7 +180,7 @@ fn forbidden(pool: &Pool, request: &Request) -> Option<Reason> {
     Some(Reason::Compliance { missing: missing.0.clone() })
 }
 
-/// Tells why `node` cannot serve `request` now, cost aside.
+/// Tells why `node` cannot serve `request` now, cost and free slots aside.
 #[must_use]
 pub fn unfit(node: &Node, pool: &Pool, request: &Request, now: Timestamp) -> Option<Reason> {
     let report = &node.report;
@@ -193,14 +200,77 @@ pub fn unfit(node: &Node, pool: &Pool, request: &Request, now: Timestamp) -> Opt
     if !report.models.contains(&request.model) {
         return Some(Reason::WrongModel);
     }
-    let slots = match request.class {
-        Class::New => report.soft_slots,
-        Class::Failover => report.hard_slots,
-    };
-    let used = node.used_estimate(now);
-    if used >= slots {
-        return Some(Reason::Full { used, slots });
-    }
     let latency = pool.link.round_trip + report.chunk_latency_p95;
     (latency > request.latency_limit).then_some(Reason::TooFar { latency })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::report::Report;
+    use crate::testing::{noon, pool, report, request};
+    use crate::{Compliance, Residency};
+
+    fn why_not(report: Report, request: &Request, age: Duration) -> Option<String> {
+        let node = Node::new(report, noon() - age);
+        unfit(&node, &pool("a"), request, noon()).map(|why| format!("{}: {why}", why.label()))
+    }
+
+    #[test]
+    fn every_reason_against_a_node_is_told_in_words() {
+        let healthy = || report("a0", "a");
+        let tired = Request { exclude: BTreeSet::from(["a0".parse().unwrap()]), ..request() };
+        let other = Request { model: "n".parse().unwrap(), ..request() };
+        let hasty = Request { latency_limit: Duration::from_millis(39), ..request() };
+        let now = Duration::ZERO;
+        for (report, request, age, expected) in [
+            (Report { state: NodeState::Starting, ..healthy() }, request(), now, "starting: engine is starting"),
+            (
+                Report { state: NodeState::Failing, ..healthy() },
+                request(),
+                now,
+                "failing: engine does not answer its agent",
+            ),
+            (Report { state: NodeState::Draining, ..healthy() }, request(), now, "draining: draining"),
+            (healthy(), request(), SUSPECT_AFTER, "silent: no report for 3.0 s"),
+            (healthy(), tired, now, "already_failed: already failed this session"),
+            (healthy(), other, now, "wrong_model: does not serve the model"),
+            (healthy(), hasty, now, "too_far: too far: 40 ms"),
+        ] {
+            assert_eq!(why_not(report, &request, age).as_deref(), Some(expected));
+        }
+        let just_in_time = SUSPECT_AFTER - Duration::from_micros(1);
+        assert_eq!(why_not(healthy(), &request(), just_in_time), None);
+        let at_the_limit = Request { latency_limit: Duration::from_millis(40), ..request() };
+        assert_eq!(why_not(healthy(), &at_the_limit, now), None);
+    }
+
+    #[test]
+    fn a_pool_without_the_audit_or_elsewhere_is_not_in_the_set() {
+        let audited = Pool { compliance: BTreeSet::from([Compliance("soc2".to_owned())]), ..pool("audited") };
+        let european = Pool { residency: Residency("eu".to_owned()), ..audited.clone() };
+        let european = Pool { name: "european".parse().unwrap(), ..european };
+        let fleet = Fleet::new(vec![pool("plain"), audited, european]);
+        let (residency, compliance) = (Some(Residency("us".to_owned())), [Compliance("soc2".to_owned())].into());
+        let mut rejected = Vec::new();
+        let allowed = AllowedSet::of(&fleet, &Request { residency, compliance, ..request() }, &mut rejected);
+        assert_eq!(allowed.pools().map(|pool| pool.name.as_str()).collect::<Vec<_>>(), ["audited"]);
+        let why: Vec<_> = rejected.iter().map(|group| group.why.to_string()).collect();
+        assert_eq!(why, ["pool is not audited for soc2", "audio must stay in us, pool is in eu"]);
+    }
+
+    #[test]
+    fn a_rejection_is_flat_in_json() {
+        let mut rejected = Vec::new();
+        let name = "a0".parse().unwrap();
+        reject(&mut rejected, &pool("a"), Some(&name), Reason::Full { used: 24, slots: 24 });
+        reject(&mut rejected, &pool("a"), Some(&"a1".parse().unwrap()), Reason::Full { used: 30, slots: 24 });
+        let json = serde_json::to_value(&rejected).unwrap();
+        let expected = serde_json::json!([
+            {"pool": "a", "example": "a0", "nodes": 2, "reason": "full", "used": 24, "slots": 24}
+        ]);
+        assert_eq!(json, expected);
+    }
 }

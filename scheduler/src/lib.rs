@@ -32,6 +32,8 @@ mod pool;
 mod report;
 mod request;
 pub mod score;
+#[cfg(test)]
+mod testing;
 pub mod units;
 
 pub use decide::{Decision, Placement, Refusal, decide};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ModelName, NodeId, SessionId, TenantId};
 use crate::pool::{Compliance, Residency};
+use crate::report::Report;
 use crate::units::MicroDollars;
 
 /// What is to be transcribed.
@@ -27,6 +28,17 @@ pub enum Class {
     New,
     /// The session lost its node: slots between soft and hard are open to it at once.
     Failover,
+}
+
+impl Class {
+    /// Returns how many of a node's slots sessions of this class may fill.
+    #[must_use]
+    pub fn slots(self, report: &Report) -> u32 {
+        match self {
+            Self::New => report.soft_slots,
+            Self::Failover => report.hard_slots,
+        }
+    }
 }
 
 /// What a session needs.

@@ -63,3 +63,34 @@ impl Candidates {
         &self.failed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::placement;
+
+    #[test]
+    fn nodes_are_tried_in_the_routers_order() {
+        let mut candidates = Candidates::new(vec![placement("a"), placement("b")]);
+        let tried = [candidates.advance(), candidates.advance()];
+        assert_eq!(tried, [Next::Try(placement("a")), Next::Try(placement("b"))]);
+    }
+
+    #[test]
+    fn a_node_that_failed_is_passed_over_however_often_the_router_names_it() {
+        let mut candidates = Candidates::new(vec![placement("a"), placement("a")]);
+        candidates.advance();
+        candidates.note_failed("a".parse().unwrap());
+        assert_eq!(candidates.advance(), Next::Ask);
+        candidates.add(vec![placement("a"), placement("b")]);
+        assert_eq!(candidates.advance(), Next::Try(placement("b")));
+        assert_eq!(candidates.failed(), &BTreeSet::from(["a".parse().unwrap()]));
+    }
+
+    #[test]
+    fn the_router_is_asked_twice_and_no_more() {
+        let mut candidates = Candidates::default();
+        let answers: Vec<_> = (0..4).map(|_| candidates.advance()).collect();
+        assert_eq!(answers, [Next::Ask, Next::Ask, Next::Exhausted, Next::Exhausted]);
+    }
+}

@@ -306,4 +306,20 @@ mod tests {
             assert_eq!(reason.retry_after_seconds().is_some(), reason.blame() != Blame::Caller, "{reason:?}");
         }
     }
+
+    #[test]
+    fn a_refusal_ends_a_session_for_the_reason_of_the_same_name() {
+        let ends = [Refusal::NotAllowed, Refusal::Full, Refusal::NoLiveNode].map(CloseReason::from);
+        assert_eq!(ends, [CloseReason::NotAllowed, CloseReason::NoCapacity, CloseReason::NoLiveNode]);
+    }
+
+    #[test]
+    fn the_status_and_the_code_agree_on_whose_fault_it_was() {
+        for reason in CloseReason::ALL {
+            let (status, code) = (reason.http_status(), reason.close_code());
+            assert_eq!(status >= 500, reason.blame() != Blame::Caller, "{reason:?} is {status}");
+            let ours = matches!(code, 1011..=1013) && reason != CloseReason::CallerSilent;
+            assert_eq!(ours, reason.blame() != Blame::Caller, "{reason:?} is {code}");
+        }
+    }
 }

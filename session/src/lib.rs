@@ -9,10 +9,15 @@
 mod candidates;
 pub mod captions;
 mod close;
+mod events;
+mod owed;
 mod ring;
 mod stream;
+#[cfg(test)]
+mod testing;
 
 pub use candidates::{Candidates, Next};
 pub use close::{Blame, CloseReason};
+pub use events::{Action, Control, LegClose, Limits, Said, Usage, Verdict};
 pub use ring::{Kept, Ring};
-pub use stream::{Action, Control, LegClose, Limits, Said, Session, Usage, Verdict};
+pub use stream::Session;

@@ -1,163 +1,34 @@
-//! The state machine of a stream: `ADMIT → LIVE ⇄ SWITCH → CLOSED`.
+//! The state machine of a stream: `OPENING ⇄ LIVE → CLOSED`. A leg is opened when the session is admitted, and again when
+//! it switches.
 //!
 //! Until the first final reaches the caller, everything it sent is kept, and a node that refuses, dies or stalls costs it
 //! nothing: the next candidate gets the replay. After that a lost node ends the stream.
 
+mod phase;
+
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use bytes::Bytes;
 use scheduler::{Placement, Timestamp};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::candidates::{Candidates, Next};
 use crate::close::CloseReason;
+use crate::events::{Action, Control, LegClose, Limits, Said, Usage, Verdict};
+use crate::owed::Owed;
 use crate::ring::{Kept, Ring};
+use phase::{Caller, State, Told};
 
 /// Audio of unknown format is taken to be 16 kHz, 16-bit, mono.
 const GUESSED_BYTES_PER_SECOND: u64 = 32_000;
-
-/// How long a stream waits for what, and how much it keeps.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// The first audio must come this soon after the stream opened.
-    #[serde(with = "scheduler::units::duration")]
-    #[schemars(with = "String")]
-    pub first_audio: Duration,
-    /// Something, audio or a control message, must come this often.
-    #[serde(with = "scheduler::units::duration")]
-    #[schemars(with = "String")]
-    pub silence: Duration,
-    /// A node that owes an answer must give it this soon.
-    #[serde(with = "scheduler::units::duration")]
-    #[schemars(with = "String")]
-    pub stall: Duration,
-    /// Bytes kept for a replay; at the bound the caller is not read any further.
-    pub ring_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            first_audio: Duration::from_secs(10),
-            silence: Duration::from_secs(10),
-            stall: Duration::from_secs(15),
-            ring_bytes: 1_920_000,
-        }
-    }
-}
-
-/// A caller's message that is not audio.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Control {
-    /// Flush what was heard.
-    Finalize,
-    /// No more audio: flush, then close.
-    CloseStream,
-    /// Change settings.
-    Configure,
-}
-
-/// What a node said on a leg.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
-    /// A guess that may change.
-    Interim {
-        /// How far the node has heard.
-        end: Duration,
-    },
-    /// A result that will not change.
-    Final {
-        /// How far the node has heard.
-        end: Duration,
-    },
-    /// Anything else that the caller may see.
-    Event,
-    /// The close of the leg.
-    Closed(LegClose),
-}
-
-/// How a node closed a leg.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LegClose {
-    /// With 1000.
-    Normal,
-    /// It cannot decode the audio.
-    BadAudio,
-    /// It heard nothing from the caller for too long.
-    CallerSilent,
-    /// With anything else, or without a close.
-    Lost,
-}
-
-/// What the shell does with the message it has just handed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Pass it on.
-    Relay,
-    /// Do not pass it on.
-    Drop,
-}
-
-/// What the shell does next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Open a leg to this node.
-    Open {
-        /// The leg's number; higher than any before.
-        epoch: u32,
-        /// Where.
-        placement: Placement,
-    },
-    /// Ask the router for more placements, without those that failed.
-    Ask,
-    /// Send everything in the ring to the leg that has just opened.
-    Replay,
-    /// End the session.
-    End(CloseReason),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Admit,
-    Live,
-    Switch,
-    Closed(CloseReason),
-}
-
-/// Whether anything final was told to the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    Nothing,
-    Something,
-}
-
-/// Whether the caller has sent its last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Caller {
-    Speaking,
-    Finished,
-}
-
-/// What a session used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Audio accepted from the caller.
-    pub audio: Duration,
-    /// Bytes of audio accepted from the caller; replays are not counted.
-    pub bytes_in: u64,
-    /// Bytes of results sent to the caller.
-    pub bytes_out: u64,
-    /// Time for which a slot was held.
-    pub slot: Duration,
-}
+/// A node owes an answer to this many seconds of audio, and to control messages.
+const OWED_SECONDS: u64 = 2;
 
 /// One stream's life.
 #[derive(Debug)]
 pub struct Session {
     limits: Limits,
-    bytes_per_second: Option<u64>,
+    bytes_per_second: Option<NonZeroU64>,
     state: State,
     candidates: Candidates,
     node: Option<Placement>,
@@ -167,10 +38,7 @@ pub struct Session {
     caller: Caller,
     opened_at: Option<Timestamp>,
     caller_at: Timestamp,
-    heard: Duration,
-    owed_since: Timestamp,
-    owed_bytes: u64,
-    answer_due: bool,
+    owed: Owed,
     usage: Usage,
 }
 
@@ -183,11 +51,13 @@ impl Session {
         limits: Limits,
         now: Timestamp,
     ) -> (Self, Action) {
+        let bytes_per_second = bytes_per_second.and_then(NonZeroU64::new);
+        let rate = bytes_per_second.map_or(GUESSED_BYTES_PER_SECOND, NonZeroU64::get);
         let mut session = Self {
             ring: Ring::new(limits.ring_bytes),
             limits,
             bytes_per_second,
-            state: State::Admit,
+            state: State::Opening,
             candidates: Candidates::new(placements),
             node: None,
             epoch: 0,
@@ -195,10 +65,7 @@ impl Session {
             caller: Caller::Speaking,
             opened_at: None,
             caller_at: now,
-            heard: Duration::ZERO,
-            owed_since: now,
-            owed_bytes: 0,
-            answer_due: false,
+            owed: Owed::nothing(rate.saturating_mul(OWED_SECONDS)),
             usage: Usage::default(),
         };
         let action = session.next_node(CloseReason::NoCapacity);
@@ -234,48 +101,37 @@ impl Session {
     pub fn ended(&self) -> Option<CloseReason> {
         match self.state {
             State::Closed(reason) => Some(reason),
-            State::Admit | State::Live | State::Switch => None,
+            State::Opening | State::Live => None,
         }
     }
 
     /// Tells whether another message may be read from the caller.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        match (self.state, self.told) {
-            (State::Live, Told::Something) | (State::Closed(_), _) => true,
-            (State::Live | State::Switch | State::Admit, _) => self.ring.has_room(),
-        }
+        self.ring.has_room()
     }
 
     /// Returns what was used until `now`.
     #[must_use]
     pub fn usage(&self, now: Timestamp) -> Usage {
-        let audio = match self.bytes_per_second {
-            Some(rate) if rate > 0 => Duration::from_micros(self.usage.bytes_in.saturating_mul(1_000_000) / rate),
-            Some(_) | None => self.heard,
-        };
+        let micros = |rate| self.usage.bytes_in.saturating_mul(1_000_000) / rate;
+        let audio = self.bytes_per_second.map_or(self.usage.audio, |rate| Duration::from_micros(micros(rate)));
         let slot = self.opened_at.map_or(Duration::ZERO, |opened| now.since(opened));
         Usage { audio, slot, ..self.usage }
     }
 
     /// Notes that the leg of the last [`Action::Open`] is open.
     pub fn leg_opened(&mut self, now: Timestamp) -> Option<Action> {
-        self.opened_at.get_or_insert(now);
-        self.owe_nothing(now);
-        match self.state {
-            State::Admit => {
-                self.state = State::Live;
-                self.caller_at = now;
-                None
-            }
-            State::Switch => {
-                self.state = State::Live;
-                self.owed_bytes = self.ring.bytes() as u64;
-                self.answer_due = self.caller == Caller::Finished;
-                Some(Action::Replay)
-            }
-            State::Live | State::Closed(_) => None,
+        if self.state != State::Opening {
+            return None;
         }
+        self.state = State::Live;
+        if self.opened_at.is_none() {
+            self.opened_at = Some(now);
+            self.caller_at = now;
+        }
+        self.owed.pass_on(self.ring.bytes(), now);
+        (!self.ring.is_empty()).then_some(Action::Replay)
     }
 
     /// Notes that the node refused, could not be reached, died or stalled.
@@ -283,14 +139,9 @@ impl Session {
         if let Some(placement) = &self.node {
             self.candidates.note_failed(placement.node.clone());
         }
-        match (self.state, self.told) {
-            (State::Closed(ended), _) => Action::End(ended),
-            (State::Live, Told::Something) => self.end(reason),
-            (State::Live, Told::Nothing) => {
-                self.state = State::Switch;
-                self.next_node(reason)
-            }
-            (State::Admit | State::Switch, _) => self.next_node(reason),
+        match self.told {
+            Told::Nothing => self.next_node(reason),
+            Told::Something => self.end(reason),
         }
     }
 
@@ -307,40 +158,39 @@ impl Session {
 
     /// Takes audio from the caller.
     pub fn caller_audio(&mut self, audio: &Bytes, now: Timestamp) -> Verdict {
-        self.caller_at = now;
-        if self.caller == Caller::Finished {
+        if !self.listens() {
             return Verdict::Drop;
         }
+        self.caller_at = now;
         self.usage.bytes_in += audio.len() as u64;
-        self.owe(audio.len() as u64, now);
+        self.owed.add_audio(audio.len(), now);
         self.keep(|| Kept::Audio(audio.clone()))
     }
 
     /// Takes a control message from the caller; after `CloseStream` there are no more.
     pub fn caller_control(&mut self, control: Control, raw: &Bytes, now: Timestamp) -> Verdict {
-        self.caller_at = now;
-        if self.caller == Caller::Finished {
+        if !self.listens() {
             return Verdict::Drop;
         }
+        self.caller_at = now;
         match control {
-            Control::CloseStream => self.caller = Caller::Finished,
-            Control::Finalize | Control::Configure => {}
+            Control::CloseStream => {
+                self.caller = Caller::Finished;
+                self.owed.add_close(now);
+            }
+            Control::Finalize | Control::Configure => self.owed.add_question(now),
         }
-        self.owe(0, now);
-        self.answer_due = true;
         self.keep(|| Kept::Control(control, raw.clone()))
     }
 
     /// Notes a sign of life from the caller: it is passed on but never replayed.
     pub fn caller_alive(&mut self, now: Timestamp) -> Verdict {
         self.caller_at = now;
-        match (self.state, self.caller) {
-            (State::Live, Caller::Speaking) => Verdict::Relay,
-            (State::Live | State::Admit | State::Switch | State::Closed(_), _) => Verdict::Drop,
-        }
+        if self.state == State::Live && self.listens() { Verdict::Relay } else { Verdict::Drop }
     }
 
-    /// Notes that the caller could not be read, or need not speak: its silence is not its fault.
+    /// Notes that the caller could not be read, or need not speak: its silence is not its fault. For the first audio that
+    /// is no excuse.
     pub fn caller_held(&mut self, now: Timestamp) {
         self.caller_at = now;
     }
@@ -350,28 +200,29 @@ impl Session {
         self.usage.bytes_out += bytes as u64;
     }
 
-    /// Takes what the node said on the current leg.
+    /// Takes what the node said on the current leg; without one, nothing can have been said.
     pub fn leg_said(&mut self, said: Said, now: Timestamp) -> (Verdict, Option<Action>) {
-        self.owe_nothing(now);
+        if self.state != State::Live {
+            return (Verdict::Drop, None);
+        }
         match said {
             Said::Interim { end } => {
-                self.heard = self.heard.max(end);
-                (Verdict::Relay, None)
+                self.usage.audio = self.usage.audio.max(end);
+                self.owed.note_progress(now);
             }
             Said::Final { end } => {
-                self.heard = self.heard.max(end);
-                self.commit();
-                (Verdict::Relay, None)
+                self.usage.audio = self.usage.audio.max(end);
+                self.owed.note_answer(now);
+                self.told = Told::Something;
+                self.ring.clear();
             }
-            Said::Event => {
-                self.commit();
-                (Verdict::Relay, None)
-            }
-            Said::Closed(close) => (Verdict::Drop, Some(self.leg_closed(close))),
+            Said::Event => self.owed.note_answer(now),
+            Said::Closed(close) => return (Verdict::Drop, Some(self.leg_closed(close))),
         }
+        (Verdict::Relay, None)
     }
 
-    /// Ends the session for a reason that only the shell can see.
+    /// Ends the session for a reason that only the shell can see. The first reason stays.
     pub fn end(&mut self, reason: CloseReason) -> Action {
         if let State::Closed(first) = self.state {
             return Action::End(first);
@@ -381,25 +232,26 @@ impl Session {
         Action::End(reason)
     }
 
-    /// Returns when [`Session::tick`] must be called at the latest.
+    /// Returns when [`Session::tick`] must be called at the latest, if time alone can bring anything about.
     #[must_use]
-    pub fn deadline(&self) -> Timestamp {
-        self.caller_deadline().min(self.stall_deadline().unwrap_or_else(|| self.caller_deadline()))
+    pub fn deadline(&self) -> Option<Timestamp> {
+        [self.caller_deadline(), self.stall_deadline()].into_iter().flatten().min()
     }
 
     /// Looks at the clock.
     pub fn tick(&mut self, now: Timestamp) -> Option<Action> {
-        if self.state != State::Live {
-            return None;
-        }
-        if self.stall_deadline().is_some_and(|deadline| now >= deadline) {
+        let past = |deadline: Option<Timestamp>| deadline.is_some_and(|at| now >= at);
+        if past(self.stall_deadline()) {
             return Some(self.leg_failed(CloseReason::NodeStalled));
         }
-        let silent = self.caller == Caller::Speaking && now >= self.caller_deadline();
-        silent.then(|| self.end(CloseReason::CallerSilent))
+        past(self.caller_deadline()).then(|| self.end(CloseReason::CallerSilent))
     }
 
     fn next_node(&mut self, reason: CloseReason) -> Action {
+        if let State::Closed(first) = self.state {
+            return Action::End(first);
+        }
+        self.state = State::Opening;
         match self.candidates.advance() {
             Next::Try(placement) => {
                 self.epoch += 1;
@@ -420,45 +272,33 @@ impl Session {
         }
     }
 
+    fn listens(&self) -> bool {
+        self.caller == Caller::Speaking && self.ended().is_none()
+    }
+
     fn keep(&mut self, message: impl FnOnce() -> Kept) -> Verdict {
         if self.told == Told::Nothing {
             self.ring.keep(message());
         }
-        match self.state {
-            State::Live => Verdict::Relay,
-            State::Admit | State::Switch | State::Closed(_) => Verdict::Drop,
+        if self.state == State::Live { Verdict::Relay } else { Verdict::Drop }
+    }
+
+    /// The caller may be silent before its first leg is open, for it is not read then, and after its last message.
+    fn caller_deadline(&self) -> Option<Timestamp> {
+        let opened = self.opened_at.filter(|_| self.listens())?;
+        match self.usage.bytes_in {
+            0 => Some(opened + self.limits.first_audio),
+            _ => Some(self.caller_at + self.limits.silence),
         }
     }
 
-    fn commit(&mut self) {
-        self.told = Told::Something;
-        self.ring.clear();
-    }
-
-    fn owe(&mut self, bytes: u64, now: Timestamp) {
-        if self.owed_bytes == 0 && !self.answer_due {
-            self.owed_since = now;
-        }
-        self.owed_bytes += bytes;
-    }
-
-    fn owe_nothing(&mut self, now: Timestamp) {
-        self.owed_since = now;
-        self.owed_bytes = 0;
-        self.answer_due = self.caller == Caller::Finished;
-    }
-
-    fn caller_deadline(&self) -> Timestamp {
-        match self.opened_at {
-            Some(opened) if self.usage.bytes_in == 0 => opened + self.limits.first_audio,
-            Some(_) | None => self.caller_at + self.limits.silence,
-        }
-    }
-
-    /// A node owes an answer to a control message, and to two seconds of audio.
     fn stall_deadline(&self) -> Option<Timestamp> {
-        let rate = self.bytes_per_second.unwrap_or(GUESSED_BYTES_PER_SECOND);
-        let owing = self.state == State::Live && (self.answer_due || self.owed_bytes >= 2 * rate);
-        owing.then(|| self.owed_since + self.limits.stall)
+        let since = self.owed.since().filter(|_| self.state == State::Live);
+        since.map(|since| since + self.limits.stall)
     }
 }
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
