@@ -66,6 +66,7 @@ pub(crate) struct Pump {
     to_caller: VecDeque<Message>,
     pending: Option<Pending>,
     timer: Pin<Box<Sleep>>,
+    timer_at: Timestamp,
     caller_blocked: Option<Timestamp>,
     draining: Pin<Box<WaitForCancellationFutureOwned>>,
     drain_at: Option<Timestamp>,
@@ -143,7 +144,8 @@ impl Pump {
         (record, now): (Record, Timestamp),
     ) -> Self {
         Self {
-            timer: Box::pin(tokio::time::sleep(shared.config.stream.silence)),
+            timer: Box::pin(tokio::time::sleep(LEAST_WAIT)),
+            timer_at: now + LEAST_WAIT,
             draining: Box::pin(shared.shutdown.token().cancelled_owned()),
             drain_at: None,
             shared,
@@ -207,14 +209,17 @@ impl Pump {
     /// Ends a stream whose caller left before its 101 arrived.
     pub(crate) fn abandon(mut self: Box<Self>) {
         self.session.end(CloseReason::CallerGone);
-        self.settle(CloseReason::CallerGone);
+        self.record.used(self.session.usage(self.shared.now()));
+        self.record.end(CloseReason::CallerGone);
     }
 
     /// Moves messages until the session ends, then says farewell.
     pub(crate) async fn run<P: Pipe>(mut self: Box<Self>, mut caller: WebSocketStream<P>) {
         let reason = loop {
             let wake = self.wake(&mut caller).await;
-            match self.take(wake) {
+            let action = self.take(wake);
+            self.rearm();
+            match action {
                 None => {}
                 Some(Action::Replay) => self.replay(),
                 Some(Action::Open { epoch, placement }) => {
@@ -228,10 +233,13 @@ impl Pump {
                 Some(Action::End(reason)) => break reason,
             }
         };
+        // The slot is free from here on: the farewell is not the node's work.
+        let usage = self.session.usage(self.shared.now());
         if tokio::time::timeout(FAREWELL, self.farewell(&mut caller, reason)).await.is_err() {
             tracing::debug!("caller did not take the close in time");
         }
-        self.settle(reason);
+        self.record.used(usage);
+        self.record.end(reason);
     }
 
     fn take(&mut self, wake: Wake) -> Option<Action> {
@@ -269,6 +277,14 @@ impl Pump {
         let due = self.session.deadline().map_or(MOST_WAIT, |at| at.since(now).max(LEAST_WAIT));
         let drain = self.drain_at.map_or(due, |at| at.since(now));
         self.timer.as_mut().reset(tokio::time::Instant::now() + due.min(drain));
+        self.timer_at = now + due.min(drain);
+    }
+
+    /// Sets the timer anew where something has come to be due before it rings.
+    fn rearm(&mut self) {
+        if self.session.deadline().is_some_and(|at| at + LEAST_WAIT < self.timer_at) {
+            self.arm();
+        }
     }
 
     fn asking(&mut self) -> impl Future<Output = Placed> + Send + use<> {
@@ -302,11 +318,5 @@ impl Pump {
             }
         }
         while let Some(Ok(_late)) = caller.next().await {}
-    }
-
-    fn settle(mut self: Box<Self>, reason: CloseReason) {
-        let usage = self.session.usage(self.shared.now());
-        self.record.used(usage);
-        self.record.end(reason);
     }
 }

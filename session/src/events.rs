@@ -24,7 +24,7 @@ pub struct Limits {
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub stall: Duration,
-    /// Bytes kept for a replay, 64 more for each message; at the bound the caller is not read any further.
+    /// Bytes kept for a replay, 64 more for each message; a stream that sends more before its first final cannot move.
     pub ring_bytes: usize,
 }
 
@@ -62,6 +62,11 @@ pub enum Said {
     Final {
         /// How far the node has heard.
         end: Duration,
+    },
+    /// Speech began.
+    SpeechStarted {
+        /// Where in the audio.
+        at: Duration,
     },
     /// Anything else that the caller may see; after a switch it may come again.
     Event,

@@ -2,7 +2,7 @@
 //! it switches.
 //!
 //! Until the first final reaches the caller, everything it sent is kept, and a node that refuses, dies or stalls costs it
-//! nothing: the next candidate gets the replay. After that a lost node ends the stream.
+//! nothing: the next candidate gets the replay. After that, or once more was sent than is kept, a lost node ends the stream.
 
 mod phase;
 
@@ -17,12 +17,22 @@ use crate::close::CloseReason;
 use crate::events::{Action, Control, LegClose, Limits, Said, Usage, Verdict};
 use crate::owed::Owed;
 use crate::ring::{Kept, Ring};
-use phase::{Caller, State, Told};
+use phase::{Caller, Cover, State};
 
 /// Audio of unknown format is taken to be 16 kHz, 16-bit, mono.
 const GUESSED_BYTES_PER_SECOND: u64 = 32_000;
 /// A node owes an answer to this many seconds of audio, and to control messages.
 const OWED_SECONDS: u64 = 2;
+
+/// Two legs that place the start of speech within this mean the same speech.
+const SAME_SPEECH: Duration = Duration::from_millis(500);
+
+/// The last start of speech that the caller was told of.
+#[derive(Clone, Copy, Debug)]
+struct Speech {
+    epoch: u32,
+    at: Duration,
+}
 
 /// One stream's life.
 #[derive(Debug)]
@@ -34,7 +44,8 @@ pub struct Session {
     node: Option<Placement>,
     epoch: u32,
     ring: Ring,
-    told: Told,
+    cover: Cover,
+    speech: Option<Speech>,
     caller: Caller,
     opened_at: Option<Timestamp>,
     caller_at: Timestamp,
@@ -61,7 +72,8 @@ impl Session {
             candidates: Candidates::new(placements),
             node: None,
             epoch: 0,
-            told: Told::Nothing,
+            cover: Cover::Whole,
+            speech: None,
             caller: Caller::Speaking,
             opened_at: None,
             caller_at: now,
@@ -105,10 +117,10 @@ impl Session {
         }
     }
 
-    /// Tells whether another message may be read from the caller.
+    /// Tells whether another message may be read from the caller: without a leg, only as much as is kept.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.ring.has_room()
+        self.state == State::Live || self.ring.has_room()
     }
 
     /// Returns what was used until `now`.
@@ -139,9 +151,9 @@ impl Session {
         if let Some(placement) = &self.node {
             self.candidates.note_failed(placement.node.clone());
         }
-        match self.told {
-            Told::Nothing => self.next_node(reason),
-            Told::Something => self.end(reason),
+        match self.cover {
+            Cover::Whole => self.next_node(reason),
+            Cover::Gone => self.end(reason),
         }
     }
 
@@ -213,8 +225,12 @@ impl Session {
             Said::Final { end } => {
                 self.usage.audio = self.usage.audio.max(end);
                 self.owed.note_answer(now);
-                self.told = Told::Something;
-                self.ring.clear();
+                self.uncover();
+            }
+            Said::SpeechStarted { at } if self.repeats(at) => return (Verdict::Drop, None),
+            Said::SpeechStarted { at } => {
+                self.speech = Some(Speech { epoch: self.epoch, at });
+                self.owed.note_progress(now);
             }
             Said::Event => self.owed.note_answer(now),
             Said::Closed(close) => return (Verdict::Drop, Some(self.leg_closed(close))),
@@ -263,6 +279,11 @@ impl Session {
         }
     }
 
+    /// Tells whether the caller has heard of this speech from an earlier leg, whose times may stray a little.
+    fn repeats(&self, at: Duration) -> bool {
+        self.speech.is_some_and(|speech| speech.epoch != self.epoch && at <= speech.at + SAME_SPEECH)
+    }
+
     fn leg_closed(&mut self, close: LegClose) -> Action {
         match (close, self.caller) {
             (LegClose::Normal, Caller::Finished) => self.end(CloseReason::Completed),
@@ -277,10 +298,20 @@ impl Session {
     }
 
     fn keep(&mut self, message: impl FnOnce() -> Kept) -> Verdict {
-        if self.told == Told::Nothing {
-            self.ring.keep(message());
+        if self.cover == Cover::Whole {
+            // A live node must not starve for the sake of a replay that may never be needed.
+            if self.state == State::Live && !self.ring.has_room() {
+                self.uncover();
+            } else {
+                self.ring.keep(message());
+            }
         }
         if self.state == State::Live { Verdict::Relay } else { Verdict::Drop }
+    }
+
+    fn uncover(&mut self) {
+        self.cover = Cover::Gone;
+        self.ring.clear();
     }
 
     /// The caller may be silent before its first leg is open, for it is not read then, and after its last message.

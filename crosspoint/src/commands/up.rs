@@ -70,11 +70,20 @@ impl Args {
         let key = self.dev_key.clone().map_or_else(new_dev_key, Secret::new);
 
         let store = Arc::new(keys(Some(key.expose()))?);
-        let router =
-            config.router.clone().build(policy(&config), store.clone()).await.context("cannot start the router (is another `crosspoint up` running? --port 0 takes free ports)")?;
+        let router = config
+            .router
+            .clone()
+            .build(policy(&config), store.clone())
+            .await
+            .context("cannot start the router (is another `crosspoint up` running? --port 0 takes free ports)")?;
         config.proxy.routers = vec![format!("http://{}", router.grpc_address())];
         config.proxy.drain = DRAIN;
-        let proxy = config.proxy.clone().build(config.models.clone(), store).await.context("cannot start the proxy (is another one running? --port 0 takes free ports)")?;
+        let proxy = config
+            .proxy
+            .clone()
+            .build(config.models.clone(), store)
+            .await
+            .context("cannot start the proxy (is another one running? --port 0 takes free ports)")?;
         let banner =
             Banner { key, caller: proxy.address(), admin: router.admin_address(), metrics: proxy.metrics_address() };
 

@@ -74,6 +74,8 @@ struct Message<'a> {
     start: f64,
     #[serde(default)]
     duration: f64,
+    #[serde(default)]
+    timestamp: f64,
 }
 
 /// An engine's message makes no sense.
@@ -83,11 +85,13 @@ pub(crate) struct Garbage;
 /// Understands a text message of an engine, as far as the session must.
 pub(crate) fn hear(text: &str) -> Result<Said, Garbage> {
     let message: Message<'_> = serde_json::from_str(text).map_err(|_| Garbage)?;
-    if message.kind != "Results" {
-        return Ok(Said::Event);
+    let time = |seconds: f64| Duration::try_from_secs_f64(seconds).map_err(|_| Garbage);
+    match message.kind.as_ref() {
+        "Results" if message.is_final => Ok(Said::Final { end: time(message.start + message.duration)? }),
+        "Results" => Ok(Said::Interim { end: time(message.start + message.duration)? }),
+        "SpeechStarted" => Ok(Said::SpeechStarted { at: time(message.timestamp)? }),
+        _ => Ok(Said::Event),
     }
-    let end = Duration::try_from_secs_f64(message.start + message.duration).map_err(|_| Garbage)?;
-    Ok(if message.is_final { Said::Final { end } } else { Said::Interim { end } })
 }
 
 /// Understands the close of a leg.

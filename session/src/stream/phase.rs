@@ -13,11 +13,13 @@ pub(super) enum State {
     Closed(CloseReason),
 }
 
-/// Whether anything final was told to the caller.
+/// Whether another node could serve the stream from its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    Nothing,
-    Something,
+pub(super) enum Cover {
+    /// Everything the caller sent is kept, and nothing final was told.
+    Whole,
+    /// Something final was told, or more was sent than is kept.
+    Gone,
 }
 
 /// Whether the caller has sent its last.

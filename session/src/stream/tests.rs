@@ -274,16 +274,41 @@ fn a_node_that_stalls_after_a_final_ends_the_stream() {
 }
 
 #[test]
-fn a_full_ring_stops_the_caller_until_the_first_final() {
+fn a_full_ring_gives_up_the_replay_and_not_the_live_node() {
     let mut session = live_within(Limits { ring_bytes: 1_000, ..Limits::default() });
-    session.caller_audio(&audio(900), at(1.0));
-    assert!(session.has_room());
-    session.caller_audio(&audio(900), at(1.0));
+    for _ in 0..2 {
+        assert_eq!(session.caller_audio(&audio(900), at(1.0)), Verdict::Relay);
+    }
+    assert!(!session.ring().is_empty() && session.has_room());
+    assert_eq!(session.caller_audio(&audio(900), at(1.0)), Verdict::Relay);
+    assert!(session.ring().is_empty() && session.has_room());
+    assert_eq!(session.leg_failed(CloseReason::NodeLost), Action::End(CloseReason::NodeLost));
+}
+
+#[test]
+fn a_full_ring_stops_the_caller_while_there_is_no_leg() {
+    let mut session = live_within(Limits { ring_bytes: 1_000, ..Limits::default() });
+    session.leg_failed(CloseReason::NodeLost);
+    for _ in 0..2 {
+        assert!(session.has_room());
+        assert_eq!(session.caller_audio(&audio(900), at(1.0)), Verdict::Drop);
+    }
     assert!(!session.has_room());
-    session.leg_said(last(), at(2.0));
+    assert_eq!(session.leg_opened(at(2.0)), Some(Action::Replay));
     assert!(session.has_room());
-    session.caller_audio(&audio(2_000), at(3.0));
-    assert!(session.has_room() && session.ring().is_empty());
+}
+
+#[test]
+fn a_start_of_speech_is_told_once_though_two_nodes_hear_it() {
+    let mut session = live();
+    let speech = |seconds: f64| Said::SpeechStarted { at: Duration::from_secs_f64(seconds) };
+    session.caller_audio(&audio(32_000), at(1.0));
+    assert_eq!(session.leg_said(speech(0.3), at(1.0)).0, Verdict::Relay);
+    session.leg_failed(CloseReason::NodeLost);
+    session.leg_opened(at(2.0));
+    assert_eq!(session.leg_said(speech(0.35), at(2.1)).0, Verdict::Drop);
+    assert_eq!(session.leg_said(speech(1.9), at(2.2)).0, Verdict::Relay);
+    assert_eq!(session.leg_said(speech(2.1), at(2.3)).0, Verdict::Relay, "the same leg knows what it says");
 }
 
 #[test]
