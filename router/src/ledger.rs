@@ -172,6 +172,12 @@ impl Ledger {
         self.entries.get(&session)
     }
 
+    /// Returns the nodes that may still hold a slot for a session: those it was placed on, tried or not.
+    pub(crate) fn nodes(&self, session: SessionId) -> Vec<NodeId> {
+        let placements = self.get(session).map_or(&[][..], |entry| &entry.placements);
+        placements.iter().map(|placement| placement.node.clone()).collect()
+    }
+
     /// Returns the sessions, newest first.
     pub(crate) fn newest(&self) -> impl Iterator<Item = &Entry> {
         self.order.iter().rev().filter_map(|session| self.entries.get(session))
@@ -268,6 +274,16 @@ mod tests {
         assert!(ledger.get(request(0).session).is_none());
         assert_eq!(ledger.newest().count(), KEPT);
         assert_eq!(ledger.newest().next().unwrap().session, request(KEPT as u128).session);
+    }
+
+    #[test]
+    fn a_session_that_ended_before_a_leg_opened_still_names_the_node_that_was_promised() {
+        let mut ledger = Ledger::default();
+        let session = request(1).session;
+        assert!(ledger.nodes(session).is_empty());
+        ledger.decided(&request(1), &decision(), Timestamp::ZERO);
+        ledger.ended(session, Ending { node: None, ..ending() }, price);
+        assert_eq!(ledger.nodes(session), ["aws-1".parse().unwrap()]);
     }
 
     #[test]

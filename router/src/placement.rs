@@ -105,7 +105,8 @@ async fn apply(core: &Core, update: Update) -> Option<Order> {
 async fn end(core: &Core, ended: Ended) -> Option<Order> {
     let session: SessionId = ended.session.parse().ok()?;
     let node: Option<NodeId> = ended.node.and_then(|node| node.parse().ok());
-    if let Some(node) = &node {
+    let promised = core.ledger().nodes(session);
+    for node in promised.iter().chain(&node) {
         core.release(node, session).await;
     }
     debug!(%session, reason = ended.reason, "session ended");
