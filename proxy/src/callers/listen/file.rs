@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Response, header};
+use http_body_util::{BodyExt, Collected, Limited};
 use scheduler::{Class, Placement, SessionId, Work};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use session::{Candidates, CloseReason, Next, Usage};
 
 use super::answer::header_value;
@@ -31,7 +33,10 @@ pub(super) async fn serve(
     let tenant = shared.caller(&key, peer(&request)).await?.tenant;
     let listen = Listen::read(request.uri(), request.headers(), &shared.models, tenant)?;
     let (parts, body) = request.into_parts();
-    let content_type = content_type(&parts.headers)?;
+    let content_type = content_type(&parts.headers);
+    if is_json(&content_type) {
+        return Err(refuse_document(body).await);
+    }
     let record = Record::begin(session, listen.tenant.clone(), Work::File, shared.reporter.clone());
     let upload = match Spool::take(body).await {
         Ok(spool) if spool.length() == 0 => Err(Problem::new(CloseReason::BadAudio, EMPTY)),
@@ -47,16 +52,26 @@ pub(super) async fn serve(
 }
 
 const EMPTY: &str = "Bad Request: failed to process audio: corrupt or unsupported data (the body is empty)";
+const GARBLED: &str = "Content-type was application/json, but we could not process the JSON payload.";
+/// A longer JSON document, in bytes, is not looked at.
+const LONGEST_DOCUMENT: usize = 64 << 10;
 const FETCH: &str = "fetching from a url is not supported: send the audio itself as the body";
 
-/// Audio bodies may have any type; JSON means that the caller wants a URL fetched.
-fn content_type(headers: &HeaderMap) -> Result<String, Problem> {
+/// Audio bodies may have any type.
+fn content_type(headers: &HeaderMap) -> String {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let content_type = content_type.unwrap_or("application/octet-stream");
-    if content_type.trim_start().to_ascii_lowercase().starts_with("application/json") {
-        return Err(Problem::new(CloseReason::BadRequest, FETCH));
-    }
-    Ok(content_type.to_owned())
+    content_type.unwrap_or("application/octet-stream").to_owned()
+}
+
+fn is_json(content_type: &str) -> bool {
+    content_type.trim_start().to_ascii_lowercase().starts_with("application/json")
+}
+
+/// A JSON document means that the caller wants a URL fetched, if it means anything.
+async fn refuse_document(body: Body) -> Problem {
+    let document = Limited::new(body, LONGEST_DOCUMENT).collect().await.map(Collected::to_bytes);
+    let garbled = document.is_ok_and(|document| serde_json::from_slice::<IgnoredAny>(&document).is_err());
+    Problem::new(CloseReason::BadRequest, if garbled { GARBLED } else { FETCH })
 }
 
 /// One file on its way through the candidates.
