@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use scheduler::{Class, Placement, Request, Timestamp};
 use session::{Action, CloseReason, Session};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::Sleep;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -209,8 +210,7 @@ impl Pump {
     /// Ends a stream whose caller left before its 101 arrived.
     pub(crate) fn abandon(mut self: Box<Self>) {
         self.session.end(CloseReason::CallerGone);
-        self.record.used(self.session.usage(self.shared.now()));
-        self.record.end(CloseReason::CallerGone);
+        self.settle(CloseReason::CallerGone);
     }
 
     /// Moves messages until the session ends, then says farewell.
@@ -233,13 +233,12 @@ impl Pump {
                 Some(Action::End(reason)) => break reason,
             }
         };
-        // The slot is free from here on: the farewell is not the node's work.
-        let usage = self.session.usage(self.shared.now());
-        if tokio::time::timeout(FAREWELL, self.farewell(&mut caller, reason)).await.is_err() {
+        let last = std::mem::take(&mut self.to_caller);
+        // The node is free before the caller has taken its leave, which it may never do.
+        self.settle(reason);
+        if tokio::time::timeout(FAREWELL, farewell(&mut caller, last, reason)).await.is_err() {
             tracing::debug!("caller did not take the close in time");
         }
-        self.record.used(usage);
-        self.record.end(reason);
     }
 
     fn take(&mut self, wake: Wake) -> Option<Action> {
@@ -304,19 +303,34 @@ impl Pump {
         self.to_leg.clear();
     }
 
-    /// Sends the last results and the close, and waits for the caller's answer to it.
-    async fn farewell<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>, reason: CloseReason) {
-        self.drop_leg();
-        if reason == CloseReason::CallerGone {
+    fn settle(mut self: Box<Self>, reason: CloseReason) {
+        let usage = self.session.usage(self.shared.now());
+        self.record.used(usage);
+        self.record.end(reason);
+    }
+}
+
+/// Sends the last results and the close, and waits for the caller's answer to it.
+async fn farewell<P: Pipe>(caller: &mut WebSocketStream<P>, last: VecDeque<Message>, reason: CloseReason) {
+    if reason == CloseReason::CallerGone {
+        return;
+    }
+    let close = CloseFrame { code: reason.close_code().into(), reason: reason.close_text().into() };
+    for message in last.into_iter().chain([Message::Close(Some(close))]) {
+        if caller.send(message).await.is_err() {
             return;
         }
-        let close = CloseFrame { code: reason.close_code().into(), reason: reason.close_text().into() };
-        self.to_caller.push_back(Message::Close(Some(close)));
-        while let Some(message) = self.to_caller.pop_front() {
-            if caller.send(message).await.is_err() {
-                return;
-            }
-        }
-        while let Some(Ok(_late)) = caller.next().await {}
     }
+    while let Some(late) = caller.next().await {
+        if late.is_err() {
+            return discard(caller.get_mut()).await;
+        }
+    }
+}
+
+/// Reads what makes no sense any more to its end: a connection that is closed with unread bytes resets, and the caller
+/// would lose the close.
+async fn discard(pipe: &mut (impl AsyncRead + Unpin)) {
+    let mut rest = [0; 4 << 10];
+    while pipe.read(&mut rest).await.is_ok_and(|read| read > 0) {}
 }
