@@ -1,0 +1,8 @@
+//! The real binary: its processes started, called, fed with nonsense and killed.
+
+mod bad_input;
+mod bad_start;
+mod bad_streams;
+mod main_job;
+mod node_death;
+mod support;
