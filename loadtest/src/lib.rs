@@ -1,1 +1,16 @@
 //! The proof: virtual callers and benchmarks.
+//!
+//! * [`streams`]: what the proxy costs a stream: added latency, processor time, memory, and words lost (none).
+//! * [`caller`]: one virtual caller who speaks coded audio and checks every word that comes back.
+//! * [`children`]: Crosspoint's own processes, started and ended by a test or a benchmark.
+//! * [`kernel`]: what the kernel says of a process: processor time and memory.
+
+pub mod caller;
+pub mod children;
+pub mod kernel;
+mod progress;
+mod spread;
+pub mod streams;
+
+pub use progress::Progress;
+pub use spread::Spread;
