@@ -1,6 +1,7 @@
 //! The subcommands: one module each, with its arguments and what it does.
 
 mod agent;
+mod bench;
 mod config;
 mod engine;
 mod explain;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Sessions(sessions::Args),
     /// Show why a session went where it went, or where one would go
     Explain(explain::Args),
+    /// Measure what it costs on this machine
+    Bench(bench::Args),
     /// Print, check or describe the configuration
     Config(config::Args),
 }
@@ -63,6 +66,7 @@ impl Command {
             Self::Pools(args) => args.run().await,
             Self::Sessions(args) => args.run().await,
             Self::Explain(args) => args.run().await,
+            Self::Bench(args) => Box::pin(args.run()).await,
             Self::Config(args) => args.run(),
         }
     }

@@ -113,6 +113,8 @@ impl<'a> Speaking<'a> {
 /// Resolves when the first message is due; never without one.
 async fn arrival(under_way: &VecDeque<(Instant, String)>) {
     match under_way.front() {
+        // A timer rounds up to its next millisecond: what is due already must not meet one.
+        Some((due, _)) if *due <= Instant::now() => {}
         Some((due, _)) => sleep_until(*due).await,
         None => std::future::pending().await,
     }

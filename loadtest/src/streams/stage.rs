@@ -80,10 +80,11 @@ impl Stage {
         let metronome = Arc::new(Metronome::start().map_err(BenchError::Threads)?);
         let children = Children::of(binary)?;
         let config = write_config(&children, "router.yaml", "http://127.0.0.1:0")?;
-        let router: Child<RouterReady> = children.start("router", &["router", "--config", &config, "--json"]).await?;
+        let router: Child<RouterReady> =
+            children.start("router", &["router", "--config", &config, "--json", "--child"]).await?;
         let url = format!("http://{}", router.ready().grpc);
         let config = write_config(&children, "crosspoint.yaml", &url)?;
-        let proxy = ["proxy", "--config", &config, "--dev-key", KEY, "--json"];
+        let proxy = ["proxy", "--config", &config, "--dev-key", KEY, "--json", "--child"];
         let proxy = children.start("proxy", &proxy).await?;
         let slots = streams.get().saturating_add(streams.get() / 4).max(SLOTS).to_string();
         let node = [
@@ -91,7 +92,7 @@ impl Stage {
             ["--router", &url, "--engine", "synthetic"],
             ["--pool", POOL, "--name", "bench-1"],
         ];
-        let node = [node.as_flattened(), &["--slots", &slots]].concat();
+        let node = [node.as_flattened(), &["--slots", &slots, "--child"]].concat();
         let node = children.start("node", &node).await?;
         Ok(Self { router, proxy, node, metronome, _children: children })
     }
