@@ -1,5 +1,7 @@
 //! `crosspoint up` with the synthetic engine, and what its router says of nodes and sessions.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,6 +11,9 @@ use super::until;
 
 /// The key that opens the proxy.
 pub(crate) const KEY: &str = "cp_test_key";
+
+/// A lease that is not given back expires after 15 s; what is given back is free long before.
+const LEASE: Duration = Duration::from_secs(12);
 
 /// A node, as `up` announces it.
 #[derive(Clone, Debug, Deserialize)]
@@ -124,8 +129,9 @@ impl Up {
     }
 
     /// Waits until no node is held by a session, by the router's count, nor hears one, by its own last report. The
-    /// last report of the dead does not count.
+    /// last report of the dead does not count. A lease that was not given back but expired, after 15 s, is an error.
     pub(crate) async fn idle(&self) -> anyhow::Result<()> {
+        let began = Instant::now();
         until("idle fleet", async || {
             let answer = self.ask("nodes").await?;
             let mut nodes = answer["nodes"].as_array().context("a list of nodes")?.iter();
@@ -134,7 +140,9 @@ impl Up {
             let idle = nodes.all(|view| view["leases"] == 0 && (view["used_slots"] == 0 || is_dead(view)));
             Ok(idle.then_some(()))
         })
-        .await
+        .await?;
+        anyhow::ensure!(began.elapsed() < LEASE, "idle only after {:?}", began.elapsed());
+        Ok(())
     }
 
     /// Returns how many sessions of a kind of work ended for a reason, by the proxy's count.
