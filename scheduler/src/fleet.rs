@@ -35,8 +35,12 @@ impl Node {
         Self { report: report.sane(), reported_at: now, promised_at: Vec::new(), errors: 0.0, errors_at: now }
     }
 
+    /// A session that the report counts is no promise any more: each slot more in use settles the oldest one.
     fn update(&mut self, report: Report, now: Timestamp) {
-        self.report = report.sane();
+        let report = report.sane();
+        let arrived = report.used_slots.saturating_sub(self.report.used_slots) as usize;
+        self.promised_at.drain(..arrived.min(self.promised_at.len()));
+        self.report = report;
         self.reported_at = now;
         self.promised_at.retain(|at| now.since(*at) < PROMISE_SETTLED);
     }
@@ -219,6 +223,18 @@ mod tests {
         let arrived = noon() + ms(500);
         fleet.report(Report { used_slots: 1, ..report("a0", "a") }, arrived).unwrap();
         assert_eq!(fleet.node(&node).unwrap().used_estimate(arrived), 2, "one reported and one still on its way");
+    }
+
+    #[test]
+    fn a_session_that_a_report_shows_is_not_counted_as_promised_too() {
+        let (mut fleet, node) = fleet();
+        fleet.reserve(&on(&node), noon());
+        fleet.reserve(&on(&node), noon());
+        let soon = noon() + ms(200);
+        fleet.report(Report { used_slots: 1, ..report("a0", "a") }, soon).unwrap();
+        assert_eq!(fleet.node(&node).unwrap().used_estimate(soon), 2, "one reported, one still on its way");
+        fleet.report(Report { used_slots: 2, ..report("a0", "a") }, soon).unwrap();
+        assert_eq!(fleet.node(&node).unwrap().used_estimate(soon), 2);
     }
 
     #[test]

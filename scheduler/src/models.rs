@@ -34,7 +34,7 @@ pub enum UnknownModel {
         known: String,
     },
     /// The model does not hear that language.
-    #[error("model {model} does not hear language {asked:?}; it hears {known}")]
+    #[error("model {model} does not hear language {asked}; it hears {known}")]
     Language {
         /// The model, alias resolved.
         model: ModelName,

@@ -26,6 +26,8 @@ pub enum CloseReason {
     CallerSlow,
     /// The request cannot be understood.
     BadRequest,
+    /// A parameter's value cannot be taken.
+    BadParameter,
     /// There is no such path.
     UnknownPath,
     /// The path does not take this method.
@@ -70,12 +72,13 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, for tests and for metrics that start at zero.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Completed,
         Self::CallerGone,
         Self::CallerSilent,
         Self::CallerSlow,
         Self::BadRequest,
+        Self::BadParameter,
         Self::UnknownPath,
         Self::WrongMethod,
         Self::Unauthorised,
@@ -107,6 +110,7 @@ impl CloseReason {
             Self::CallerSilent => "caller_silent",
             Self::CallerSlow => "caller_slow",
             Self::BadRequest => "bad_request",
+            Self::BadParameter => "bad_parameter",
             Self::UnknownPath => "unknown_path",
             Self::WrongMethod => "wrong_method",
             Self::Unauthorised => "unauthorised",
@@ -142,6 +146,7 @@ impl CloseReason {
             | Self::CallerSlow
             | Self::CallerFlooding
             | Self::BadRequest
+            | Self::BadParameter
             | Self::UnknownPath
             | Self::WrongMethod
             | Self::Unauthorised
@@ -166,6 +171,7 @@ impl CloseReason {
             Self::BadAudio => "DATA-0000: the audio cannot be decoded",
             Self::CallerSlow => "results are not being read",
             Self::BadRequest => "bad request",
+            Self::BadParameter => "bad parameter",
             Self::UnknownPath => "unknown path",
             Self::WrongMethod => "wrong method",
             Self::Unauthorised => "invalid credentials",
@@ -193,6 +199,7 @@ impl CloseReason {
         match self {
             Self::Completed => 200,
             Self::BadRequest
+            | Self::BadParameter
             | Self::UnknownModel
             | Self::BadAudio
             | Self::BadFrames
@@ -223,6 +230,7 @@ impl CloseReason {
             | Self::CallerSilent
             | Self::CallerSlow
             | Self::BadRequest
+            | Self::BadParameter
             | Self::UnknownPath
             | Self::WrongMethod
             | Self::Unauthorised
@@ -250,6 +258,7 @@ impl CloseReason {
             | Self::CallerSilent
             | Self::CallerSlow
             | Self::BadRequest
+            | Self::BadParameter
             | Self::UnknownPath
             | Self::WrongMethod
             | Self::Unauthorised

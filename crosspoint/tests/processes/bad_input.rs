@@ -87,7 +87,8 @@ async fn a_query_that_makes_no_sense_is_refused_for_streams_and_files_alike() ->
         ("model=nova-3&callback=http://127.0.0.1/", "callback is not supported: results come on this connection"),
         ("model=nova-3&extra=max-cost:cheap", "expected dollars per hour for max-cost, such as 0.02, got \"cheap\""),
     ] {
-        let expected = Refusal::new(400, BAD, said);
+        let code = if query.contains("nova-9") { BAD } else { "INVALID_QUERY_PARAMETER" };
+        let expected = Refusal::new(400, code, said);
         assert_eq!(try_stream(&up, query).await?.refusal()?, expected);
         assert_eq!(post(&up, query, file(SCRIPT, Format::SPEECH, None)?).await?.refusal()?, expected);
     }

@@ -65,6 +65,7 @@ pub(crate) fn header_value(text: &str) -> HeaderValue {
 fn code(reason: CloseReason) -> &'static str {
     match reason {
         CloseReason::Unauthorised => "INVALID_AUTH",
+        CloseReason::BadParameter => "INVALID_QUERY_PARAMETER",
         CloseReason::UnknownPath => "NOT_FOUND",
         CloseReason::WrongMethod => "METHOD_NOT_ALLOWED",
         CloseReason::NotAllowed => "NO_POOL_ALLOWED",

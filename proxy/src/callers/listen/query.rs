@@ -87,7 +87,7 @@ fn is_true(text: &str) -> bool {
 }
 
 fn invalid(text: impl Into<String>) -> Problem {
-    Problem::new(CloseReason::BadRequest, text)
+    Problem::new(CloseReason::BadParameter, text)
 }
 
 fn language(tag: Option<&str>) -> Result<Option<Language>, Problem> {
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn encoding_without_sample_rate_is_refused() {
         let problem = read("encoding=linear16").unwrap_err();
-        assert_eq!(problem.reason, CloseReason::BadRequest);
+        assert_eq!(problem.reason, CloseReason::BadParameter);
         assert_eq!(problem.text, "encoding needs sample_rate too, such as sample_rate=16000");
     }
 
