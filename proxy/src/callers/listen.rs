@@ -4,22 +4,19 @@ mod answer;
 mod file;
 mod key;
 mod query;
-mod spool;
 mod stream;
 mod text;
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::get;
-use scheduler::{Class, SessionId, Work};
+use scheduler::{SessionId, Work};
 use session::CloseReason;
 
 use crate::app::Shared;
-use crate::edge::Peer;
 
 pub(crate) use answer::Problem;
 pub(crate) use query::{Interims, Listen};
@@ -56,11 +53,6 @@ async fn unknown_path(State(shared): State<Arc<Shared>>, request: Request) -> Re
     Problem::new(CloseReason::UnknownPath, text).answer(shared.new_session())
 }
 
-/// Returns the address a request came from; without one it is taken to be foreign.
-fn peer(request: &Request) -> IpAddr {
-    request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip())
-}
-
 /// Writes what a session needs in the router's terms.
 pub(crate) fn placement_request(
     shared: &Shared,
@@ -68,17 +60,5 @@ pub(crate) fn placement_request(
     listen: &Listen,
     work: Work,
 ) -> scheduler::Request {
-    scheduler::Request {
-        session,
-        tenant: listen.tenant.clone(),
-        model: listen.model.clone(),
-        work,
-        class: Class::New,
-        residency: listen.wishes.residency.clone(),
-        compliance: listen.wishes.compliance.clone(),
-        max_cost: listen.wishes.max_cost,
-        latency_limit: shared.config.latency_limit,
-        audio_bytes_per_second: listen.bytes_per_second().unwrap_or(query::GUESSED_BYTES_PER_SECOND),
-        exclude: [].into(),
-    }
+    listen.asked.request(shared, session, work, listen.bytes_per_second())
 }
