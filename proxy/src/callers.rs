@@ -2,13 +2,15 @@
 
 mod asked;
 pub(crate) mod listen;
+mod openai;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, Uri, header};
 use store::Secret;
 
 use crate::app::Shared;
@@ -18,7 +20,18 @@ pub(crate) use asked::{Asked, Wishes};
 
 /// Builds the routes of every caller API.
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
-    listen::routes(shared)
+    let unknown = Router::new().fallback(unknown_path).with_state(Arc::clone(&shared));
+    unknown.merge(listen::routes(Arc::clone(&shared))).merge(openai::routes(shared))
+}
+
+/// Answers a path that leads nowhere in the words of the API that it looks like.
+async fn unknown_path(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> Response<Body> {
+    let path: String = uri.path().chars().take(200).collect();
+    if openai::owns(&path) {
+        openai::unknown_path(&shared, &method, &path)
+    } else {
+        listen::unknown_path(&shared, &path)
+    }
 }
 
 /// Returns the address a request came from; without one it is taken to be foreign.

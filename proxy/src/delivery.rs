@@ -9,10 +9,11 @@ use scheduler::{Class, Placement, Request};
 use session::{Candidates, CloseReason, Next, Usage};
 
 use crate::app::Shared;
-use crate::engines::listen::send_file;
+use crate::engines::listen::{Garbage, hear_file, send_file};
 use crate::engines::{LegHeaders, OpenError};
 use crate::metrics;
 use crate::record::Record;
+use crate::transcript::Transcript;
 
 pub(crate) use spool::Spool;
 
@@ -39,6 +40,13 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Understands it.
+    pub(crate) fn transcript(&self) -> Result<Transcript, Failure> {
+        hear_file(&self.body).map_err(|Garbage| {
+            Failure::new(CloseReason::NodeFailed, "the node's answer makes no sense, please try again")
+        })
+    }
+
     /// Returns what the session used, once it is known how much audio was heard and what the caller is told.
     pub(crate) fn usage(&self, audio: Duration, bytes_out: usize) -> Usage {
         Usage { audio, bytes_in: self.bytes_in, bytes_out: bytes_out as u64, slot: self.took }

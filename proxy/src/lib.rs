@@ -18,6 +18,7 @@ mod metrics;
 mod pump;
 mod record;
 mod router;
+mod transcript;
 mod wire;
 
 pub use app::{App, ProxyError};

@@ -24,10 +24,7 @@ pub(crate) use text::{CallerText, hear, schema_error};
 
 /// Builds the routes.
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/v1/listen", get(stream).post(file).fallback(wrong_method))
-        .fallback(unknown_path)
-        .with_state(shared)
+    Router::new().route("/v1/listen", get(stream).post(file).fallback(wrong_method)).with_state(shared)
 }
 
 async fn stream(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -47,9 +44,9 @@ async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request) -> Re
     Problem::new(CloseReason::WrongMethod, text).answer(shared.new_session())
 }
 
-async fn unknown_path(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let path: String = request.uri().path().chars().take(200).collect();
-    let text = format!("there is no {path}; this proxy serves /v1/listen");
+/// Answers a path that leads nowhere.
+pub(super) fn unknown_path(shared: &Shared, path: &str) -> Response {
+    let text = format!("there is no {path}; this proxy serves /v1/listen, /v1/audio/transcriptions and /v1/models");
     Problem::new(CloseReason::UnknownPath, text).answer(shared.new_session())
 }
 

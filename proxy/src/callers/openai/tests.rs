@@ -1,0 +1,1 @@
+//! The API as its SDKs meet it.
