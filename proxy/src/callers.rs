@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, Uri, header};
 use store::Secret;
 
 use crate::app::Shared;
-use crate::edge::Peer;
+use crate::edge::{Dialect, Peer};
 
 pub(crate) use asked::{Asked, Wishes};
 
@@ -27,10 +27,9 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
 /// Answers a path that leads nowhere in the words of the API that it looks like.
 async fn unknown_path(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> Response<Body> {
     let path: String = uri.path().chars().take(200).collect();
-    if openai::owns(&path) {
-        openai::unknown_path(&shared, &method, &path)
-    } else {
-        listen::unknown_path(&shared, &path)
+    match Dialect::of(&path) {
+        Dialect::OpenAi => openai::unknown_path(&shared, &method, &path),
+        Dialect::Deepgram => listen::unknown_path(&shared, &path),
     }
 }
 

@@ -37,14 +37,6 @@ pub(super) fn routes(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// Tells whether a path that leads nowhere is answered in this API's words.
-pub(super) fn owns(path: &str) -> bool {
-    ["/v1/audio", "/v1/models"].iter().any(|own| {
-        let rest = path.strip_prefix(own);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
-}
-
 async fn transcribe(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
     let exchange = Exchange::begin(shared.new_session());
     let answered = transcription::serve(&shared, exchange.session(), request).await;

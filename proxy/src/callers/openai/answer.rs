@@ -123,6 +123,7 @@ impl From<Failure> for Problem {
     /// Where an engine cannot use the audio, the file is to blame.
     fn from(Failure { reason, text }: Failure) -> Self {
         let param = (reason == CloseReason::BadAudio).then_some("file");
+        let text = text.strip_prefix("Bad Request: ").unwrap_or(&text);
         Self { param, ..Self::new(reason, text) }
     }
 }

@@ -55,9 +55,9 @@ fn verbose(order: &Order, heard: &Transcript) -> Value {
     let mut answer = json!({
         "task": "transcribe",
         "language": language::name(spoken),
-        "duration": heard.duration.as_secs_f64(),
+        "duration": seconds(heard.duration),
         "text": heard.text,
-        "usage": seconds(heard),
+        "usage": length(heard),
     });
     let wanted = &order.granularities;
     if wanted.is_empty() || wanted.contains(&Granularity::Segment) {
@@ -72,7 +72,7 @@ fn verbose(order: &Order, heard: &Transcript) -> Value {
 fn word(word: &Word) -> Value {
     let bare = word.text.trim_matches(|c: char| c.is_ascii_punctuation() && c != '\'');
     let text = if bare.is_empty() { &word.text } else { bare };
-    json!({ "word": text, "start": word.start.as_secs_f64(), "end": word.end.as_secs_f64() })
+    json!({ "word": text, "start": seconds(word.start), "end": seconds(word.end) })
 }
 
 /// A segment is a cue. What only Whisper knows of one is given as it is for speech that was heard well.
@@ -85,8 +85,8 @@ fn segments(heard: &Transcript) -> Value {
         json!({
             "id": id,
             "seek": cue.start.as_millis() / 10,
-            "start": cue.start.as_secs_f64(),
-            "end": cue.end.as_secs_f64(),
+            "start": seconds(cue.start),
+            "end": seconds(cue.end),
             "text": format!(" {text}"),
             "tokens": [],
             "temperature": 0.0,
@@ -111,12 +111,18 @@ fn cues(heard: &Transcript) -> Vec<Cue> {
     captions::cues(&words.collect::<Vec<_>>())
 }
 
-/// Tells what an answer cost, in the unit that callers of this model expect.
-fn usage(model: &str, heard: &Transcript) -> Value {
-    if model.starts_with("gpt-") { tokens(heard) } else { seconds(heard) }
+/// Writes a time with no more digits than it has.
+#[expect(clippy::cast_precision_loss, reason = "exact below 2^53 microseconds, which is 285 years")]
+fn seconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1e6
 }
 
-fn seconds(heard: &Transcript) -> Value {
+/// Tells what an answer cost, in the unit that callers of this model expect.
+fn usage(model: &str, heard: &Transcript) -> Value {
+    if model.starts_with("gpt-") { tokens(heard) } else { length(heard) }
+}
+
+fn length(heard: &Transcript) -> Value {
     json!({ "type": "duration", "seconds": whole(heard.duration, 1.0) })
 }
 
