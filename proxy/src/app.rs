@@ -1,20 +1,18 @@
 //! Config → App (every socket bound) → run.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
 use scheduler::{Models, SessionId, Timestamp};
-use session::CloseReason;
-use store::{Caller, KeyError, Keys, Secret};
+use store::Keys;
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::callers::listen::{self, Problem};
 use crate::router::{Placer, Reporter, RouterAddressError, report};
 use crate::wire::{Dial, Tcp};
-use crate::{Config, edge, metrics};
+use crate::{Config, callers, edge, metrics};
 
 /// Says why the proxy cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -53,17 +51,6 @@ impl Shared {
 
     pub(crate) fn new_session(&self) -> SessionId {
         SessionId::from_random(rand::random())
-    }
-
-    /// Tells who presented a key.
-    pub(crate) async fn caller(&self, key: &Secret, peer: IpAddr) -> Result<Caller, Problem> {
-        self.keys.check(key, peer).await.map_err(|error| match error {
-            KeyError::Unknown => Problem::new(CloseReason::Unauthorised, "Invalid credentials."),
-            KeyError::NotLoopback(_) => {
-                Problem::new(CloseReason::Unauthorised, format!("Invalid credentials: {error}."))
-            }
-            KeyError::Away(_) => Problem::new(CloseReason::RouterAway, "keys cannot be checked now, please try again"),
-        })
     }
 }
 
@@ -141,6 +128,6 @@ impl App {
         info!(callers = %self.callers.address, metrics = %self.metrics.address, "proxy serves");
         readiness.ready();
         let limits = shared.config.edge.clone();
-        edge::serve(self.callers.listener, listen::routes(shared).merge(probes), limits, shutdown).await;
+        edge::serve(self.callers.listener, callers::routes(shared).merge(probes), limits, shutdown).await;
     }
 }

@@ -1,3 +1,53 @@
 //! Caller APIs: what developers' SDKs speak. They know session events, never engine adapters.
 
+mod asked;
 pub(crate) mod listen;
+mod openai;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, Uri, header};
+use store::Secret;
+
+use crate::app::Shared;
+use crate::edge::{Dialect, Peer};
+
+pub(crate) use asked::{Asked, Wishes};
+
+/// Builds the routes of every caller API.
+pub(crate) fn routes(shared: Arc<Shared>) -> Router {
+    let unknown = Router::new().fallback(unknown_path).with_state(Arc::clone(&shared));
+    unknown.merge(listen::routes(Arc::clone(&shared))).merge(openai::routes(shared))
+}
+
+/// Answers a path that leads nowhere in the words of the API that it looks like.
+async fn unknown_path(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> Response<Body> {
+    let path: String = uri.path().chars().take(200).collect();
+    match Dialect::of(&path) {
+        Dialect::OpenAi => openai::unknown_path(&shared, &method, &path),
+        Dialect::Deepgram => listen::unknown_path(&shared, &path),
+    }
+}
+
+/// Returns the address a request came from; without one it is taken to be foreign.
+fn peer(request: &Request) -> IpAddr {
+    request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip())
+}
+
+/// Finds the key in an `Authorization` header: after `Token`, as Deepgram's SDKs send it, or `Bearer`, as all others do.
+fn authorization(headers: &HeaderMap) -> Option<Secret> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = value.trim().split_once(' ')?;
+    let known = scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("bearer");
+    (known && !key.trim().is_empty()).then(|| Secret::new(key.trim()))
+}
+
+/// Keeps what a header may hold: visible ASCII and spaces.
+fn header_value(text: &str) -> HeaderValue {
+    let visible: String = text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+    HeaderValue::from_str(&visible).unwrap_or_else(|_| HeaderValue::from_static("error"))
+}

@@ -29,7 +29,12 @@ pub(crate) enum OpenError {
     /// The node is full, dead or confused: another one may serve. The text is for logs and explanations.
     TryAnother(String),
     /// The node says that the request itself is wrong, so no other node will take it.
-    CallersFault(String),
+    CallersFault {
+        /// The node's status, from 400 to 499.
+        status: u16,
+        /// The node's words.
+        text: String,
+    },
 }
 
 impl OpenError {
@@ -37,8 +42,8 @@ impl OpenError {
     pub(crate) fn from_reply(status: u16, body: &[u8]) -> Self {
         let text = refusal_text(body);
         match status {
-            409 | 429 => Self::TryAnother(format!("refused with {status}: {text}")),
-            400..=499 => Self::CallersFault(text),
+            408 | 409 | 429 => Self::TryAnother(format!("refused with {status}: {text}")),
+            400..=499 => Self::CallersFault { status, text },
             _ => Self::TryAnother(format!("refused with {status}: {text}")),
         }
     }
@@ -66,6 +71,7 @@ mod tests {
 
     #[test]
     fn a_request_that_the_engine_calls_bad_is_bad_everywhere() {
-        assert_eq!(OpenError::from_reply(400, b"nonsense\n"), OpenError::CallersFault("nonsense".to_owned()));
+        let expected = OpenError::CallersFault { status: 400, text: "nonsense".to_owned() };
+        assert_eq!(OpenError::from_reply(400, b"nonsense\n"), expected);
     }
 }

@@ -3,6 +3,7 @@
 //! * [`Config`] → [`App`] (sockets bound) → [`App::run`].
 //! * [`edge`]: the accept loop, its deadlines and bounds. `callers`: the APIs callers speak. `engines`: how legs speak to nodes.
 //! * `pump`: the shell around one stream's state machine: two sockets, one timer, no lock.
+//! * `delivery`: a file's way to a node, whichever API it came by.
 //! * `router`: asks where to go and tells how it went. `record`: one session's life as the ledger will see it.
 //!
 //! Callers and engines never know each other: both speak the events of crate `session`.
@@ -10,12 +11,14 @@
 mod app;
 mod callers;
 mod config;
+mod delivery;
 pub mod edge;
 mod engines;
 mod metrics;
 mod pump;
 mod record;
 mod router;
+mod transcript;
 mod wire;
 
 pub use app::{App, ProxyError};

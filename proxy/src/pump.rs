@@ -25,6 +25,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::app::Shared;
 use crate::callers::listen::{Interims, Listen, Problem};
+use crate::delivery::Failure;
 use crate::engines::listen::open;
 use crate::engines::{LegHeaders, OpenError};
 use crate::metrics;
@@ -98,7 +99,7 @@ pub(crate) async fn admit(shared: Arc<Shared>, wanted: Request, listen: &Listen,
         Ok(placements) => open_first(shared, wanted, listen, record, placements).await,
         Err(reason) => {
             record.end(reason);
-            Admitted::Refused(Problem::no_node(reason))
+            Admitted::Refused(Failure::no_node(reason).into())
         }
     }
 }
@@ -119,7 +120,7 @@ async fn open_first(
         match action {
             Action::End(reason) => {
                 pump.record.end(reason);
-                return Admitted::Refused(Problem::no_node(reason));
+                return Admitted::Refused(Failure::no_node(reason).into());
             }
             Action::Replay => return Admitted::Open(pump),
             Action::Ask => action = pump.ask_now().await,
@@ -203,7 +204,7 @@ impl Pump {
                 self.record.failed(&placement.node, &cause);
                 Ok(Some(self.session.leg_failed(CloseReason::NodeFailed)))
             }
-            Err(OpenError::CallersFault(text)) => Err(text),
+            Err(OpenError::CallersFault { text, .. }) => Err(text),
         }
     }
 

@@ -4,22 +4,19 @@ mod answer;
 mod file;
 mod key;
 mod query;
-mod spool;
 mod stream;
 mod text;
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::get;
-use scheduler::{Class, SessionId, Work};
+use scheduler::{SessionId, Work};
 use session::CloseReason;
 
 use crate::app::Shared;
-use crate::edge::Peer;
 
 pub(crate) use answer::Problem;
 pub(crate) use query::{Interims, Listen};
@@ -27,10 +24,7 @@ pub(crate) use text::{CallerText, hear, schema_error};
 
 /// Builds the routes.
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/v1/listen", get(stream).post(file).fallback(wrong_method))
-        .fallback(unknown_path)
-        .with_state(shared)
+    Router::new().route("/v1/listen", get(stream).post(file).fallback(wrong_method)).with_state(shared)
 }
 
 async fn stream(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -50,15 +44,10 @@ async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request) -> Re
     Problem::new(CloseReason::WrongMethod, text).answer(shared.new_session())
 }
 
-async fn unknown_path(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let path: String = request.uri().path().chars().take(200).collect();
-    let text = format!("there is no {path}; this proxy serves /v1/listen");
+/// Answers a path that leads nowhere.
+pub(super) fn unknown_path(shared: &Shared, path: &str) -> Response {
+    let text = format!("there is no {path}; this proxy serves /v1/listen, /v1/audio/transcriptions and /v1/models");
     Problem::new(CloseReason::UnknownPath, text).answer(shared.new_session())
-}
-
-/// Returns the address a request came from; without one it is taken to be foreign.
-fn peer(request: &Request) -> IpAddr {
-    request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip())
 }
 
 /// Writes what a session needs in the router's terms.
@@ -68,17 +57,5 @@ pub(crate) fn placement_request(
     listen: &Listen,
     work: Work,
 ) -> scheduler::Request {
-    scheduler::Request {
-        session,
-        tenant: listen.tenant.clone(),
-        model: listen.model.clone(),
-        work,
-        class: Class::New,
-        residency: listen.wishes.residency.clone(),
-        compliance: listen.wishes.compliance.clone(),
-        max_cost: listen.wishes.max_cost,
-        latency_limit: shared.config.latency_limit,
-        audio_bytes_per_second: listen.bytes_per_second().unwrap_or(query::GUESSED_BYTES_PER_SECOND),
-        exclude: [].into(),
-    }
+    listen.asked.request(shared, session, work, listen.bytes_per_second())
 }

@@ -14,7 +14,7 @@ use tower::ServiceExt;
 use super::gate::REFUSAL;
 use super::upload::{Upload, Verdict};
 use super::violation::Violation;
-use super::{Limits, Peer, head};
+use super::{Dialect, Limits, Peer, head};
 
 /// The way of one connection's requests to the routes.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ impl Door {
     /// Answers one request.
     pub(super) async fn answer(self, request: Request<Incoming>) -> Response<Body> {
         match self.objection(request.headers()) {
-            Some(violation) => violation.answer(),
+            Some(violation) => violation.answer(Dialect::of(request.uri().path()), None),
             None => self.admit(request).await,
         }
     }
@@ -50,12 +50,14 @@ impl Door {
 
     async fn admit(self, request: Request<Incoming>) -> Response<Body> {
         let verdict = Verdict::default();
+        let dialect = Dialect::of(request.uri().path());
         let is_last = request.headers().get_all(UPGRADE).iter().any(|value| head::asks_for_websocket(value.as_bytes()));
         let mut request = request.map(|body| Body::new(Upload::new(body, &self.limits, Arc::clone(&verdict))));
         request.extensions_mut().insert(Peer(self.peer));
         let Ok(mut response) = self.app.oneshot(request).await;
         if let Some(violation) = verdict.get() {
-            return violation.answer();
+            let id = response.headers().get(dialect.id_header()).and_then(|id| id.to_str().ok());
+            return violation.answer(dialect, id);
         }
         // The gate judges nothing after a request for a WebSocket, so nothing may be read as a request after it.
         if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {

@@ -11,6 +11,7 @@
 //! accept queue: a load balancer that gets an answer tries the next proxy, one that gets none waits.
 
 mod chunk;
+mod dialect;
 mod door;
 mod follower;
 mod gate;
@@ -41,6 +42,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
+pub use dialect::Dialect;
 pub use limits::Limits;
 pub use upload::UploadError;
 pub use violation::Violation;

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::seats::Refused;
-use super::violation;
+use super::{Dialect, violation};
 
 /// Callers who are answered at the same time; those beyond are hung up on without a word.
 const ANSWERED_AT_ONCE: usize = 256;
@@ -60,7 +60,7 @@ fn words(refused: Refused) -> String {
         Refused::TooFast => (StatusCode::TOO_MANY_REQUESTS, "too many new connections from this address: slow down"),
     };
     let id = violation::new_request_id();
-    let body = violation::body(status, message, &id);
+    let body = Dialect::Deepgram.body(status, message, &id);
     let seconds = rand::random_range(1..=3);
     format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: {seconds}\r\n\

@@ -2,9 +2,11 @@
 //! words and metric label of a rule cannot drift apart.
 
 use axum::body::Body;
-use http::header::{CONNECTION, CONTENT_TYPE};
+use http::header::CONNECTION;
 use http::{HeaderValue, Response, StatusCode};
 use metrics::counter;
+
+use super::Dialect;
 
 macro_rules! violations {
     ($($(#[$doc:meta])+ $name:ident = $status:ident, $label:literal, $message:literal;)+) => {
@@ -110,20 +112,16 @@ impl Violation {
         here.copied().or_else(|| error.source().and_then(Self::behind))
     }
 
-    /// Counts the violation and writes the answer, after which the connection closes.
-    pub(super) fn answer(self) -> Response<Body> {
+    /// Counts the violation and writes the answer, after which the connection closes. `id` is the request's, where it
+    /// has one already.
+    pub(super) fn answer(self, dialect: Dialect, id: Option<&str>) -> Response<Body> {
         counter!("crosspoint_proxy_strict_rejections_total", "rule" => self.label()).increment(1);
         tracing::debug!(rule = self.label(), "request refused at the edge");
-        let id = new_request_id();
-        let mut response = Response::new(Body::from(body(self.status(), self.message(), &id)));
+        let id = id.map_or_else(new_request_id, str::to_owned);
+        let mut response = Response::new(Body::from(dialect.body(self.status(), self.message(), &id)));
         *response.status_mut() = self.status();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        headers.insert("dg-error", HeaderValue::from_static(self.message()));
-        if let Ok(id) = HeaderValue::from_str(&id) {
-            headers.insert("dg-request-id", id);
-        }
+        dialect.write_headers(response.headers_mut(), self.message(), &id);
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response
     }
 }
@@ -131,12 +129,6 @@ impl Violation {
 /// Makes an identifier for a request that no handler will see.
 pub(super) fn new_request_id() -> String {
     uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()
-}
-
-/// Writes the body of a refusal as Deepgram's clients read it.
-pub(super) fn body(status: StatusCode, message: &str, request_id: &str) -> String {
-    let code = status.canonical_reason().unwrap_or("Error");
-    serde_json::json!({ "err_code": code, "err_msg": message, "request_id": request_id }).to_string()
 }
 
 #[cfg(test)]
@@ -149,7 +141,10 @@ mod tests {
     fn every_rule_has_its_own_label_and_an_answer() {
         for &violation in Violation::ALL {
             assert_eq!(Violation::from_label(violation.label().as_bytes()), Some(violation));
-            let response = violation.answer();
+            let response = violation.answer(Dialect::OpenAi, Some("an-id"));
+            assert_eq!(response.status(), violation.status());
+            assert_eq!(response.headers()["x-request-id"], "an-id");
+            let response = violation.answer(Dialect::Deepgram, None);
             assert_eq!(response.status(), violation.status());
             assert_eq!(response.headers()["dg-error"], violation.message());
             assert!(Uuid::parse_str(response.headers()["dg-request-id"].to_str().unwrap()).is_ok());

@@ -1,5 +1,7 @@
 //! The adapter for engines that speak `/v1/listen`, as ours and Deepgram's do.
 
+mod heard;
+
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
@@ -13,6 +15,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::{LegHeaders, OpenError};
 use crate::wire::{Dial, LegSocket, leg_settings};
+
+pub(crate) use heard::hear_file;
 
 /// Largest answer to a file that is taken, in bytes: twelve hours of words are about 15 MB.
 const ANSWER_LIMIT: usize = 64 << 20;

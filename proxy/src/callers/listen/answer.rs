@@ -5,7 +5,10 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use scheduler::{SessionId, Work};
 use serde_json::json;
 use session::{CloseReason, Usage};
+use store::KeyError;
 
+use crate::callers::header_value;
+use crate::delivery::Failure;
 use crate::metrics;
 
 /// Why a request is not served, and what to tell the caller.
@@ -18,19 +21,6 @@ pub(crate) struct Problem {
 impl Problem {
     pub(crate) fn new(reason: CloseReason, text: impl Into<String>) -> Self {
         Self { reason, text: text.into() }
-    }
-
-    /// Tells the caller why no node serves it.
-    pub(crate) fn no_node(reason: CloseReason) -> Self {
-        let text = match reason {
-            CloseReason::NotAllowed => {
-                "no pool may serve this request: check x-crosspoint-residency and x-crosspoint-compliance"
-            }
-            CloseReason::NoCapacity => "every node that may serve this request is full, please try again",
-            CloseReason::RouterAway => "no router answers, please try again",
-            _ => reason.close_text(),
-        };
-        Self::new(reason, text)
     }
 
     /// Answers a request that never became a session, and counts it.
@@ -56,10 +46,20 @@ impl Problem {
     }
 }
 
-/// Keeps what a header may hold: visible ASCII and spaces.
-pub(crate) fn header_value(text: &str) -> HeaderValue {
-    let visible: String = text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
-    HeaderValue::from_str(&visible).unwrap_or_else(|_| HeaderValue::from_static("error"))
+impl From<Failure> for Problem {
+    fn from(Failure { reason, text }: Failure) -> Self {
+        Self { reason, text }
+    }
+}
+
+impl From<KeyError> for Problem {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Unknown => Self::new(CloseReason::Unauthorised, "Invalid credentials."),
+            KeyError::NotLoopback(_) => Self::new(CloseReason::Unauthorised, format!("Invalid credentials: {error}.")),
+            KeyError::Away(_) => Self::new(CloseReason::RouterAway, "keys cannot be checked now, please try again"),
+        }
+    }
 }
 
 fn code(reason: CloseReason) -> &'static str {

@@ -5,6 +5,7 @@ use session::CloseReason;
 use store::Secret;
 
 use super::Problem;
+use crate::callers::authorization;
 
 /// What the caller presented, and the subprotocol to answer with.
 #[derive(Debug)]
@@ -23,19 +24,12 @@ pub(crate) fn presented(headers: &HeaderMap) -> Result<Presented, Problem> {
     // A key is never echoed: where none was found after a scheme word, only a lone word is.
     let subprotocol = scheme.filter(|_| offered.is_some() || subprotocols.len() == 1);
     let subprotocol = subprotocol.and_then(|word| HeaderValue::from_str(word).ok());
-    let key = from_header(headers).or_else(|| offered.map(Secret::new)).ok_or_else(missing)?;
+    let key = authorization(headers).or_else(|| offered.map(Secret::new)).ok_or_else(missing)?;
     Ok(Presented { key, subprotocol })
 }
 
 fn missing() -> Problem {
     Problem::new(CloseReason::Unauthorised, "Invalid credentials. Send `Authorization: Token KEY`.")
-}
-
-fn from_header(headers: &HeaderMap) -> Option<Secret> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, key) = value.trim().split_once(' ')?;
-    let known = scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("bearer");
-    (known && !key.trim().is_empty()).then(|| Secret::new(key.trim()))
 }
 
 fn subprotocols(headers: &HeaderMap) -> Vec<&str> {

@@ -1,17 +1,13 @@
 //! The query of `/v1/listen`, and the caller's wishes in headers or `extra=key:value`.
 
-use std::collections::BTreeSet;
-
 use audio::{Channels, Encoding, Format, SampleRate};
 use axum::http::{HeaderMap, Uri};
 use form_urlencoded::{Serializer, parse};
-use scheduler::{Compliance, Language, MicroDollars, ModelName, Models, Residency, TenantId};
+use scheduler::{Language, ModelName, Models, TenantId};
 use session::CloseReason;
 
 use super::Problem;
-
-/// A container's audio is taken to be 16 kHz, 16-bit, mono where its rate decides anything before it was read.
-pub(super) const GUESSED_BYTES_PER_SECOND: u64 = 32_000;
+use crate::callers::{Asked, Wishes};
 
 /// Which interim results a caller wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,22 +18,12 @@ pub(crate) enum Interims {
     Unwanted,
 }
 
-/// What a caller may narrow: never widen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wishes {
-    pub(crate) residency: Option<Residency>,
-    pub(crate) compliance: BTreeSet<Compliance>,
-    pub(crate) max_cost: Option<MicroDollars>,
-}
-
 /// A request to `/v1/listen`, understood.
 #[derive(Clone, Debug)]
 pub(crate) struct Listen {
-    pub(crate) tenant: TenantId,
-    pub(crate) model: ModelName,
+    pub(crate) asked: Asked,
     pub(crate) format: Option<Format>,
     pub(crate) interims: Interims,
-    pub(crate) wishes: Wishes,
     pairs: Vec<(String, String)>,
 }
 
@@ -56,8 +42,8 @@ impl Listen {
             Some(text) if is_true(text) => Interims::Wanted,
             Some(_) | None => Interims::Unwanted,
         };
-        let wishes = wishes(headers, &pairs)?;
-        Ok(Self { tenant, model, format, interims, wishes, pairs })
+        let wishes = Wishes::read(headers, |name| extra(&pairs, name)).map_err(|bad| invalid(bad.to_string()))?;
+        Ok(Self { asked: Asked { tenant, model, wishes }, format, interims, pairs })
     }
 
     /// Returns the rate of raw audio; a container's is not known before it was read.
@@ -70,7 +56,7 @@ impl Listen {
         let own = |key: &str| matches!(key, "model" | "interim_results" | "extra");
         let mut query = Serializer::new(String::new());
         query.extend_pairs(self.pairs.iter().filter(|(key, _)| !own(key)));
-        query.append_pair("model", self.model.as_str());
+        query.append_pair("model", self.asked.model.as_str());
         if interims == Interims::Wanted {
             query.append_pair("interim_results", "true");
         }
@@ -124,29 +110,11 @@ fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| invalid(format!("expected a number for {name}, got {shown:?}")))
 }
 
-fn wishes(headers: &HeaderMap, pairs: &[(String, String)]) -> Result<Wishes, Problem> {
-    let extra = |name: &str| {
-        let prefix = format!("{name}:");
-        pairs.iter().find_map(|(key, value)| value.strip_prefix(&prefix).filter(|_| key == "extra"))
-    };
-    let wish = |name: &str| {
-        let header = headers.get(format!("x-crosspoint-{name}")).and_then(|value| value.to_str().ok());
-        header.or_else(|| extra(name)).filter(|value| !value.is_empty()).map(str::to_owned)
-    };
-    let max_cost = wish("max-cost").map(|text| match text.parse::<f64>() {
-        Ok(dollars) if (0.0..1e6).contains(&dollars) => Ok(MicroDollars::from_dollars(dollars)),
-        Ok(_) | Err(_) => Err(invalid(format!("expected dollars per hour for max-cost, such as 0.02, got {text:?}"))),
-    });
-    let compliance = wish("compliance").unwrap_or_default();
-    Ok(Wishes {
-        residency: wish("residency").map(Residency),
-        compliance: compliance
-            .split(',')
-            .filter(|item| !item.is_empty())
-            .map(|item| Compliance(item.to_owned()))
-            .collect(),
-        max_cost: max_cost.transpose()?,
-    })
+/// Finds a wish among the pairs `extra=name:value`.
+fn extra<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let extras = pairs.iter().filter(|(key, _)| key == "extra");
+    let mut named = extras.filter_map(|(_, value)| value.split_once(':')).filter(|(wish, _)| *wish == name);
+    named.next().map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -155,7 +123,7 @@ mod tests {
 
     use axum::http::HeaderName;
 
-    use scheduler::ModelSpec;
+    use scheduler::{MicroDollars, ModelSpec, Residency};
 
     use super::*;
 
@@ -197,9 +165,9 @@ mod tests {
         let headers =
             HeaderMap::from_iter([("x-crosspoint-residency".parse::<HeaderName>().unwrap(), "eu".parse().unwrap())]);
         let listen = read_with("extra=max-cost:0.02&extra=compliance:soc2,hipaa", &headers).unwrap();
-        assert_eq!(listen.wishes.residency, Some(Residency("eu".to_owned())));
-        assert_eq!(listen.wishes.max_cost, Some(MicroDollars(20_000)));
-        assert_eq!(listen.wishes.compliance.len(), 2);
+        assert_eq!(listen.asked.wishes.residency, Some(Residency("eu".to_owned())));
+        assert_eq!(listen.asked.wishes.max_cost, Some(MicroDollars(20_000)));
+        assert_eq!(listen.asked.wishes.compliance.len(), 2);
         assert!(read("extra=max-cost:cheap").is_err());
     }
 

@@ -14,10 +14,11 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tracing::debug;
 
-use super::answer::header_value;
 use super::key::{Presented, presented};
-use super::{Listen, Problem, peer, placement_request};
+use super::{Listen, Problem, placement_request};
 use crate::app::Shared;
+use crate::callers::{header_value, peer};
+use crate::delivery::Failure;
 use crate::pump::{Admitted, Pump, admit};
 use crate::record::Record;
 use crate::wire::caller_settings;
@@ -30,13 +31,13 @@ pub(super) async fn serve(
 ) -> Result<Response<Body>, Problem> {
     let accept = accept_key(request.headers())?;
     let Presented { key, subprotocol } = presented(request.headers())?;
-    let tenant = shared.caller(&key, peer(&request)).await?.tenant;
+    let tenant = shared.keys.check(&key, peer(&request)).await?.tenant;
     let listen = Listen::read(request.uri(), request.headers(), &shared.models, tenant)?;
     if shared.shutdown.token().is_cancelled() {
-        return Err(Problem::no_node(CloseReason::Draining));
+        return Err(Failure::no_node(CloseReason::Draining).into());
     }
     let upgrade = hyper::upgrade::on(&mut request);
-    let record = Record::begin(session, listen.tenant.clone(), Work::Stream, shared.reporter.clone());
+    let record = Record::begin(session, listen.asked.tenant.clone(), Work::Stream, shared.reporter.clone());
     let wanted = placement_request(&shared, session, &listen, Work::Stream);
     match admit(Arc::clone(&shared), wanted, &listen, record).await {
         Admitted::Open(pump) => {

@@ -76,6 +76,16 @@ async fn an_upload_refused_at_once_does_not_lose_its_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_is_in_the_words_of_the_api_that_was_called() {
+    let mut edge = edge(Limits::default());
+    let request = b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000000\r\n\r\n";
+    let answer = exchange(connect(&mut edge, ROOM), request).await;
+    assert!(answer.contains("\r\nx-request-id: ") && answer.contains("\r\nx-should-retry: false\r\n"), "{answer:?}");
+    let error = r#"{"error":{"code":"payload_too_large","message":"the body is too large: send the recording in parts","param":null,"type":"invalid_request_error"}}"#;
+    assert!(answer.ends_with(error), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_lets_requests_finish_and_closes_the_rest() {
     let mut edge = edge(Limits::default());
     let (mut idle, mut fresh, busy) = (connect(&mut edge, ROOM), connect(&mut edge, ROOM), connect(&mut edge, ROOM));

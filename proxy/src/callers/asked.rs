@@ -1,0 +1,82 @@
+//! What every caller API asks for, whatever its own words: a model for a tenant, and wishes that narrow the choice.
+
+use std::collections::BTreeSet;
+
+use axum::http::HeaderMap;
+use scheduler::{Class, Compliance, MicroDollars, ModelName, Residency, SessionId, TenantId, Work};
+
+use crate::app::Shared;
+
+/// A container's audio is taken to be 16 kHz, 16-bit, mono where its rate decides anything before it was read.
+const GUESSED_BYTES_PER_SECOND: u64 = 32_000;
+
+/// What a caller may narrow: never widen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wishes {
+    pub(crate) residency: Option<Residency>,
+    pub(crate) compliance: BTreeSet<Compliance>,
+    pub(crate) max_cost: Option<MicroDollars>,
+}
+
+/// Says that a wish makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected dollars per hour for max-cost, such as 0.02, got {0:?}")]
+pub(crate) struct BadWish(String);
+
+impl Wishes {
+    /// Reads the headers `x-crosspoint-residency`, `-compliance` and `-max-cost`; where one is missing, what `extra`
+    /// has under the same name.
+    pub(crate) fn read<'a>(headers: &HeaderMap, extra: impl Fn(&str) -> Option<&'a str>) -> Result<Self, BadWish> {
+        let wish = |name: &str| {
+            let header = headers.get(format!("x-crosspoint-{name}")).and_then(|value| value.to_str().ok());
+            header.or_else(|| extra(name)).filter(|value| !value.is_empty()).map(str::to_owned)
+        };
+        let compliance = wish("compliance").unwrap_or_default();
+        let compliance = compliance.split(',').filter(|item| !item.is_empty());
+        Ok(Self {
+            residency: wish("residency").map(Residency),
+            compliance: compliance.map(|item| Compliance(item.to_owned())).collect(),
+            max_cost: wish("max-cost").map(max_cost).transpose()?,
+        })
+    }
+}
+
+fn max_cost(text: String) -> Result<MicroDollars, BadWish> {
+    match text.parse::<f64>() {
+        Ok(dollars) if (0.0..1e6).contains(&dollars) => Ok(MicroDollars::from_dollars(dollars)),
+        Ok(_) | Err(_) => Err(BadWish(text)),
+    }
+}
+
+/// Who asks for which model, and what narrows the choice.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) tenant: TenantId,
+    pub(crate) model: ModelName,
+    pub(crate) wishes: Wishes,
+}
+
+impl Asked {
+    /// Writes what a session needs in the router's terms. `bytes_per_second` is the rate of the audio, where known.
+    pub(crate) fn request(
+        &self,
+        shared: &Shared,
+        session: SessionId,
+        work: Work,
+        bytes_per_second: Option<u64>,
+    ) -> scheduler::Request {
+        scheduler::Request {
+            session,
+            tenant: self.tenant.clone(),
+            model: self.model.clone(),
+            work,
+            class: Class::New,
+            residency: self.wishes.residency.clone(),
+            compliance: self.wishes.compliance.clone(),
+            max_cost: self.wishes.max_cost,
+            latency_limit: shared.config.latency_limit,
+            audio_bytes_per_second: bytes_per_second.unwrap_or(GUESSED_BYTES_PER_SECOND),
+            exclude: [].into(),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The test bench: the routes between a caller and nodes that answer as they are told, placed by a router that knows them.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use process::Shutdown;
+use proto::v1::placement_server::{Placement, PlacementServer};
+use proto::v1::session_update::Update;
+use proto::v1::{self, Ended, PlaceReply, PlaceRequest, RefusalKind, SessionOrder, SessionUpdate};
+use scheduler::{ModelSpec, Models};
+use store::{Embedded, Secret};
+use tokio::net::TcpListener;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Status, Streaming};
+use tower::ServiceExt;
+
+use crate::Config;
+use crate::app::Shared;
+use crate::edge::Peer;
+use crate::router::{Placer, Reporter};
+use crate::wire::Tcp;
+
+pub(super) const FORM: &str = "multipart/form-data; boundary=cut";
+
+/// What a node heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Heard {
+    pub(super) query: String,
+    pub(super) bytes: Bytes,
+}
+
+/// A node and its one answer.
+#[derive(Clone)]
+struct Node {
+    status: StatusCode,
+    body: String,
+    heard: Arc<Mutex<Vec<Heard>>>,
+}
+
+async fn listen(State(node): State<Node>, uri: Uri, body: Body) -> (StatusCode, String) {
+    let bytes = to_bytes(body, usize::MAX).await.unwrap();
+    node.heard.lock().unwrap().push(Heard { query: uri.query().unwrap_or_default().to_owned(), bytes });
+    (node.status, node.body)
+}
+
+/// Places every session on the first node that has not failed it.
+struct Placing(Vec<SocketAddr>);
+
+#[tonic::async_trait]
+impl Placement for Placing {
+    type SessionsStream = Pin<Box<dyn Stream<Item = Result<SessionOrder, Status>> + Send>>;
+
+    async fn place(&self, request: tonic::Request<PlaceRequest>) -> Result<tonic::Response<PlaceReply>, Status> {
+        let excluded = request.into_inner().exclude;
+        let place = |(number, address): (usize, &SocketAddr)| v1::Place {
+            node: format!("node-{number}"),
+            pool: "pool".to_owned(),
+            address: address.to_string(),
+            ..v1::Place::default()
+        };
+        let mut placements = self.0.iter().enumerate().map(place).collect::<Vec<_>>();
+        placements.retain(|place| !excluded.contains(&place.node));
+        let full = v1::Refusal { kind: RefusalKind::Full.into(), retry_after_milliseconds: 2000 };
+        let refusal = placements.is_empty().then_some(full);
+        Ok(tonic::Response::new(PlaceReply { placements, refusal, ..PlaceReply::default() }))
+    }
+
+    async fn sessions(
+        &self,
+        _request: tonic::Request<Streaming<SessionUpdate>>,
+    ) -> Result<tonic::Response<Self::SessionsStream>, Status> {
+        Err(Status::unimplemented("nobody asks here"))
+    }
+}
+
+async fn bound() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+/// The routes with a fleet behind them.
+pub(super) struct Bench {
+    app: Router,
+    reporter: Reporter,
+    heard: Arc<Mutex<Vec<Heard>>>,
+}
+
+impl Bench {
+    /// Starts a node for each answer: a status and a body.
+    pub(super) async fn with_nodes(answers: &[(u16, &str)]) -> Self {
+        let (shutdown, heard) = (Shutdown::new(), Arc::default());
+        let mut nodes = Vec::new();
+        for (status, body) in answers {
+            let (status, body) = (StatusCode::from_u16(*status).unwrap(), (*body).to_owned());
+            let node = Node { status, body, heard: Arc::clone(&heard) };
+            let (listener, address) = bound().await;
+            let routes = Router::new().fallback(listen).with_state(node);
+            shutdown.spawn("node", async move { axum::serve(listener, routes).await.unwrap() });
+            nodes.push(address);
+        }
+        let (listener, router) = bound().await;
+        let placing = tonic::transport::Server::builder().add_service(PlacementServer::new(Placing(nodes)));
+        let placing = placing.serve_with_incoming(TcpListenerStream::new(listener));
+        shutdown.spawn("router", async move { placing.await.unwrap() });
+        let reporter = Reporter::default();
+        let app = crate::callers::routes(Arc::new(shared(router, &reporter, &shutdown)));
+        Self { app, reporter, heard }
+    }
+
+    /// Starts one node that hears [`super::HELLO`].
+    pub(super) async fn new() -> Self {
+        Self::with_nodes(&[(200, super::HELLO)]).await
+    }
+
+    /// Sends a request as a caller with the right key would.
+    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        let response: Response<Body> = self.app.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, text }
+    }
+
+    /// Posts a form.
+    pub(super) async fn post(&self, body: impl Into<Body>) -> Answer {
+        self.send(request("POST", "/v1/audio/transcriptions", body)).await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.send(request("GET", path, Body::empty())).await
+    }
+
+    /// Sends a request whose caller hangs up as soon as there is something to wait for.
+    pub(super) fn hang_up(&self, request: Request<Body>) {
+        let answer = futures_util::FutureExt::now_or_never(self.app.clone().oneshot(request));
+        assert!(answer.is_none());
+    }
+
+    /// Returns what the nodes have heard.
+    pub(super) fn heard(&self) -> Vec<Heard> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    /// Returns the sessions that have ended since this was last asked.
+    pub(super) fn ended(&self) -> Vec<Ended> {
+        let updates = std::iter::from_fn(|| self.reporter.next());
+        let endings = updates.filter_map(|update| match update {
+            Update::Ended(ended) => Some(ended),
+            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) => None,
+        });
+        endings.collect()
+    }
+}
+
+/// Makes a request from this machine with the right key and the type of a form.
+pub(super) fn request(method: &str, path: &str, body: impl Into<Body>) -> Request<Body> {
+    let request = Request::builder().method(method.parse::<Method>().unwrap()).uri(path);
+    let request = request.header("authorization", "Bearer k").header("content-type", FORM);
+    request.extension(Peer(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)))).body(body.into()).unwrap()
+}
+
+/// Writes a form's field, or its file where the name is `file`.
+pub(super) fn part(name: &str, value: &str) -> String {
+    let file = if name == "file" { "; filename=\"a.wav\"\r\nContent-Type: audio/x-wav" } else { "" };
+    format!("--cut\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{value}\r\n")
+}
+
+/// Writes a form.
+pub(super) fn form(parts: &[(&str, &str)]) -> String {
+    parts.iter().map(|(name, value)| part(name, value)).collect::<String>() + "--cut--\r\n"
+}
+
+fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Shared {
+    let config = Config { place_timeout: Duration::from_secs(5), ..Config::default() };
+    let aliases = ["gpt-4o-transcribe", "whisper-1"].map(str::to_owned).into();
+    let spec = ModelSpec { languages: vec!["en-US".parse().unwrap()], aliases };
+    let keys = Embedded::new().with_dev_key(&Secret::new("k"), "dev".parse().unwrap());
+    Shared {
+        placer: Placer::new(&[format!("http://{router}")], config.place_timeout).unwrap(),
+        config,
+        models: Models(BTreeMap::from([("sphinx-en-us".parse().unwrap(), spec)])),
+        reporter: reporter.clone(),
+        http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        dialer: Arc::new(Tcp),
+        shutdown: shutdown.clone(),
+        keys: Arc::new(keys),
+        started: tokio::time::Instant::now(),
+    }
+}

@@ -1,0 +1,69 @@
+//! One transcription: the form is read to its end, the file delivered, and the words written as they were asked for.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Response, header};
+use scheduler::{SessionId, TenantId, Work};
+use session::CloseReason;
+
+use super::answer::{Problem, found};
+use super::form::Form;
+use super::order::{Manner, Order};
+use super::render::render;
+use crate::app::Shared;
+use crate::callers::{authorization, peer};
+use crate::delivery::{Parcel, deliver};
+use crate::record::Record;
+
+const NO_KEY: &str =
+    "You didn't provide an API key: send it in an Authorization header (Authorization: Bearer YOUR_KEY).";
+
+/// What an upload is sent on as: engines look at the bytes themselves, and callers' types are often wrong.
+const ANY_TYPE: &str = "application/octet-stream";
+
+/// Tells whose key a request brings.
+pub(super) fn tenant(shared: &Shared, request: &Request) -> impl Future<Output = Result<TenantId, Problem>> {
+    let (key, peer) = (authorization(request.headers()), peer(request));
+    async move {
+        let key = key.ok_or_else(|| Problem::new(CloseReason::Unauthorised, NO_KEY))?;
+        Ok(shared.keys.check(&key, peer).await?.tenant)
+    }
+}
+
+/// Serves one file.
+pub(super) async fn serve(
+    shared: &Arc<Shared>,
+    session: SessionId,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let tenant = tenant(shared, &request).await?;
+    let mut record = Record::begin(session, tenant.clone(), Work::File, shared.reporter.clone());
+    let transcribed = transcribe(shared, &mut record, tenant, request).await;
+    record.end(transcribed.as_ref().map_or_else(|problem| problem.reason, |_| CloseReason::Completed));
+    Ok(transcribed.unwrap_or_else(|problem| problem.answer()))
+}
+
+async fn transcribe(
+    shared: &Shared,
+    record: &mut Record,
+    tenant: TenantId,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let headers: HeaderMap = request.headers().clone();
+    let form = Form::read(request).await?;
+    let order = Order::read(&form, &headers, &shared.models, tenant)?;
+    let wanted = order.asked.request(shared, record.session(), Work::File, None);
+    let content_type = ANY_TYPE.to_owned();
+    let parcel = Parcel { wanted, query: order.leg_query(), content_type, spool: form.into_file()? };
+    let answer = deliver(shared, record, parcel).await?;
+    let heard = answer.transcript()?;
+    let (content_type, body) = render(&order, &heard);
+    record.used(answer.usage(heard.duration, body.len()));
+    let mut response = found(content_type, body);
+    if order.manner == Manner::Events {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+    Ok(response)
+}
