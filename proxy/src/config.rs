@@ -14,6 +14,8 @@ use crate::edge;
 pub struct Config {
     /// HTTP and WebSocket for callers.
     pub listen: SocketAddr,
+    /// The same over TLS; off unless set.
+    pub tls: Option<edge::TlsConfig>,
     /// `/metrics`, `/livez` and `/readyz`.
     pub metrics: SocketAddr,
     /// Routers, asked in this order: the next one when one does not answer.
@@ -49,6 +51,7 @@ impl Default for Config {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self {
             listen: loopback(8080),
+            tls: None,
             metrics: loopback(7480),
             routers: vec!["http://127.0.0.1:7400".to_owned()],
             place_timeout: Duration::from_millis(500),
