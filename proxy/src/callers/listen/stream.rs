@@ -21,6 +21,7 @@ use crate::callers::{header_value, peer};
 use crate::delivery::Failure;
 use crate::pump::{Admitted, Pump, admit};
 use crate::record::Record;
+use crate::trace::Trace;
 use crate::wire::caller_settings;
 
 /// Serves one stream: checks, places and opens it, then answers 101 and leaves it to a pump.
@@ -37,7 +38,8 @@ pub(super) async fn serve(
         return Err(Failure::no_node(CloseReason::Draining).into());
     }
     let upgrade = hyper::upgrade::on(&mut request);
-    let record = Record::begin(session, listen.asked.tenant.clone(), Work::Stream, shared.reporter.clone());
+    let trace = Trace::of(request.headers());
+    let record = Record::begin(session, trace, listen.asked.tenant.clone(), Work::Stream, shared.reporter.clone());
     let wanted = placement_request(&shared, session, &listen, Work::Stream);
     match admit(Arc::clone(&shared), wanted, &listen, record).await {
         Admitted::Open(pump) => {
