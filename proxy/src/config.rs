@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::callers::Origin;
 use crate::edge;
 
 /// Where the proxy listens, whom it asks, and what it allows.
@@ -16,6 +17,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The same over TLS; off unless set.
     pub tls: Option<edge::TlsConfig>,
+    /// Origins whose web pages may call; pages of the proxy's own host always may.
+    pub origins: Vec<Origin>,
     /// `/metrics`, `/livez` and `/readyz`.
     pub metrics: SocketAddr,
     /// Routers, asked in this order: the next one when one does not answer.
@@ -52,6 +55,7 @@ impl Default for Config {
         Self {
             listen: loopback(8080),
             tls: None,
+            origins: Vec::new(),
             metrics: loopback(7480),
             routers: vec!["http://127.0.0.1:7400".to_owned()],
             place_timeout: Duration::from_millis(500),

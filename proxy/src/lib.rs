@@ -24,4 +24,5 @@ mod transcript;
 mod wire;
 
 pub use app::{App, ProxyError};
+pub use callers::Origin;
 pub use config::Config;

@@ -34,6 +34,8 @@ pub enum CloseReason {
     WrongMethod,
     /// The key opens nothing, or none came.
     Unauthorised,
+    /// The web page that opened the stream is of an origin that is not let in.
+    ForeignOrigin,
     /// Nobody offers that model or language.
     UnknownModel,
     /// What was sent is no audio that anything here understands.
@@ -72,7 +74,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, for tests and for metrics that start at zero.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Completed,
         Self::CallerGone,
         Self::CallerSilent,
@@ -82,6 +84,7 @@ impl CloseReason {
         Self::UnknownPath,
         Self::WrongMethod,
         Self::Unauthorised,
+        Self::ForeignOrigin,
         Self::UnknownModel,
         Self::BadAudio,
         Self::FrameTooBig,
@@ -114,6 +117,7 @@ impl CloseReason {
             Self::UnknownPath => "unknown_path",
             Self::WrongMethod => "wrong_method",
             Self::Unauthorised => "unauthorised",
+            Self::ForeignOrigin => "foreign_origin",
             Self::UnknownModel => "unknown_model",
             Self::BadAudio => "bad_audio",
             Self::FrameTooBig => "frame_too_big",
@@ -150,6 +154,7 @@ impl CloseReason {
             | Self::UnknownPath
             | Self::WrongMethod
             | Self::Unauthorised
+            | Self::ForeignOrigin
             | Self::UnknownModel
             | Self::UnsupportedBody
             | Self::UploadTooSlow
@@ -175,6 +180,7 @@ impl CloseReason {
             Self::UnknownPath => "unknown path",
             Self::WrongMethod => "wrong method",
             Self::Unauthorised => "invalid credentials",
+            Self::ForeignOrigin => "origin not allowed",
             Self::UnknownModel => "unknown model",
             Self::FrameTooBig => "message over 1 MiB",
             Self::BadFrames => "malformed frame",
@@ -206,6 +212,7 @@ impl CloseReason {
             | Self::BadText
             | Self::NotAllowed => 400,
             Self::Unauthorised => 401,
+            Self::ForeignOrigin => 403,
             Self::UnknownPath => 404,
             Self::WrongMethod => 405,
             Self::CallerSilent | Self::CallerSlow | Self::UploadTooSlow => 408,
@@ -234,6 +241,7 @@ impl CloseReason {
             | Self::UnknownPath
             | Self::WrongMethod
             | Self::Unauthorised
+            | Self::ForeignOrigin
             | Self::UnknownModel
             | Self::BadAudio
             | Self::FrameTooBig
@@ -262,6 +270,7 @@ impl CloseReason {
             | Self::UnknownPath
             | Self::WrongMethod
             | Self::Unauthorised
+            | Self::ForeignOrigin
             | Self::UnknownModel
             | Self::BadAudio
             | Self::FrameTooBig

@@ -65,6 +65,7 @@ impl From<KeyError> for Problem {
 fn code(reason: CloseReason) -> &'static str {
     match reason {
         CloseReason::Unauthorised => "INVALID_AUTH",
+        CloseReason::ForeignOrigin => "ORIGIN_NOT_ALLOWED",
         CloseReason::BadParameter => "INVALID_QUERY_PARAMETER",
         CloseReason::UnknownPath => "NOT_FOUND",
         CloseReason::WrongMethod => "METHOD_NOT_ALLOWED",

@@ -164,6 +164,7 @@ fn code(reason: CloseReason) -> &'static str {
         CloseReason::Completed
         | CloseReason::CallerGone
         | CloseReason::CallerSilent
+        | CloseReason::ForeignOrigin
         | CloseReason::CallerSlow
         | CloseReason::FrameTooBig
         | CloseReason::UploadTooBig
