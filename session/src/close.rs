@@ -66,13 +66,15 @@ pub enum CloseReason {
     NodeStalled,
     /// The node answered with something that makes no sense.
     NodeFailed,
+    /// This proxy is short of memory.
+    Overloaded,
     /// This proxy is being replaced.
     Draining,
 }
 
 impl CloseReason {
     /// Every reason, for tests and for metrics that start at zero.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Completed,
         Self::CallerGone,
         Self::CallerSilent,
@@ -98,6 +100,7 @@ impl CloseReason {
         Self::NodeLost,
         Self::NodeStalled,
         Self::NodeFailed,
+        Self::Overloaded,
         Self::Draining,
     ];
 
@@ -130,6 +133,7 @@ impl CloseReason {
             Self::NodeLost => "node_lost",
             Self::NodeStalled => "node_stalled",
             Self::NodeFailed => "node_failed",
+            Self::Overloaded => "overloaded",
             Self::Draining => "draining",
         }
     }
@@ -157,7 +161,7 @@ impl CloseReason {
             Self::FrameTooBig | Self::UploadTooBig => 1009,
             Self::CallerSilent | Self::NodeLost | Self::NodeStalled | Self::NodeFailed => 1011,
             Self::Draining => 1012,
-            Self::NoCapacity | Self::NoLiveNode | Self::RouterAway => 1013,
+            Self::NoCapacity | Self::NoLiveNode | Self::RouterAway | Self::Overloaded => 1013,
         }
     }
 
@@ -189,6 +193,7 @@ impl CloseReason {
             Self::RouterAway => "no router answers, please try again",
             Self::NodeLost => "the node serving this stream was lost",
             Self::NodeFailed => "the node serving this stream failed",
+            Self::Overloaded => "this proxy is overloaded, please try again",
             Self::Draining => "this proxy is restarting, please reconnect",
         }
     }
@@ -214,7 +219,7 @@ impl CloseReason {
             Self::CallerFlooding => 429,
             Self::CallerGone => 499,
             Self::NodeLost | Self::NodeFailed => 502,
-            Self::NoCapacity | Self::NoLiveNode | Self::RouterAway | Self::Draining => 503,
+            Self::NoCapacity | Self::NoLiveNode | Self::RouterAway | Self::Overloaded | Self::Draining => 503,
             Self::NodeStalled => 504,
         }
     }
@@ -223,7 +228,7 @@ impl CloseReason {
     #[must_use]
     pub fn retry_after_seconds(self) -> Option<u32> {
         match self {
-            Self::NoCapacity | Self::NoLiveNode | Self::RouterAway => Some(2),
+            Self::NoCapacity | Self::NoLiveNode | Self::RouterAway | Self::Overloaded => Some(2),
             Self::NodeLost | Self::NodeFailed | Self::NodeStalled | Self::Draining => Some(1),
             Self::Completed
             | Self::CallerGone
@@ -252,7 +257,7 @@ impl CloseReason {
     pub fn blame(self) -> Blame {
         match self {
             Self::NodeLost | Self::NodeStalled | Self::NodeFailed => Blame::Node,
-            Self::NoCapacity | Self::NoLiveNode | Self::RouterAway | Self::Draining => Blame::Us,
+            Self::NoCapacity | Self::NoLiveNode | Self::RouterAway | Self::Overloaded | Self::Draining => Blame::Us,
             Self::Completed
             | Self::CallerGone
             | Self::CallerSilent
