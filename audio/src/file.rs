@@ -181,7 +181,7 @@ impl Track {
         let missing = || Failure::Codec("no track of sound".to_owned());
         let track = reader.default_track(TrackType::Audio).ok_or_else(missing)?;
         let codec = Codec::new(track)?;
-        let channels = codec.channels().map_err(|error| Failure::Codec(error.to_string()))?;
+        let channels = codec.channels()?;
         Ok(Self { id: track.id, codec, channels })
     }
 }

@@ -11,7 +11,7 @@ use symphonia::core::packet::Packet;
 use super::Failure;
 use super::opus::{self, Opus};
 use super::sound::Interleaved;
-use crate::format::{Channels, FormatError};
+use crate::format::Channels;
 
 /// The decoder of one track.
 pub(super) enum Codec {
@@ -32,6 +32,9 @@ impl Codec {
         if params.codec == CODEC_ID_OPUS {
             return Self::opus(params);
         }
+        if let Some(channels) = &params.channels {
+            count(channels.count())?; // first of all: decoders make room for as many as they are promised
+        }
         let decoder = symphonia::default::get_codecs().make_audio_decoder(params, &AudioDecoderOptions::default())?;
         Ok(Self::Library { decoder, samples: Vec::new() })
     }
@@ -47,12 +50,11 @@ impl Codec {
     ///
     /// # Errors
     /// When they are more than are heard.
-    pub(super) fn channels(&self) -> Result<Channels, FormatError> {
-        let count = match self {
+    pub(super) fn channels(&self) -> Result<Channels, Failure> {
+        count(match self {
             Self::Library { decoder, .. } => decoder.codec_params().channels.as_ref().map_or(1, |set| set.count()),
             Self::Opus { decoder, .. } => decoder.channels(),
-        };
-        Channels::try_from(u32::try_from(count).unwrap_or(u32::MAX))
+        })
     }
 
     /// Decodes one packet; says what is wrong with it if it cannot.
@@ -71,6 +73,11 @@ impl Codec {
             }
         }
     }
+}
+
+fn count(channels: usize) -> Result<Channels, Failure> {
+    let count = u32::try_from(channels).unwrap_or(u32::MAX);
+    Channels::try_from(count).map_err(|error| Failure::Codec(error.to_string()))
 }
 
 fn interleave<'a>(decoded: &GenericAudioBufferRef<'_>, samples: &'a mut Vec<i16>) -> Interleaved<'a> {

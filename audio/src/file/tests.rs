@@ -203,6 +203,15 @@ fn a_bomb_is_defused_and_a_quiet_minute_is_not_one() {
 }
 
 #[test]
+fn more_channels_than_are_heard_are_refused() {
+    let mut file = fixture("mono-8k.aiff").to_vec();
+    let common = file.windows(4).position(|bytes| bytes == b"COMM").unwrap();
+    file[common + 9] = 9;
+    let error = hear(&file).unwrap_err().to_string();
+    assert!(error.contains("expected 1 to 8 channels, got 9"), "{error}");
+}
+
+#[test]
 fn a_decoder_moves_between_threads() {
     fn assert_send<T: Send>() {}
     assert_send::<FileDecoder>();
