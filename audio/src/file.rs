@@ -6,6 +6,7 @@
 //! error, and what they make of a file is bounded against its size.
 
 mod access;
+mod bounds;
 mod codec;
 mod metered;
 mod opus;
@@ -22,20 +23,13 @@ use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::packet::Packet;
 
+use self::bounds::{Budget, Damage};
 use self::codec::Codec;
 use self::metered::{Meter, Metered};
 use self::sound::Sound;
 use crate::error::AudioError;
 use crate::format::{Channels, SampleRate};
 use crate::sniff::Container;
-use crate::stream::MAX_DURATION;
-
-/// The most bytes of sound, at 16 bits in one channel, that a byte of a file may hold.
-const RATIO: u64 = 200;
-/// What any file may hold, however small it is: silence packs well.
-const GRACE: Duration = Duration::from_secs(5 * 60);
-/// The most packets that a byte of a file may hold: none has less than a byte, but tables may promise them.
-const PACKETS_PER_BYTE: u64 = 1;
 
 /// Whether there may be more sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,21 +58,6 @@ struct Track {
     channels: Channels,
 }
 
-/// What may be made of the file.
-#[derive(Clone, Copy, Debug)]
-struct Budget {
-    limit: Duration,
-    file_len: u64,
-    packets: u64,
-}
-
-/// Packets that could not be decoded.
-#[derive(Clone, Debug, Default)]
-struct Damage {
-    packets: u64,
-    first: Option<String>,
-}
-
 impl FileDecoder {
     /// Reads the start of a file, and of some kinds the end. Blocks while `file` does.
     ///
@@ -97,12 +76,11 @@ impl FileDecoder {
             Ok((reader, track))
         });
         let (reader, track) = opening.map_err(|failure| failure.into_error(container, &meter))?;
-        let budget = Budget { limit: MAX_DURATION, file_len, packets: 0 };
-        let (sound, damage) = (Sound::new(target), Damage::default());
+        let (sound, budget, damage) = (Sound::new(target), Budget::new(file_len), Damage::default());
         Ok(Self { container, reader, track, meter, sound, budget, damage })
     }
 
-    /// Ends with an error once the file has lasted longer than `limit` instead of [`MAX_DURATION`].
+    /// Ends with an error once the file has lasted longer than `limit` instead of [`crate::MAX_DURATION`].
     #[must_use]
     pub const fn with_limit(mut self, limit: Duration) -> Self {
         self.budget.limit = limit;
@@ -183,39 +161,6 @@ impl Track {
         let codec = Codec::new(track)?;
         let channels = codec.channels()?;
         Ok(Self { id: track.id, codec, channels })
-    }
-}
-
-impl Budget {
-    fn count_packet(&mut self) -> Result<(), Failure> {
-        self.packets += 1;
-        if self.packets > self.file_len.saturating_mul(PACKETS_PER_BYTE) {
-            return Err(Failure::Damaged("it promises more packets than it has bytes".to_owned()));
-        }
-        Ok(())
-    }
-
-    fn check(&self, container: Container, sound: &Sound) -> Result<(), AudioError> {
-        let heard = sound.heard();
-        if heard > self.limit {
-            return Err(AudioError::TooLong { limit: self.limit });
-        }
-        if heard > GRACE && sound.bytes_heard() > self.file_len.saturating_mul(RATIO) {
-            return Err(AudioError::Inflated { container, times: RATIO });
-        }
-        Ok(())
-    }
-}
-
-impl Damage {
-    fn count(&mut self, problem: String) {
-        self.packets += 1;
-        self.first.get_or_insert(problem);
-    }
-
-    /// Says why there was nothing to hear.
-    fn explain(&self, container: Container) -> AudioError {
-        self.first.clone().map_or(AudioError::Empty, |problem| AudioError::Corrupt { container, problem })
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::bounds::{GRACE, RATIO};
 use super::*;
 use crate::coded::{Ear, Script};
 use crate::format::Format;
