@@ -16,6 +16,7 @@ mod delivery;
 pub mod edge;
 mod engines;
 mod metrics;
+mod overload;
 mod pump;
 mod record;
 mod router;

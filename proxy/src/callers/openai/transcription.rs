@@ -14,7 +14,7 @@ use super::order::{Manner, Order};
 use super::render::render;
 use crate::app::Shared;
 use crate::callers::{authorization, peer};
-use crate::delivery::{Parcel, deliver};
+use crate::delivery::{Failure, Parcel, deliver};
 use crate::record::Record;
 use crate::trace::Trace;
 
@@ -41,7 +41,7 @@ pub(super) async fn serve(
 ) -> Result<Response<Body>, Problem> {
     let tenant = tenant(shared, &request).await?;
     let trace = Trace::of(request.headers());
-    let mut record = Record::begin(session, trace, tenant.clone(), Work::File, shared.reporter.clone());
+    let mut record = shared.admit(session, trace, tenant.clone(), Work::File).map_err(Failure::no_node)?;
     let transcribed = transcribe(shared, &mut record, tenant, request).await;
     record.end(transcribed.as_ref().map_or_else(|problem| problem.reason, |_| CloseReason::Completed));
     Ok(transcribed.unwrap_or_else(|problem| problem.answer()))

@@ -28,6 +28,7 @@ use tower::ServiceExt;
 use crate::Config;
 use crate::app::Shared;
 use crate::edge::Peer;
+use crate::overload::MemoryWatch;
 use crate::router::{Placer, Reporter};
 use crate::wire::{Dial, Pipe, Tcp};
 
@@ -257,6 +258,7 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
         reporter: reporter.clone(),
         http: reqwest::Client::builder().no_proxy().build().unwrap(),
         dialer: Arc::new(Tcp),
+        memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
         keys: Arc::new(keys),
         started: tokio::time::Instant::now(),
