@@ -89,7 +89,7 @@ impl Admin {
     pub(crate) fn at(address: &str) -> Result<Self, AdminError> {
         let wrong = || AdminError::Address { url: address.to_owned() };
         let base = Url::parse(address).ok().filter(|url| url.scheme() == "http").ok_or_else(wrong)?;
-        let client = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).build();
+        let client = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT).timeout(ANSWER).build();
         Ok(Self { base, client: client.map_err(|_| wrong())? })
     }
 

@@ -27,7 +27,7 @@ const BAD_CONFIGURATION: u8 = 78;
 
 /// One front door to GPU pools for speech.
 #[derive(Debug, Parser)]
-#[command(name = "crosspoint", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(name = "crosspoint", version, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use process::Shutdown;
 use serde::Serialize;
-use tokio::io::AsyncReadExt;
 
 use crate::config::Config;
 use crate::terminal;
@@ -42,21 +41,30 @@ impl RoleArgs {
         Ok(terminal::print(&line)?)
     }
 
-    /// Waits for a reason to end, then drains until the deadline.
+    /// Waits for a reason to end, then drains until the deadline or until somebody insists.
     pub(crate) async fn until_done(&self, shutdown: &Shutdown, deadline: Duration) {
         tokio::select! {
             () = shutdown.signalled() => {}
             () = parent_gone(), if self.child => {}
         }
-        shutdown.drain(deadline).await;
+        tokio::select! {
+            _cut = shutdown.drain(deadline) => {}
+            () = Shutdown::insisted() => {
+                shutdown.cut().await;
+            }
+        }
     }
 }
 
-/// Resolves when standard input closes, as it does when the parent dies, however it dies.
+/// Resolves when standard input closes, as it does when the parent dies, however it dies. A thread of its own reads:
+/// the runtime would not end before a read of its own did.
 async fn parent_gone() {
-    let mut stdin = tokio::io::stdin();
-    let mut byte = [0];
-    while stdin.read(&mut byte).await.is_ok_and(|read| read > 0) {}
+    let (open, gone) = tokio::sync::oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let _open = open;
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+    });
+    let _ = gone.await;
 }
 
 /// Makes a key for development: accepted from this machine only.

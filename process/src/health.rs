@@ -28,8 +28,10 @@ impl Readiness {
     }
 }
 
-/// Builds the three routes, to be served alone or merged into a larger router.
+/// Builds the three routes, to be served alone or merged into a larger router, and keeps the page's memory small until the
+/// drain begins, whether or not anybody reads it.
 pub fn routes(metrics: Metrics, readiness: Readiness, shutdown: &Shutdown) -> Router {
+    shutdown.spawn("metrics upkeep", metrics.clone().sum_up(shutdown.clone()));
     probes(readiness, shutdown).route(
         "/metrics",
         get(move || async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()) }),

@@ -1,12 +1,18 @@
 //! The metrics recorder and the text page that Prometheus scrapes.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::Shutdown;
 
 /// Upper bounds, in seconds, of every `_seconds` histogram: 100 µs to 30 s.
 const SECONDS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+/// How often histogram samples are summed up.
+const SUM_UP: Duration = Duration::from_secs(5);
 
 /// Says why no metrics can be recorded.
 #[derive(Debug, thiserror::Error)]
@@ -35,10 +41,22 @@ impl Metrics {
         Ok(Self { handle: INSTALLED.get_or_init(|| handle).clone() })
     }
 
-    /// Renders every metric in the Prometheus text format, and lets old histogram samples go.
+    /// Renders every metric in the Prometheus text format.
     #[must_use]
     pub fn render(&self) -> String {
         self.handle.run_upkeep();
         self.handle.render()
+    }
+
+    /// Sums up histogram samples until the drain begins. Without it they are kept one by one until somebody looks at the
+    /// page, which nobody may ever do.
+    pub(crate) async fn sum_up(self, shutdown: Shutdown) {
+        let mut ticks = tokio::time::interval(SUM_UP);
+        loop {
+            tokio::select! {
+                () = shutdown.begun() => return,
+                _ = ticks.tick() => self.handle.run_upkeep(),
+            }
+        }
     }
 }

@@ -75,8 +75,15 @@ impl Shutdown {
         if tokio::time::timeout(deadline, self.inner.tasks.wait()).await.is_ok() {
             return 0;
         }
+        warn!(deadline_s = deadline.as_secs_f64(), "drain deadline passed");
+        self.cut().await
+    }
+
+    /// Ends every task now. Returns how many were cut.
+    pub async fn cut(&self) -> usize {
+        self.begin();
         let cut = self.inner.tasks.len();
-        warn!(tasks = cut, deadline_s = deadline.as_secs_f64(), "drain deadline passed, cutting the rest");
+        warn!(tasks = cut, "cutting what is still open");
         self.inner.abort.cancel();
         self.inner.tasks.wait().await;
         cut
@@ -98,9 +105,22 @@ impl Shutdown {
         };
         tokio::select! {
             () = terminated => info!("SIGTERM received, draining"),
-            _ = tokio::signal::ctrl_c() => info!("interrupt received, draining"),
+            () = interrupted() => info!("interrupt received, draining; another one cuts what is still open"),
             () = self.begun() => {}
         }
+    }
+
+    /// Resolves at the next SIGINT: whoever interrupts a drain means now. A second SIGTERM means no more than the first,
+    /// since supervisors send it to a process and to its group.
+    pub async fn insisted() {
+        interrupted().await;
+    }
+}
+
+async fn interrupted() {
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        warn!(%error, "cannot listen for SIGINT");
+        std::future::pending::<()>().await;
     }
 }
 
@@ -121,5 +141,14 @@ mod tests {
         let shutdown = Shutdown::new();
         shutdown.spawn("stubborn", std::future::pending());
         assert_eq!(shutdown.drain(Duration::from_secs(5)).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cut_does_not_wait() {
+        let shutdown = Shutdown::new();
+        shutdown.spawn("stubborn", std::future::pending());
+        let began = tokio::time::Instant::now();
+        assert_eq!(shutdown.cut().await, 1);
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 }

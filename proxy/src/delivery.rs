@@ -84,12 +84,9 @@ impl Failure {
 
 /// Gives a file to one node after the other until one answers, and notes in `record` how that goes.
 pub(crate) async fn deliver(shared: &Shared, record: &mut Record, parcel: Parcel) -> Result<Answer, Failure> {
-    let began = Instant::now();
-    let bytes_in = parcel.spool.length();
-    let body = Delivery { shared, record, parcel }.run().await?;
-    let took = began.elapsed();
-    metrics::leg_opened(took);
-    Ok(Answer { body, bytes_in, took })
+    let answer = Delivery { shared, record, parcel }.run().await?;
+    metrics::leg_answered();
+    Ok(answer)
 }
 
 /// Says what a node means that calls a file bad.
@@ -109,7 +106,7 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    async fn run(mut self) -> Result<Vec<u8>, Failure> {
+    async fn run(mut self) -> Result<Answer, Failure> {
         let mut candidates = Candidates::new(self.place().await?);
         let mut epoch = 0;
         let mut last = CloseReason::NoCapacity;
@@ -118,7 +115,7 @@ impl Delivery<'_> {
                 Next::Try(placement) => {
                     epoch += 1;
                     match self.send(&placement, epoch).await {
-                        Ok(body) => return Ok(body),
+                        Ok(answer) => return Ok(answer),
                         Err(OpenError::CallersFault { status, text }) => return Err(Failure::new(fault(status), text)),
                         Err(OpenError::TryAnother(cause)) => {
                             metrics::leg_refused();
@@ -142,7 +139,7 @@ impl Delivery<'_> {
         self.shared.placer.place(&self.parcel.wanted, self.record.trace()).await.map_err(Failure::no_node)
     }
 
-    async fn send(&mut self, placement: &Placement, epoch: u32) -> Result<Vec<u8>, OpenError> {
+    async fn send(&mut self, placement: &Placement, epoch: u32) -> Result<Answer, OpenError> {
         let headers = LegHeaders { session: self.record.session(), epoch, trace: self.record.trace() };
         let url = format!("http://{}/v1/listen?{}", placement.address, self.parcel.query);
         let body = self.parcel.spool.body().await.map_err(|error| OpenError::TryAnother(error.to_string()))?;
@@ -152,9 +149,8 @@ impl Delivery<'_> {
         let sent = send_file(&self.shared.http, &url, &headers, upload, self.shared.config.file_timeout).await;
         let (bytes_in, slot) = (self.parcel.spool.length(), opened.elapsed());
         self.record.used(Usage { bytes_in, slot, ..Usage::default() });
-        if sent.is_ok() {
-            self.record.opened(&placement.node, epoch);
-        }
-        sent
+        let body = sent?;
+        self.record.opened(&placement.node, epoch);
+        Ok(Answer { body, bytes_in, took: slot })
     }
 }

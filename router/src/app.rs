@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
@@ -20,6 +21,10 @@ use crate::{admin, metrics, watch};
 
 /// Largest message taken on any call, in bytes.
 const MESSAGE_LIMIT: usize = 4 << 20;
+
+/// A silent connection is asked for a sign of life this often, and given up when none comes for as long: hosts that lost
+/// their power close nothing.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// Says why the router cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +106,8 @@ impl App {
         info!(grpc = %self.grpc.address, admin = %self.admin.address, metrics = %self.metrics.address, "router serves");
         readiness.ready();
         let served = Server::builder()
+            .http2_keepalive_interval(Some(SIGN_OF_LIFE))
+            .http2_keepalive_timeout(Some(SIGN_OF_LIFE))
             .add_service(grpc_health)
             .add_service(AgentsServer::new(agents).max_decoding_message_size(MESSAGE_LIMIT))
             .add_service(PlacementServer::new(placement).max_decoding_message_size(MESSAGE_LIMIT))

@@ -24,6 +24,8 @@ pub(crate) enum Life {
     Live,
     /// Over.
     Ended,
+    /// Its proxy has said nothing of it for as long as a lease lives, and may be gone.
+    Lost,
 }
 
 /// One try to open a session on a node, or its loss there.
@@ -69,6 +71,7 @@ pub(crate) struct Entry {
     pub(crate) work: Work,
     pub(crate) life: Life,
     pub(crate) placed_at: Timestamp,
+    pub(crate) heard_at: Timestamp,
     pub(crate) epoch: u32,
     pub(crate) node: Option<NodeId>,
     pub(crate) placements: Vec<Placement>,
@@ -112,6 +115,7 @@ impl Ledger {
             entry.placements.extend(decision.placements.iter().cloned());
             entry.refusal = decision.refusal;
             entry.rejected.clone_from(&decision.rejected);
+            entry.heard_at = now;
             return;
         }
         self.make_room();
@@ -125,6 +129,7 @@ impl Ledger {
                 work: request.work,
                 life: if decision.refusal.is_some() { Life::Ended } else { Life::Placed },
                 placed_at: now,
+                heard_at: now,
                 epoch: 0,
                 node: None,
                 placements: decision.placements.clone(),
@@ -140,10 +145,31 @@ impl Ledger {
     /// Records that a leg was opened. Returns the node that the session leaves for it.
     pub(crate) fn opened(&mut self, session: SessionId, node: NodeId, epoch: u32) -> Option<NodeId> {
         let entry = self.entries.get_mut(&session)?;
-        entry.life = Life::Live;
+        if entry.life != Life::Ended {
+            entry.life = Life::Live;
+        }
         entry.epoch = epoch;
         entry.attempt(node.clone(), AttemptOutcome::Opened);
         entry.node.replace(node)
+    }
+
+    /// Records that a proxy still holds a session.
+    pub(crate) fn renewed(&mut self, session: SessionId, now: Timestamp) {
+        let Some(entry) = self.entries.get_mut(&session) else { return };
+        entry.heard_at = now;
+        if entry.life == Life::Lost {
+            entry.life = Life::Live;
+        }
+    }
+
+    /// Calls lost what no proxy has spoken of for `patience`.
+    pub(crate) fn lose_silent(&mut self, patience: Duration, now: Timestamp) {
+        for entry in self.entries.values_mut() {
+            let open = matches!(entry.life, Life::Placed | Life::Live);
+            if open && now.since(entry.heard_at) > patience {
+                entry.life = Life::Lost;
+            }
+        }
     }
 
     /// Records that a node refused or lost a session.
@@ -263,6 +289,26 @@ mod tests {
             (cost.gpu, cost.egress, cost.total),
             (MicroDollars(1_000), MicroDollars(90_000), MicroDollars(91_000))
         );
+    }
+
+    #[test]
+    fn a_session_whose_proxy_says_nothing_is_lost_until_it_speaks_again() {
+        let mut ledger = Ledger::default();
+        let (session, patience) = (request(1).session, Duration::from_secs(15));
+        let at = |seconds| Timestamp::at(Duration::from_secs(seconds));
+        ledger.decided(&request(1), &decision(), at(0));
+        ledger.opened(session, "aws-1".parse().unwrap(), 1);
+        ledger.renewed(session, at(5));
+        ledger.lose_silent(patience, at(20));
+        assert_eq!((ledger.get(session).unwrap().life, ledger.live()), (Life::Live, 1));
+        ledger.lose_silent(patience, at(21));
+        assert_eq!((ledger.get(session).unwrap().life, ledger.live()), (Life::Lost, 0));
+        ledger.renewed(session, at(22));
+        assert_eq!(ledger.get(session).unwrap().life, Life::Live);
+        ledger.ended(session, ending(), price);
+        ledger.renewed(session, at(23));
+        ledger.lose_silent(patience, at(90));
+        assert_eq!(ledger.get(session).unwrap().life, Life::Ended);
     }
 
     #[test]

@@ -77,6 +77,7 @@ async fn apply(core: &Core, update: Update) -> Option<Order> {
             for held in renewal.held {
                 if let Some((session, node)) = names(&held.session, &held.node) {
                     core.renew(&node, session).await;
+                    core.ledger().renewed(session, core.now());
                 }
             }
             None
@@ -85,6 +86,7 @@ async fn apply(core: &Core, update: Update) -> Option<Order> {
             let (session, node) = names(&opened.session, &opened.node)?;
             core.fleet_mut().note_opened(&node, core.now());
             core.renew(&node, session).await;
+            core.ledger().renewed(session, core.now());
             let left = core.ledger().opened(session, node.clone(), opened.epoch);
             if let Some(left) = left.filter(|left| *left != node) {
                 core.release(&left, session).await;
@@ -95,6 +97,7 @@ async fn apply(core: &Core, update: Update) -> Option<Order> {
             let (session, node) = names(&failed.session, &failed.node)?;
             core.fleet_mut().note_failed(&node, core.now());
             core.release(&node, session).await;
+            core.ledger().renewed(session, core.now());
             core.ledger().failed(session, node, failed.cause);
             None
         }

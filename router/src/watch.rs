@@ -1,4 +1,5 @@
-//! Notices nodes that fall silent or come back, says so once, and forgets those that stay away.
+//! Notices nodes that fall silent or come back, says so once, and forgets those that stay away; and sessions whose proxy
+//! fell silent.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use process::Shutdown;
 use scheduler::NodeId;
 use scheduler::filter::SUSPECT_AFTER;
+use store::LEASE_LIFE;
 use tracing::{info, warn};
 
 use crate::core::Core;
@@ -48,6 +50,11 @@ fn look(core: &Core, before: &BTreeSet<NodeId>, forget_after: Duration) -> BTree
         info!(%node, "node is no longer silent");
     }
     metrics::nodes(reporting, silent.len());
-    metrics::sessions_live(core.ledger().live());
+    let live = {
+        let mut ledger = core.ledger();
+        ledger.lose_silent(LEASE_LIFE, now);
+        ledger.live()
+    };
+    metrics::sessions_live(live);
     silent
 }

@@ -99,9 +99,11 @@ impl Leases for Embedded {
 #[async_trait]
 impl Keys for Embedded {
     async fn check(&self, key: &Secret, peer: IpAddr) -> Result<Caller, KeyError> {
+        // A socket for both families shows loopback of the old one in the clothes of the new.
+        let here = peer.to_canonical().is_loopback();
         // Digests are compared, so the time taken says nothing about the key.
         match &self.dev_key {
-            Some(dev) if dev.digest == digest(key) && peer.is_loopback() => Ok(Caller { tenant: dev.tenant.clone() }),
+            Some(dev) if dev.digest == digest(key) && here => Ok(Caller { tenant: dev.tenant.clone() }),
             Some(dev) if dev.digest == digest(key) => Err(KeyError::NotLoopback(peer)),
             Some(_) | None => Err(KeyError::Unknown),
         }

@@ -50,6 +50,8 @@ async fn a_dev_key_opens_on_loopback_only() {
     let home = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let away = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     assert_eq!(store.check(&Secret::new("right"), home).await.unwrap().tenant.as_str(), "dev");
+    let mapped = IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
+    assert!(store.check(&Secret::new("right"), mapped).await.is_ok(), "as a socket on [::] shows it");
     assert_eq!(store.check(&Secret::new("wrong"), home).await, Err(KeyError::Unknown));
     assert_eq!(store.check(&Secret::new("right"), away).await, Err(KeyError::NotLoopback(away)));
     assert_eq!(Embedded::new().check(&Secret::new("right"), home).await, Err(KeyError::Unknown));

@@ -1,18 +1,25 @@
 //! The spool: an upload on its way to a node, in an unlinked temporary file, so that another node can have it too.
 
 use std::error::Error;
-use std::io::SeekFrom;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::StatusCode;
+use bytes::Bytes;
+use futures_util::stream::try_unfold;
 use http_body_util::BodyExt;
 use session::CloseReason;
 use tokio::fs::File;
-use tokio::io::{AsyncSeekExt, AsyncWriteExt};
-use tokio_util::io::ReaderStream;
+use tokio::io::AsyncWriteExt;
+use tokio::task::spawn_blocking;
 
 use super::Failure;
 use crate::edge::UploadError;
+
+/// Bytes read from the disk at once.
+const PIECE: usize = 64 << 10;
 
 /// An upload on disk; nobody else can see it, and it is gone when this is dropped.
 #[derive(Debug)]
@@ -57,15 +64,29 @@ impl Spool {
         self.length
     }
 
-    /// Reads it from the start.
-    pub(super) async fn body(&mut self) -> std::io::Result<reqwest::Body> {
-        let mut file = self.file.try_clone().await?;
-        file.seek(SeekFrom::Start(0)).await?;
-        Ok(reqwest::Body::wrap_stream(ReaderStream::with_capacity(file, 64 << 10)))
+    /// Reads it from the start. Each body keeps its own place in the file: a node that refused early may still be read to
+    /// by its connection while the next node is sent the same upload, and handles of one file share their place.
+    pub(super) async fn body(&self) -> io::Result<reqwest::Body> {
+        let file = Arc::new(self.file.try_clone().await?.into_std().await);
+        let pieces = try_unfold(0, move |place| {
+            let file = Arc::clone(&file);
+            async move {
+                let piece = spawn_blocking(move || read_piece(&file, place)).await??;
+                Ok::<_, io::Error>((!piece.is_empty()).then(|| (piece.clone(), place + piece.len() as u64)))
+            }
+        });
+        Ok(reqwest::Body::wrap_stream(pieces))
     }
 }
 
-fn full(error: &std::io::Error) -> Failure {
+fn read_piece(file: &std::fs::File, place: u64) -> io::Result<Bytes> {
+    let mut piece = vec![0; PIECE];
+    let length = file.read_at(&mut piece, place)?;
+    piece.truncate(length);
+    Ok(Bytes::from(piece))
+}
+
+fn full(error: &io::Error) -> Failure {
     tracing::error!(%error, "cannot spool an upload");
     Failure::new(CloseReason::NoCapacity, "no room to take the upload, please try again")
 }
@@ -91,5 +112,27 @@ fn reason(status: StatusCode) -> CloseReason {
         StatusCode::REQUEST_TIMEOUT => CloseReason::UploadTooSlow,
         StatusCode::UNSUPPORTED_MEDIA_TYPE => CloseReason::UnsupportedBody,
         _ => CloseReason::BadRequest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Collected;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_that_still_reads_the_upload_takes_nothing_away_from_the_next_one() {
+        let upload: Vec<u8> = (0_u32..50_000).flat_map(u32::to_le_bytes).collect();
+        let mut spool = Spool::new().unwrap();
+        spool.write(&upload).await.unwrap();
+        let spool = spool.finish().await.unwrap();
+
+        let mut first = spool.body().await.unwrap();
+        let mut heard = first.frame().await.unwrap().unwrap().into_data().unwrap().to_vec();
+        let second = spool.body().await.unwrap().collect().await.map(Collected::to_bytes).unwrap();
+        assert!(second == upload, "the second node heard {} of {} bytes", second.len(), upload.len());
+        heard.extend(first.collect().await.unwrap().to_bytes());
+        assert!(heard == upload, "the first node heard {} of {} bytes", heard.len(), upload.len());
     }
 }

@@ -203,6 +203,22 @@ async fn a_caller_that_does_not_read_stops_the_node_from_being_read_and_is_let_g
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_that_talks_nonsense_and_does_not_read_the_answers_is_not_read_and_is_let_go() {
+    let mut bench = Bench::with_nodes(&["a"]).await;
+    let _node = bench.accept().await;
+    let mut taken = 0;
+    while bench.takes(Message::text("nonsense")).await {
+        taken += 1;
+        assert!(taken < 10_000, "the proxy must not keep answers that nobody reads");
+    }
+    for _ in 0..20 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.ended().await, ["caller_slow"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_ends_streams_with_1012_when_its_time_is_up() {
     let mut bench = Bench::with_nodes(&["a"]).await;
     let _node = bench.accept().await;

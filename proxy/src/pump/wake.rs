@@ -63,9 +63,11 @@ impl Pump {
         Poll::Pending
     }
 
-    /// Reads a side only when the other one has taken what was read before.
+    /// Reads a side only when the other one has taken what was read before, and the caller only while it takes what it is
+    /// told: its nonsense is answered.
     fn poll_read<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>, cx: &mut Context<'_>) -> Poll<Wake> {
-        if self.to_leg.is_empty() && self.session.has_room() {
+        let told = self.to_caller.len() < RESULTS;
+        if told && self.to_leg.is_empty() && self.session.has_room() {
             if let Poll::Ready(message) = Pin::new(caller).poll_next(cx) {
                 return Poll::Ready(Wake::Caller(message));
             }
@@ -73,7 +75,7 @@ impl Pump {
             self.session.caller_held(self.shared.now());
         }
         match &mut self.leg {
-            Some(leg) if self.to_caller.len() < RESULTS => Pin::new(leg).poll_next(cx).map(Wake::Leg),
+            Some(leg) if told => Pin::new(leg).poll_next(cx).map(Wake::Leg),
             Some(_) | None => Poll::Pending,
         }
     }

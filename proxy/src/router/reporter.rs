@@ -132,17 +132,23 @@ impl Reporter {
         (!held.is_empty()).then_some(Update::Renewal(Renewal { held }))
     }
 
+    fn holds_nothing(&self) -> bool {
+        self.outbox().held.is_empty()
+    }
+
     fn is_settled(&self) -> bool {
         let outbox = self.outbox();
         outbox.hints.is_empty() && outbox.endings.is_empty() && outbox.held.is_empty()
     }
 }
 
-/// Keeps one stream of updates open to some router, until the drain has begun and everything was said.
+/// Keeps one stream of updates open to some router, until the drain has begun and everything was said, or no session is
+/// left and no router is there to hear of it.
 pub(crate) async fn report(reporter: Reporter, placer: Placer, shutdown: Shutdown) {
     let mut connected = true;
     for channel in placer.channels().iter().cycle() {
-        if shutdown.token().is_cancelled() && (reporter.is_settled() || !connected) {
+        let nobody_hears = !connected && reporter.holds_nothing();
+        if shutdown.token().is_cancelled() && (reporter.is_settled() || nobody_hears) {
             return;
         }
         match talk(&reporter, channel.clone(), &shutdown).await {
@@ -165,26 +171,26 @@ async fn talk(reporter: &Reporter, channel: Channel, shutdown: &Shutdown) -> Res
     debug!("session updates flow");
     reporter.send_all_again();
     let mut renewals = tokio::time::interval(RENEW);
+    let (mut renewal, mut next) = (None, None);
     loop {
+        next = next.or_else(|| renewal.take()).or_else(|| reporter.next());
+        // Orders are read while an update waits for room: a router that cannot get its acknowledgements out reads no updates.
         tokio::select! {
-            () = reporter.inner.news.notified() => {}
-            _ = renewals.tick() => if let Some(update) = reporter.renewal() {
-                send(&updates, update).await?;
-            },
-            () = shutdown.begun(), if reporter.is_settled() => return Ok(()),
+            room = updates.reserve(), if next.is_some() => {
+                room.map_err(|_| closed())?.send(SessionUpdate { update: next.take() });
+            }
+            () = reporter.inner.news.notified(), if next.is_none() => {}
+            _ = renewals.tick() => renewal = reporter.renewal(),
+            () = shutdown.begun(), if next.is_none() && reporter.is_settled() => return Ok(()),
             order = take(&mut orders) => match order? {
                 Order::Acknowledged(acknowledged) => reporter.acknowledged(&acknowledged.sessions),
             },
         }
-        while let Some(update) = reporter.next() {
-            send(&updates, update).await?;
-        }
     }
 }
 
-async fn send(updates: &mpsc::Sender<SessionUpdate>, update: Update) -> Result<(), tonic::Status> {
-    let update = SessionUpdate { update: Some(update) };
-    updates.send(update).await.map_err(|_| tonic::Status::unavailable("the router closed the stream"))
+fn closed() -> tonic::Status {
+    tonic::Status::unavailable("the router closed the stream")
 }
 
 async fn take(orders: &mut Streaming<SessionOrder>) -> Result<Order, tonic::Status> {
@@ -192,7 +198,74 @@ async fn take(orders: &mut Streaming<SessionOrder>) -> Result<Order, tonic::Stat
         match orders.message().await? {
             Some(SessionOrder { order: Some(order) }) => return Ok(order),
             Some(SessionOrder { order: None }) => {}
-            None => return Err(tonic::Status::unavailable("the router closed the stream")),
+            None => return Err(closed()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::v1::placement_server::{Placement, PlacementServer};
+    use proto::v1::{Acknowledged, PlaceReply, PlaceRequest};
+    use tokio::net::TcpListener;
+    use tokio_stream::wrappers::TcpListenerStream;
+    use tonic::transport::Server;
+    use tonic::{Request, Response, Status};
+
+    use super::*;
+
+    /// Acknowledges the first update, and reads no other.
+    struct Deaf(Shutdown);
+
+    #[tonic::async_trait]
+    impl Placement for Deaf {
+        type SessionsStream = ReceiverStream<Result<SessionOrder, Status>>;
+
+        async fn place(&self, _: Request<PlaceRequest>) -> Result<Response<PlaceReply>, Status> {
+            Err(Status::unimplemented("nothing is placed here"))
+        }
+
+        async fn sessions(
+            &self,
+            request: Request<Streaming<SessionUpdate>>,
+        ) -> Result<Response<Self::SessionsStream>, Status> {
+            let (orders, receiver) = mpsc::channel(1);
+            let mut updates = request.into_inner();
+            self.0.spawn("deaf", async move {
+                if let Ok(Some(SessionUpdate { update: Some(Update::Ended(ended)) })) = updates.message().await {
+                    let order = Order::Acknowledged(Acknowledged { sessions: vec![ended.session] });
+                    let _ = orders.send(Ok(SessionOrder { order: Some(order) })).await;
+                }
+                std::future::pending::<()>().await;
+            });
+            Ok(Response::new(ReceiverStream::new(receiver)))
+        }
+    }
+
+    #[tokio::test]
+    async fn acknowledgements_are_heard_while_the_router_takes_no_updates() {
+        let shutdown = Shutdown::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let router = format!("http://{}", listener.local_addr().unwrap());
+        let server = Server::builder().add_service(PlacementServer::new(Deaf(shutdown.clone())));
+        let serving = server.serve_with_incoming(TcpListenerStream::new(listener));
+        shutdown.spawn("router", async move { serving.await.unwrap() });
+
+        let reporter = Reporter::default();
+        let endings = 2_000;
+        for number in 0..endings {
+            let session = SessionId::from_random(number);
+            let reason = "more than any window holds ".repeat(50);
+            reporter.ended(session, Ended { session: session.to_string(), reason, ..Ended::default() });
+        }
+        let placer = Placer::new(&[router], Duration::from_secs(1)).unwrap();
+        shutdown.spawn("session updates", report(reporter.clone(), placer, shutdown.clone()));
+        let heard = async {
+            while reporter.outbox().endings.len() == endings as usize {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), heard).await.expect("the acknowledgement is heard");
+        shutdown.cut().await;
     }
 }

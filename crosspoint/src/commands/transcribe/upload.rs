@@ -30,7 +30,7 @@ pub(super) async fn transcribe(proxy: &Proxy, path: &Path) -> Result<Transcript,
     let watched = bar.0.clone();
     let blocks = ReaderStream::with_capacity(file, BLOCK).inspect_ok(move |block| sent(&watched, block.len() as u64));
     let url = proxy.listen(&[("utterances", "true".to_owned())]);
-    let client = reqwest::Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE).build();
+    let client = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT).read_timeout(SILENCE).build();
     let unreachable =
         |error: reqwest::Error| Failure::Unreachable { url: proxy.address().to_owned(), cause: root_cause(&error) };
     let mut request = client.map_err(unreachable)?.post(url).body(reqwest::Body::wrap_stream(blocks));

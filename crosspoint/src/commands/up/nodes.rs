@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::admin::{Admin, AdminError, Nodes};
 use crate::commands::engine::Voice;
 use crate::terminal::note;
 
@@ -70,9 +71,10 @@ impl Fleet {
 
     /// Waits until the router counts every node as serving.
     pub(super) async fn reporting(&self, admin: SocketAddr, deadline: Duration) -> anyhow::Result<()> {
+        let admin = Admin::at(&format!("http://{admin}"))?;
         let waiting = async {
             let mut ticks = tokio::time::interval(ASK);
-            while serving(admin).await.unwrap_or(0) < self.nodes.len() {
+            while serving(&admin).await.unwrap_or(0) < self.nodes.len() {
                 ticks.tick().await;
             }
         };
@@ -134,15 +136,7 @@ async fn ready(child: &mut Child) -> anyhow::Result<Node> {
     serde_json::from_str(&line).with_context(|| format!("a node said {line:?}"))
 }
 
-async fn serving(admin: SocketAddr) -> anyhow::Result<usize> {
-    #[derive(Deserialize)]
-    struct Nodes {
-        nodes: Vec<Reported>,
-    }
-    #[derive(Deserialize)]
-    struct Reported {
-        state: String,
-    }
-    let answer: Nodes = reqwest::get(format!("http://{admin}/v1/nodes")).await?.json().await?;
-    Ok(answer.nodes.iter().filter(|node| node.state == "serving").count())
+async fn serving(admin: &Admin) -> Result<usize, AdminError> {
+    let Nodes { nodes } = admin.read(admin.get("/v1/nodes").await?)?;
+    Ok(nodes.iter().filter(|node| node.state == "serving").count())
 }
