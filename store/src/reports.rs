@@ -10,8 +10,9 @@ use crate::StoreAway;
 /// How long a report is kept after the agent said it.
 pub const REPORT_LIFE: Duration = Duration::from_secs(60);
 
-/// Reports that one call may write or read; what is more takes more calls.
-pub const REPORT_BATCH: usize = 500;
+/// Reports that one call may write or read; what is more takes more calls, so that claims between them wait for a few
+/// milliseconds at most.
+pub const REPORT_BATCH: usize = 200;
 
 /// A report and how long ago the agent said it.
 #[derive(Clone, Debug, PartialEq)]
