@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
-use scheduler::{Models, SessionId, Timestamp};
+use scheduler::{Models, SessionId, TenantId, Timestamp, Work};
+use session::CloseReason;
 use store::Keys;
 use tokio::time::Instant;
 use tracing::info;
 
+use crate::overload::MemoryWatch;
+use crate::record::Record;
 use crate::router::{Placer, Reporter, RouterAddressError, report};
 use crate::wire::{Dial, Tcp};
 use crate::{Config, callers, edge, metrics};
@@ -39,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) reporter: Reporter,
     pub(crate) http: reqwest::Client,
     pub(crate) dialer: Arc<dyn Dial>,
+    pub(crate) memory: MemoryWatch,
     pub(crate) shutdown: Shutdown,
     pub(crate) keys: Arc<dyn Keys>,
     pub(crate) started: Instant,
@@ -47,6 +51,17 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::at(self.started.elapsed())
+    }
+
+    /// Takes a session in, unless this proxy is being replaced or short of memory.
+    pub(crate) fn admit(&self, session: SessionId, tenant: TenantId, work: Work) -> Result<Record, CloseReason> {
+        if self.shutdown.token().is_cancelled() {
+            return Err(CloseReason::Draining);
+        }
+        if self.memory.is_short() {
+            return Err(CloseReason::Overloaded);
+        }
+        Ok(Record::begin(session, tenant, work, self.reporter.clone()))
     }
 
     pub(crate) fn new_session(&self) -> SessionId {
@@ -120,11 +135,13 @@ impl App {
             keys: self.keys,
             http: self.http,
             dialer: Arc::new(Tcp),
+            memory: MemoryWatch::default(),
             shutdown: shutdown.clone(),
             started: Instant::now(),
         });
         let reporting = report(shared.reporter.clone(), shared.placer.clone(), shutdown.clone());
         shutdown.spawn("session updates", reporting);
+        shutdown.spawn("memory watch", shared.memory.clone().keep(shutdown.clone()));
         info!(callers = %self.callers.address, metrics = %self.metrics.address, "proxy serves");
         readiness.ready();
         let limits = shared.config.edge.clone();

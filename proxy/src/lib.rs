@@ -15,6 +15,7 @@ mod delivery;
 pub mod edge;
 mod engines;
 mod metrics;
+mod overload;
 mod pump;
 mod record;
 mod router;

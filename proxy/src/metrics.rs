@@ -15,6 +15,7 @@ const PLACE: &str = "crosspoint_proxy_place_seconds";
 const OPEN: &str = "crosspoint_proxy_leg_open_seconds";
 const FIRST: &str = "crosspoint_proxy_first_result_seconds";
 const LEGS: &str = "crosspoint_proxy_legs_total";
+const MEMORY: &str = "crosspoint_proxy_memory_ratio";
 const UNSENT: &str = "crosspoint_proxy_updates_dropped_total";
 
 /// Describes every metric and lets the counters start at zero.
@@ -28,6 +29,7 @@ pub(crate) fn describe() {
     describe_histogram!(OPEN, "time a node took to open a leg");
     describe_histogram!(FIRST, "time from the open of a stream to its first result");
     describe_counter!(LEGS, "legs to nodes, by how they began or ended");
+    describe_gauge!(MEMORY, "resident memory over what this process may have");
     describe_counter!(UNSENT, "session updates dropped because no router took them");
     for work in [Work::Stream, Work::File] {
         gauge!(LIVE, "work" => work_label(work)).set(0.0);
@@ -76,6 +78,10 @@ pub(crate) fn leg_lost() {
 
 pub(crate) fn first_result(took: Duration) {
     histogram!(FIRST).record(took.as_secs_f64());
+}
+
+pub(crate) fn memory(used: f64) {
+    gauge!(MEMORY).set(used);
 }
 
 pub(crate) fn update_dropped() {

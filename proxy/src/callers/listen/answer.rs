@@ -73,9 +73,11 @@ fn code(reason: CloseReason) -> &'static str {
         CloseReason::UnsupportedBody => "UNSUPPORTED_MEDIA_TYPE",
         CloseReason::UploadTooSlow | CloseReason::CallerSilent | CloseReason::CallerSlow => "REQUEST_TIMEOUT",
         CloseReason::CallerFlooding => "TOO_MANY_REQUESTS",
-        CloseReason::NoCapacity | CloseReason::NoLiveNode | CloseReason::RouterAway | CloseReason::Draining => {
-            "SERVICE_UNAVAILABLE"
-        }
+        CloseReason::NoCapacity
+        | CloseReason::NoLiveNode
+        | CloseReason::RouterAway
+        | CloseReason::Overloaded
+        | CloseReason::Draining => "SERVICE_UNAVAILABLE",
         CloseReason::NodeLost | CloseReason::NodeFailed => "BAD_GATEWAY",
         CloseReason::NodeStalled => "GATEWAY_TIMEOUT",
         CloseReason::Completed

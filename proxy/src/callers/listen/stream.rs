@@ -20,7 +20,6 @@ use crate::app::Shared;
 use crate::callers::{header_value, peer};
 use crate::delivery::Failure;
 use crate::pump::{Admitted, Pump, admit};
-use crate::record::Record;
 use crate::wire::caller_settings;
 
 /// Serves one stream: checks, places and opens it, then answers 101 and leaves it to a pump.
@@ -33,11 +32,8 @@ pub(super) async fn serve(
     let Presented { key, subprotocol } = presented(request.headers())?;
     let tenant = shared.keys.check(&key, peer(&request)).await?.tenant;
     let listen = Listen::read(request.uri(), request.headers(), &shared.models, tenant)?;
-    if shared.shutdown.token().is_cancelled() {
-        return Err(Failure::no_node(CloseReason::Draining).into());
-    }
     let upgrade = hyper::upgrade::on(&mut request);
-    let record = Record::begin(session, listen.asked.tenant.clone(), Work::Stream, shared.reporter.clone());
+    let record = shared.admit(session, listen.asked.tenant.clone(), Work::Stream).map_err(Failure::no_node)?;
     let wanted = placement_request(&shared, session, &listen, Work::Stream);
     match admit(Arc::clone(&shared), wanted, &listen, record).await {
         Admitted::Open(pump) => {

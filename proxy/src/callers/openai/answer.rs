@@ -176,6 +176,7 @@ fn code(reason: CloseReason) -> &'static str {
         | CloseReason::NodeLost
         | CloseReason::NodeStalled
         | CloseReason::NodeFailed
+        | CloseReason::Overloaded
         | CloseReason::Draining => reason.label(),
     }
 }

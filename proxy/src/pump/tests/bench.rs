@@ -22,6 +22,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use crate::Config;
 use crate::app::Shared;
 use crate::callers::listen::{Listen, placement_request};
+use crate::overload::MemoryWatch;
 use crate::pump::{Admitted, open_first};
 use crate::record::Record;
 use crate::router::{Placer, Reporter};
@@ -215,6 +216,7 @@ fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Sh
         reporter: reporter.clone(),
         http: reqwest::Client::new(),
         dialer,
+        memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
         keys: Arc::new(Embedded::new()),
         started: tokio::time::Instant::now(),

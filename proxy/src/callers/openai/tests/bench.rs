@@ -25,6 +25,7 @@ use tower::ServiceExt;
 use crate::Config;
 use crate::app::Shared;
 use crate::edge::Peer;
+use crate::overload::MemoryWatch;
 use crate::router::{Placer, Reporter};
 use crate::wire::Tcp;
 
@@ -209,6 +210,7 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
         reporter: reporter.clone(),
         http: reqwest::Client::builder().no_proxy().build().unwrap(),
         dialer: Arc::new(Tcp),
+        memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
         keys: Arc::new(keys),
         started: tokio::time::Instant::now(),
