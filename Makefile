@@ -2,6 +2,7 @@
 
 CARGO ?= cargo
 SPEECH := libpocketsphinx3 pocketsphinx-en-us
+STATE := redis-server
 
 .PHONY: help demo test check bench build packages format
 
@@ -18,6 +19,7 @@ packages:
 	@scripts/install $(SPEECH)
 
 test: packages     ## every test, doc tests included
+	@scripts/install $(STATE)
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    $(CARGO) nextest run --locked --workspace && $(CARGO) test --locked --workspace --doc; \
 	else \

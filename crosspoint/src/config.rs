@@ -15,6 +15,7 @@ use process::logs::LogConfig;
 use scheduler::{Models, Pool, Scoring};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use store::StoreConfig;
 
 pub(crate) use problem::ConfigError;
 use problem::Source;
@@ -42,6 +43,9 @@ pub(crate) struct Config {
     /// What every process writes to standard error.
     #[serde(default)]
     pub(crate) logs: LogConfig,
+    /// Where routers keep what they share.
+    #[serde(default)]
+    pub(crate) store: StoreConfig,
     /// The door for callers.
     #[serde(default)]
     pub(crate) proxy: proxy::Config,
@@ -63,6 +67,7 @@ impl Default for Config {
             scoring: Scoring::default(),
             models: default_models(),
             logs: LogConfig::default(),
+            store: StoreConfig::default(),
             proxy: proxy::Config::default(),
             router: router::Config::default(),
             agent: agent::Config::default(),
@@ -207,9 +212,17 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_is_no_redis_is_refused_and_not_repeated() {
+        let error = parse("store: { redis: \"http://user:hunter2@10.0.0.1\" }\n").unwrap_err();
+        let expected =
+            "crosspoint.yaml:1:17: expected the address of a Redis such as redis://127.0.0.1:6379, without TLS\n";
+        assert!(error.starts_with(expected), "{error}");
+    }
+
+    #[test]
     fn a_key_like_no_other_is_answered_with_all_of_them() {
         let error = parse("volume: 11\n").unwrap_err();
-        let expected = r#"crosspoint.yaml:1:1: unknown key "volume", expected one of pools, scoring, models, logs, proxy, router, agent, engine
+        let expected = r#"crosspoint.yaml:1:1: unknown key "volume", expected one of pools, scoring, models, logs, store, proxy, router, agent, engine
   |
 1 | volume: 11
   | ^^^^^^"#;

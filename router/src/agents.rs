@@ -59,7 +59,7 @@ async fn take(core: &Core, mut reports: Streaming<NodeReport>) -> Result<(), Sta
             Ok(None) | Err(_) => break,
         };
         let (node, pool) = (report.node.clone(), report.pool.clone());
-        core.fleet_mut().report(report, core.now()).map_err(|unknown| Status::invalid_argument(unknown.to_string()))?;
+        core.take(report).map_err(|unknown| Status::invalid_argument(unknown.to_string()))?;
         metrics::report_taken();
         if known.is_none() {
             info!(%node, %pool, "node reports");

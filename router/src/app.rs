@@ -8,7 +8,7 @@ use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
 use proto::v1::agents_server::AgentsServer;
 use proto::v1::placement_server::PlacementServer;
-use store::Leases;
+use store::{Leases, Reports};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tracing::{info, warn};
@@ -17,7 +17,7 @@ use crate::agents::AgentsDoor;
 use crate::config::{Config, Policy};
 use crate::core::Core;
 use crate::placement::PlacementDoor;
-use crate::{admin, metrics, watch};
+use crate::{admin, metrics, sharing, watch};
 
 /// Largest message taken on any call, in bytes.
 const MESSAGE_LIMIT: usize = 4 << 20;
@@ -41,6 +41,7 @@ pub enum RouterError {
 pub struct App {
     config: Config,
     core: Arc<Core>,
+    reports: Arc<dyn Reports>,
     grpc: Bound,
     admin: Bound,
     metrics: Bound,
@@ -48,18 +49,22 @@ pub struct App {
 }
 
 impl Config {
-    /// Binds every socket.
+    /// Binds every socket. What `store` holds is shared with every router on the same one.
     ///
     /// # Errors
     /// Fails when an address is taken, naming it and what it is for.
-    pub async fn build(self, policy: Policy, leases: Arc<dyn Leases>) -> Result<App, RouterError> {
+    pub async fn build<S>(self, policy: Policy, store: Arc<S>) -> Result<App, RouterError>
+    where
+        S: Leases + Reports + 'static,
+    {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
         Ok(App {
             grpc: Bound::bind("agents and proxies", self.listen).await?,
             admin: Bound::bind("the admin API", self.admin).await?,
             metrics: Bound::bind("metrics", self.metrics).await?,
-            core: Arc::new(Core::new(policy, leases)),
+            core: Arc::new(Core::new(policy, store.clone())),
+            reports: store,
             config: self,
             metrics_page,
         })
@@ -94,6 +99,10 @@ impl App {
         shutdown.spawn("admin API", health::serve(self.admin.listener, admin_routes, shutdown.clone()));
         let watching = watch::watch(Arc::clone(&self.core), self.config.forget_after, shutdown.clone());
         shutdown.spawn("node watch", watching);
+        let putting = sharing::put(Arc::clone(&self.core), Arc::clone(&self.reports), shutdown.clone());
+        shutdown.spawn("reports to the store", putting);
+        let reading = sharing::read(Arc::clone(&self.core), self.reports, shutdown.clone());
+        shutdown.spawn("reports from the store", reading);
 
         let agents = AgentsDoor {
             core: Arc::clone(&self.core),

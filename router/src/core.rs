@@ -3,19 +3,24 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use scheduler::{Decision, Fleet, Models, NodeId, Placement, Refusal, Request, Scoring, SessionId, Timestamp, decide};
-use store::{Claim, Leases};
+use scheduler::{
+    Decision, Fleet, Models, NodeId, Placement, Refusal, Report, Request, Scoring, SessionId, Timestamp, UnknownPool,
+    decide,
+};
+use store::{Claim, Leases, REPORT_LIFE};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::debug;
 
 use crate::config::Policy;
 use crate::ledger::Ledger;
 use crate::metrics;
+use crate::sharing::Outbox;
 
 /// The state behind the router's doors.
 pub(crate) struct Core {
     fleet: RwLock<Fleet>,
     ledger: Mutex<Ledger>,
+    outbox: Outbox,
     leases: Arc<dyn Leases>,
     scoring: Scoring,
     models: Models,
@@ -27,6 +32,7 @@ impl Core {
         Self {
             fleet: RwLock::new(Fleet::new(policy.pools)),
             ledger: Mutex::new(Ledger::default()),
+            outbox: Outbox::default(),
             leases,
             scoring: policy.scoring,
             models: policy.models,
@@ -34,8 +40,21 @@ impl Core {
         }
     }
 
+    /// The clock starts late enough for reports that others heard before this router began.
     pub(crate) fn now(&self) -> Timestamp {
-        Timestamp::at(self.started.elapsed())
+        Timestamp::at(REPORT_LIFE + self.started.elapsed())
+    }
+
+    /// Takes a report that an agent made to this router, for its own fleet and for the other routers.
+    pub(crate) fn take(&self, report: Report) -> Result<(), UnknownPool> {
+        let now = self.now();
+        self.fleet_mut().report(report.clone(), now)?;
+        self.outbox.push(report, now);
+        Ok(())
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     pub(crate) fn fleet(&self) -> RwLockReadGuard<'_, Fleet> {
@@ -92,20 +111,23 @@ impl Core {
             return Claim::Full;
         };
         self.leases.claim(&placement.node, session, slots, self.now()).await.unwrap_or_else(|away| {
-            warn!(%away, "placing without a lease");
+            metrics::store_failed("claim");
+            debug!(%away, "placing without a lease");
             Claim::Held
         })
     }
 
     pub(crate) async fn renew(&self, node: &NodeId, session: SessionId) {
         if let Err(away) = self.leases.renew(node, session, self.now()).await {
-            warn!(%away, "lease not renewed");
+            metrics::store_failed("renew");
+            debug!(%away, "lease not renewed");
         }
     }
 
     pub(crate) async fn release(&self, node: &NodeId, session: SessionId) {
         if let Err(away) = self.leases.release(node, session).await {
-            warn!(%away, "lease not given back, it will expire");
+            metrics::store_failed("release");
+            debug!(%away, "lease not given back, it will expire");
         }
     }
 

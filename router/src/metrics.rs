@@ -11,6 +11,7 @@ const REJECTIONS: &str = "crosspoint_router_rejections_total";
 const REPORTS: &str = "crosspoint_router_reports_total";
 const NODES: &str = "crosspoint_router_nodes";
 const SESSIONS: &str = "crosspoint_router_sessions_live";
+const STORE: &str = "crosspoint_router_store_failures_total";
 const AGENTS: &str = "crosspoint_router_agents_connected";
 
 /// Describes every metric and lets the counters start at zero.
@@ -21,12 +22,16 @@ pub(crate) fn describe() {
     describe_counter!(REPORTS, "agent reports, by outcome");
     describe_gauge!(NODES, "known nodes, by whether they report");
     describe_gauge!(SESSIONS, "sessions open on a node");
+    describe_counter!(STORE, "calls that the store did not answer, by what was asked");
     describe_gauge!(AGENTS, "open report streams");
     for outcome in ["placed", "full", "not_allowed", "no_live_node"] {
         counter!(PLACEMENTS, "outcome" => outcome).absolute(0);
     }
     for outcome in ["taken", "refused"] {
         counter!(REPORTS, "outcome" => outcome).absolute(0);
+    }
+    for call in ["claim", "renew", "release", "put", "read"] {
+        counter!(STORE, "call" => call).absolute(0);
     }
 }
 
@@ -53,6 +58,10 @@ pub(crate) fn refusal_label(refusal: Refusal) -> &'static str {
 
 pub(crate) fn report_taken() {
     counter!(REPORTS, "outcome" => "taken").increment(1);
+}
+
+pub(crate) fn store_failed(call: &'static str) {
+    counter!(STORE, "call" => call).increment(1);
 }
 
 pub(crate) fn report_refused() {

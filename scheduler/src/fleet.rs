@@ -143,6 +143,13 @@ impl Fleet {
         Ok(())
     }
 
+    /// Makes a node's last report younger by `time`, for time in which its next one could not have come through.
+    pub fn hold_age(&mut self, node: &NodeId, time: Duration, now: Timestamp) {
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.reported_at = now.min(node.reported_at + time);
+        }
+    }
+
     /// Forgets nodes that have been silent for `limit`, and returns their names.
     pub fn forget_silent(&mut self, limit: Duration, now: Timestamp) -> Vec<NodeId> {
         let silent: Vec<NodeId> =
@@ -274,6 +281,16 @@ mod tests {
         assert_eq!(forgotten, ["a0".parse().unwrap()]);
         assert_eq!(fleet.nodes().map(|node| node.report.node.as_str()).collect::<Vec<_>>(), ["a1"]);
         assert!(fleet.version() > before);
+    }
+
+    #[test]
+    fn an_age_that_is_held_stands_still_and_never_lies_in_the_future() {
+        let (mut fleet, node) = fleet();
+        let now = noon() + ms(1_500);
+        for expected in [1_000, 500, 0, 0] {
+            fleet.hold_age(&node, ms(500), now);
+            assert_eq!(fleet.node(&node).unwrap().age(now), ms(expected));
+        }
     }
 
     #[test]

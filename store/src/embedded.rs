@@ -1,16 +1,17 @@
-//! The embedded backend: leases and the dev key in this process's memory.
+//! The embedded backend: leases, reports and the dev key in this process's memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use scheduler::{NodeId, SessionId, TenantId, Timestamp};
+use scheduler::{NodeId, Report, SessionId, TenantId, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::StoreAway;
 use crate::keys::{Caller, KeyError, Keys, Secret};
 use crate::leases::{Claim, LEASE_LIFE, Leases};
+use crate::reports::{Aged, Changes, Cursor, REPORT_BATCH, REPORT_LIFE, Reports, Rest};
 
 type Held = HashMap<SessionId, Timestamp>;
 
@@ -19,6 +20,14 @@ type Held = HashMap<SessionId, Timestamp>;
 pub struct Embedded {
     dev_key: Option<DevKey>,
     leases: Mutex<HashMap<NodeId, Held>>,
+    reports: Mutex<Written>,
+}
+
+/// Each node's last report, in the order they were written.
+#[derive(Debug, Default)]
+struct Written {
+    last: u64,
+    reports: BTreeMap<u64, (Report, Timestamp)>,
 }
 
 #[derive(Debug)]
@@ -31,7 +40,7 @@ impl Embedded {
     /// Starts empty: no leases, and no key opens anything.
     #[must_use]
     pub fn new() -> Self {
-        Self { dev_key: None, leases: Mutex::new(HashMap::new()) }
+        Self { dev_key: None, leases: Mutex::default(), reports: Mutex::default() }
     }
 
     /// Accepts `key` for `tenant`, from this machine only.
@@ -93,6 +102,37 @@ impl Leases for Embedded {
         let leases = self.leases();
         let live = leases.get(node).map_or(0, |held| held.values().filter(|expiry| alive(**expiry, now)).count());
         Ok(u32::try_from(live).unwrap_or(u32::MAX))
+    }
+}
+
+impl Embedded {
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Reports for Embedded {
+    async fn put(&self, reports: &[Aged], now: Timestamp) -> Result<(), StoreAway> {
+        let mut written = self.written();
+        let renewed: HashSet<&NodeId> = reports.iter().map(|aged| &aged.report.node).collect();
+        written.reports.retain(|_, (report, at)| now.since(*at) < REPORT_LIFE && !renewed.contains(&report.node));
+        for Aged { report, age } in reports {
+            written.last += 1;
+            let number = written.last;
+            written.reports.insert(number, (report.clone(), now - *age));
+        }
+        Ok(())
+    }
+
+    async fn changed_since(&self, cursor: Cursor, now: Timestamp) -> Result<Changes, StoreAway> {
+        let written = self.written();
+        let found: Vec<_> = written.reports.range(cursor.0 + 1..).take(REPORT_BATCH).collect();
+        let next = Cursor(found.last().map_or(cursor.0, |(number, _)| **number));
+        let rest = if found.len() < REPORT_BATCH { Rest::Nothing } else { Rest::More };
+        let aged = found.into_iter().map(|(_, (report, at))| Aged { report: report.clone(), age: now.since(*at) });
+        let reports = aged.filter(|aged| aged.age < REPORT_LIFE).collect();
+        Ok(Changes { reports, ignored: 0, next, rest })
     }
 }
 

@@ -25,9 +25,9 @@ pub(crate) struct Args {
     /// Its name
     #[arg(long)]
     name: NodeId,
-    /// The router that hears its reports
-    #[arg(long, value_name = "URL")]
-    router: String,
+    /// The routers that may hear its reports, one at a time
+    #[arg(long, value_name = "URL", required = true)]
+    router: Vec<String>,
     /// Which voice answers
     #[arg(long, value_enum)]
     engine: Option<Voice>,
@@ -53,7 +53,7 @@ impl Args {
         let mut agent = config.agent;
         agent.node = Some(self.name.clone());
         agent.pool = Some(self.pool.clone());
-        agent.routers = vec![self.router.clone()];
+        agent.routers.clone_from(&self.router);
         agent.engine.url = format!("http://{address}");
         agent.advertise = Some(address.to_string());
         agent.gpus = agent::GpuSource::Simulated;

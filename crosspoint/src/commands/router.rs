@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use process::Shutdown;
 use serde_json::json;
+use store::{Embedded, Redis};
 
 use crate::config::Config;
 use crate::roles::{QUICK_DRAIN, RoleArgs};
@@ -12,6 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   crosspoint router
   crosspoint router --config crosspoint.yaml
+  CROSSPOINT__STORE__REDIS=redis://10.0.0.9:6379 crosspoint router      one of several
   CROSSPOINT__ROUTER__LISTEN=127.0.0.1:0 crosspoint router --json";
 
 /// The arguments of `crosspoint router`.
@@ -25,8 +27,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = self.role.start()?;
-        let leases = Arc::new(store::Embedded::new());
-        let app = config.router.clone().build(policy(&config), leases).await?;
+        let app = build(&config).await?;
         let addresses = json!({
             "role": "router",
             "pid": std::process::id(),
@@ -42,6 +43,16 @@ impl Args {
         self.role.until_done(&shutdown, QUICK_DRAIN).await;
         Ok(())
     }
+}
+
+/// Builds the router on the store that is configured.
+async fn build(config: &Config) -> anyhow::Result<router::App> {
+    let (router, policy, store) = (config.router.clone(), policy(config), &config.store);
+    let app = match &store.redis {
+        Some(url) => router.build(policy, Arc::new(Redis::new(url, store.timeout)?)).await,
+        None => router.build(policy, Arc::new(Embedded::new())).await,
+    };
+    Ok(app?)
 }
 
 /// Takes what a router decides by out of the configuration.

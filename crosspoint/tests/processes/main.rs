@@ -6,3 +6,4 @@ mod bad_streams;
 mod main_job;
 mod node_death;
 mod support;
+mod two_routers;
