@@ -1,11 +1,15 @@
-//! The sound: formats, containers, resampling, pauses and coded test audio. Pure: no I/O, no clock, no dice.
+//! The sound: formats, containers, resampling, pauses and coded test audio. Pure: no I/O but
+//! through readers that callers give, no clock, no dice.
 //!
 //! * [`Format`]: how raw audio is laid out; [`PcmDecoder`] turns its bytes into samples.
 //! * [`AudioStream`]: bytes of a session in, mono samples at an engine's rate out; made of [`wav`] and [`Resampler`].
+//! * [`FileDecoder`]: a file of any common container in, samples out, never whole in memory.
 //! * [`PauseDetector`]: where people speak and where they pause.
 //! * [`coded`]: test audio that counts its own words.
 
 pub mod coded;
+mod error;
+mod file;
 mod format;
 mod g711;
 mod pauses;
@@ -16,9 +20,11 @@ mod sniff;
 mod stream;
 pub mod wav;
 
+pub use error::AudioError;
+pub use file::{FileDecoder, Progress};
 pub use format::{Channels, Encoding, Format, FormatError, SampleRate};
 pub use pauses::{PauseDetector, PauseEvent};
 pub use pcm::PcmDecoder;
 pub use resample::Resampler;
 pub use sniff::Container;
-pub use stream::{AudioError, AudioStream, MAX_DURATION};
+pub use stream::{AudioStream, MAX_DURATION};

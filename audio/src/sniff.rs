@@ -5,9 +5,6 @@ use std::fmt;
 
 use crate::wav;
 
-/// The bytes that [`Container::of`] looks at.
-pub(crate) const PREFIX: usize = 12;
-
 /// What the first bytes of a file look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Container {
@@ -71,7 +68,20 @@ const BEGINNINGS: [(&[u8], Container); 19] = [
 ];
 
 impl Container {
-    /// Tells what a file is by its first bytes; twelve are enough.
+    /// The bytes that [`Container::of`] looks at.
+    pub const PREFIX: usize = 12;
+
+    /// Tells whether [`crate::FileDecoder`] takes it: it must be a file, since its parts may refer to each other.
+    #[must_use]
+    pub const fn is_packed(self) -> bool {
+        match self {
+            Self::Ogg | Self::Flac | Self::Mp3 | Self::Aac | Self::Mp4 | Self::Webm | Self::Aiff => true,
+            Self::Wav | Self::Au | Self::Amr | Self::Riff | Self::Picture | Self::Pdf | Self::Archive => false,
+            Self::Markup | Self::Json | Self::Unknown => false,
+        }
+    }
+
+    /// Tells what a file is by its first bytes; [`Container::PREFIX`] are enough.
     #[must_use]
     pub fn of(start: &[u8]) -> Self {
         if wav::is_wave(start) {

@@ -3,42 +3,18 @@
 
 use std::time::Duration;
 
-use thiserror::Error;
-
+use crate::error::AudioError;
 use crate::format::{Format, SampleRate};
 use crate::pcm::PcmDecoder;
 use crate::resample::Resampler;
-use crate::sniff::{Container, PREFIX};
-use crate::wav::{WavError, WavParser};
+use crate::sniff::Container;
+use crate::wav::WavParser;
 
 /// The longest sound that one stream may hold.
 pub const MAX_DURATION: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Bytes are decoded in pieces of this size, which bounds the scratch space.
 const PIECE: usize = 4096;
-
-/// Why a stream cannot be heard, or not any further.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum AudioError {
-    /// The file is of a kind that is not decoded.
-    #[error("unsupported audio: it looks like {container}; send WAV, or raw audio with its encoding and sample rate")]
-    Unsupported {
-        /// What its first bytes look like.
-        container: Container,
-    },
-    /// There was no sound in the whole file.
-    #[error("the audio is empty")]
-    Empty,
-    /// The WAV header cannot be used.
-    #[error(transparent)]
-    Wav(#[from] WavError),
-    /// The sound is longer than the stream may be.
-    #[error("the audio is longer than {} s, send it in parts", .limit.as_secs())]
-    TooLong {
-        /// The longest that was allowed.
-        limit: Duration,
-    },
-}
 
 /// Decodes one stream to mono samples at a target rate, in bounded memory whatever comes.
 #[derive(Clone, Debug)]
@@ -108,7 +84,7 @@ impl AudioStream {
     pub fn finish(&mut self, mono: &mut Vec<i16>) -> Result<(), AudioError> {
         match &mut self.source {
             Source::Sniffing { start } if start.is_empty() => return Err(AudioError::Empty),
-            Source::Sniffing { start } => return Err(AudioError::Unsupported { container: Container::of(start) }),
+            Source::Sniffing { start } => return Err(AudioError::not_streamed(Container::of(start))),
             Source::Header(parser) => parser.finish()?,
             Source::Wav(_, decoder) if decoder.heard == 0 => return Err(AudioError::Empty),
             Source::Wav(_, decoder) | Source::Raw(decoder) => decoder.resampler.flush(mono),
@@ -137,13 +113,13 @@ impl AudioStream {
 
     fn leave_sniffing(&mut self, mono: &mut Vec<i16>) -> Result<(), AudioError> {
         let Source::Sniffing { start } = &mut self.source else { return Ok(()) };
-        if start.len() < PREFIX {
+        if start.len() < Container::PREFIX {
             return Ok(());
         }
         let start = std::mem::take(start);
         let container = Container::of(&start);
         if container != Container::Wav {
-            return Err(AudioError::Unsupported { container });
+            return Err(AudioError::not_streamed(container));
         }
         self.source = Source::Header(WavParser::new());
         self.push_header(&start, mono)
@@ -220,7 +196,7 @@ mod tests {
     #[test]
     fn what_is_not_sound_is_named() {
         let files: [(&[u8], &str); 4] = [
-            (b"OggS\0\x02\0\0\0\0\0\0\0\0", "it looks like Ogg;"),
+            (b"OggS\0\x02\0\0\0\0\0\0\0\0", "Ogg cannot be heard as a stream, send it as a file"),
             (b"<!DOCTYPE html><html>", "it looks like HTML or XML;"),
             (b"PK\x03\x04", "it looks like an archive;"),
             (b"hello", "it looks like an unknown format;"),

@@ -2,6 +2,7 @@
 //! belong to one crate.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 use anyhow::Context as _;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
@@ -45,13 +46,17 @@ const IMPURE: [&str; 6] = ["tokio", "tokio-util", "hyper", "reqwest", "tonic", "
 const OWNED: [(&str, &str); 4] =
     [("redis", "store"), ("deadpool-redis", "store"), ("nvml-wrapper", "agent"), ("libloading", "engine")];
 
+/// TLS that is somebody else's C, or wants more than a C compiler to be built.
+const FOREIGN_TLS: [&str; 4] = ["openssl-sys", "native-tls", "aws-lc-sys", "cmake"];
+
 /// The workspace as cargo sees it.
 struct Workspace(Metadata);
 
 impl Workspace {
     fn read() -> anyhow::Result<Self> {
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-        let options = ["--locked", "--offline"].map(str::to_owned).to_vec();
+        // What other platforms would need has not been fetched.
+        let options = ["--locked", "--offline", "--filter-platform", &platform()?].map(str::to_owned).to_vec();
         Ok(Self(MetadataCommand::new().manifest_path(manifest).other_options(options).exec()?))
     }
 
@@ -84,6 +89,14 @@ impl Workspace {
         let names = self.0.packages.iter().filter(|package| found.contains(&package.id));
         Ok(names.map(|package| package.name.to_string()).collect())
     }
+}
+
+/// Asks the compiler which platform this is.
+fn platform() -> anyhow::Result<String> {
+    let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let words = String::from_utf8(Command::new(compiler).arg("-vV").output()?.stdout)?;
+    let host = words.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("a host among the compiler's words")?.to_owned())
 }
 
 /// Our packages are called `crosspoint-x` and, in the diagram, `x`.
@@ -121,6 +134,14 @@ fn what_decides_has_no_runtime_below_it() -> anyhow::Result<()> {
         let found: Vec<_> = IMPURE.into_iter().filter(|library| below.contains(*library)).collect();
         assert!(below.len() > 2 && found.is_empty(), "{name} links {found:?}: it must stay pure");
     }
+    Ok(())
+}
+
+#[test]
+fn tls_needs_a_c_compiler_and_no_more() -> anyhow::Result<()> {
+    let packages = Workspace::read()?.0.packages;
+    let found: Vec<_> = packages.iter().filter(|package| FOREIGN_TLS.contains(&package.name.as_str())).collect();
+    assert!(found.is_empty(), "rustls with ring is the only TLS here, not {found:?}");
     Ok(())
 }
 

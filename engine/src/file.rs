@@ -1,4 +1,4 @@
-//! `POST /v1/listen`: a file, heard while it is uploaded, never held in memory.
+//! `POST /v1/listen`: a file, heard while it is uploaded where its kind allows that, never held in memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +9,9 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use bytes::Bytes;
 use futures_util::StreamExt;
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -28,14 +26,16 @@ use crate::query::Options;
 use crate::recognizer::{RecognizerError, Word};
 use crate::refusal::Refusal;
 use crate::segment::Heard;
+use crate::spool;
 use crate::transcript::Transcript;
+use crate::upload::Upload;
 
 /// What is read of the rest of a refused upload, so that its sender sees the answer: 8 MiB, or as much as comes in 2 s.
 const LARGEST_REST: usize = 1 << 23;
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
 /// The samples handed to the voice at a time: a second.
-const CHUNK: usize = 16_000;
+pub(crate) const CHUNK: usize = 16_000;
 
 /// Answers an upload.
 pub(crate) async fn listen(
@@ -72,7 +72,7 @@ async fn hear(
     engine.voices.start(line.pump, options.clone(), seed, &engine.shutdown);
     let fenced = leg.as_ref().map_or_else(CancellationToken::new, Leg::fenced);
     let answers = Answers::new(request_id, Arc::clone(&engine.model), options);
-    let upload = upload(body, line.input, &answers.options, engine.config.idle);
+    let upload = upload(Upload::new(body, engine.config.idle), line.input, &answers.options);
     let (received, words) = tokio::select! {
         heard = async { tokio::try_join!(upload, collect(line.said)) } => heard?,
         () = fenced.cancelled() => return Err(Refusal::Fenced),
@@ -87,18 +87,16 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Hands the body to the voice, as fast as the voice hears.
-async fn upload(
-    body: &mut BodyDataStream,
-    input: Input,
-    options: &Options,
-    idle: Duration,
-) -> Result<Received, Refusal> {
+async fn upload(mut upload: Upload<'_>, input: Input, options: &Options) -> Result<Received, Refusal> {
+    if options.format.is_none() && upload.container().await?.is_packed() {
+        let file = spool::keep(&mut upload).await?;
+        let (duration, channels) = spool::play(file, &input).await?;
+        return Ok(upload.received(duration, channels));
+    }
     let rate = SampleRate::HZ_16000;
     let mut audio = options.format.map_or_else(|| AudioStream::sniff(rate), |format| AudioStream::raw(format, rate));
-    let mut digest = Sha256::new();
     let mut samples = Vec::new();
-    while let Some(bytes) = next(body, idle).await? {
-        digest.update(&bytes);
+    while let Some(bytes) = upload.next().await? {
         audio.push(&bytes, &mut samples)?;
         send(&input, &mut samples, CHUNK).await;
     }
@@ -107,25 +105,16 @@ async fn upload(
         return Err(audio::AudioError::Empty.into());
     }
     send(&input, &mut samples, 1).await;
-    Ok(Received {
-        sha256: format!("{:x}", digest.finalize()),
-        duration: audio.heard().as_secs_f64(),
-        channels: audio.input_format().map_or(1, |format| format.channels.count()),
-    })
+    Ok(upload.received(audio.heard(), audio.input_format().map_or(1, |format| format.channels.count())))
 }
 
 /// Sends what has come together, once it is worth it. A voice that is gone says why itself.
-async fn send(input: &Input, samples: &mut Vec<i16>, at_least: usize) {
+pub(crate) async fn send(input: &Input, samples: &mut Vec<i16>, at_least: usize) {
     if samples.len() < at_least {
         return;
     }
     let Ok(room) = input.room().await else { return };
     let _ = input.hear(room, std::mem::take(samples)).await;
-}
-
-async fn next(body: &mut BodyDataStream, idle: Duration) -> Result<Option<Bytes>, Refusal> {
-    let next = timeout(idle, body.next()).await.map_err(|_| Refusal::Slow)?;
-    next.transpose().map_err(|_| Refusal::Cut)
 }
 
 /// Gathers the words until the voice has said its last.

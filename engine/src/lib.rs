@@ -5,7 +5,8 @@
 //!
 //! * [`App`] binds and serves; `engine` lists the paths and what all requests share.
 //! * `admission` lets a request in: `query`, `fence` (legs of a session), `slots`; or says why not: `refusal`.
-//! * `stream` is the WebSocket, `file` the upload; `answer` and `transcript` are what they say, `ending` how they end.
+//! * `stream` is the WebSocket, `file` the upload (`upload` reads it, `spool` keeps what can only be heard as a whole);
+//!   `answer` and `transcript` are what they say, `ending` how they end.
 //! * `pump` queues the sound, `transcriber` cuts it into results by the rules of `segment`, `recognizer` is the seam to the voice.
 //! * `voices` starts one of the two: `sphinx` or `synthetic`.
 
@@ -28,10 +29,12 @@ mod segment;
 mod slots;
 mod span;
 mod sphinx;
+mod spool;
 mod stream;
 mod synthetic;
 mod transcriber;
 mod transcript;
+mod upload;
 mod voices;
 
 pub use app::{App, BuildError};

@@ -34,6 +34,12 @@ pub(crate) enum Refusal {
     /// The file is longer than what is heard in one request.
     #[error("{0}")]
     TooLong(AudioError),
+    /// The file is larger than what is kept on disk.
+    #[error("the file is larger than {} GiB, send it in parts", .0 >> 30)]
+    TooLarge(u64),
+    /// The file cannot be kept on disk.
+    #[error("cannot keep the upload while it is heard: {0}")]
+    NoRoom(std::io::ErrorKind),
     /// The upload stopped.
     #[error("no audio received within the timeout")]
     Slow,
@@ -73,13 +79,13 @@ impl Refusal {
     pub(crate) const fn outcome(&self) -> Outcome {
         match self {
             Self::Query(_) | Self::Header { .. } | Self::NotWebSocket(_) | Self::Json => Outcome::Rejected,
-            Self::BadAudio(_) | Self::TooLong(_) => Outcome::BadAudio,
+            Self::BadAudio(_) | Self::TooLong(_) | Self::TooLarge(_) => Outcome::BadAudio,
             Self::Slow => Outcome::Idle,
             Self::Cut => Outcome::Gone,
             Self::Full(_) => Outcome::Full,
             Self::Draining => Outcome::Draining,
             Self::Stale(_) | Self::Fenced => Outcome::Fenced,
-            Self::Failed => Outcome::Failed,
+            Self::NoRoom(_) | Self::Failed => Outcome::Failed,
         }
     }
 
@@ -104,7 +110,8 @@ impl Refusal {
             Self::NotWebSocket(_) | Self::BadAudio(_) | Self::Cut | Self::Json => {
                 (StatusCode::BAD_REQUEST, "Bad Request")
             }
-            Self::TooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
+            Self::TooLong(_) | Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
+            Self::NoRoom(_) => (StatusCode::INSUFFICIENT_STORAGE, "INSUFFICIENT_STORAGE"),
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, "SLOW_UPLOAD"),
             Self::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "NO_CAPACITY"),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "DRAINING"),
@@ -117,8 +124,14 @@ impl Refusal {
 impl From<AudioError> for Refusal {
     fn from(error: AudioError) -> Self {
         match error {
-            AudioError::TooLong { .. } => Self::TooLong(error),
-            AudioError::Unsupported { .. } | AudioError::Empty | AudioError::Wav(_) => Self::BadAudio(error),
+            AudioError::TooLong { .. } | AudioError::Inflated { .. } => Self::TooLong(error),
+            AudioError::Unreadable(kind) => Self::NoRoom(kind),
+            AudioError::Unsupported { .. }
+            | AudioError::NotStreamed { .. }
+            | AudioError::Codec { .. }
+            | AudioError::Corrupt { .. }
+            | AudioError::Empty
+            | AudioError::Wav(_) => Self::BadAudio(error),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`Bound`]: a listener with its address.
 //! * [`Shutdown`]: drain, then insist; the only way to spawn a task.
+//! * [`Memory`]: how much of what this process may have is in use.
 //! * [`logs`]: one subscriber, JSON lines or words for people.
 //! * [`Metrics`]: the recorder, and the page Prometheus scrapes.
 //! * [`health`]: `/metrics`, `/livez` and `/readyz` on one listener.
@@ -9,9 +10,11 @@
 mod bound;
 pub mod health;
 pub mod logs;
+mod memory;
 mod metrics_page;
 mod shutdown;
 
 pub use bound::{BindError, Bound};
+pub use memory::Memory;
 pub use metrics_page::{Metrics, MetricsError};
 pub use shutdown::{Shutdown, ShutdownToken};

@@ -5,12 +5,17 @@ use std::sync::Arc;
 
 use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
-use scheduler::{Models, SessionId, Timestamp};
+use scheduler::{Models, SessionId, TenantId, Timestamp, Work};
+use session::CloseReason;
 use store::Keys;
 use tokio::time::Instant;
 use tracing::info;
 
+use crate::edge::{Certificates, Tls, TlsConfig, Ways};
+use crate::overload::MemoryWatch;
+use crate::record::Record;
 use crate::router::{Placer, Reporter, RouterAddressError, report};
+use crate::trace::Trace;
 use crate::wire::{Dial, Tcp};
 use crate::{Config, callers, edge, metrics};
 
@@ -20,6 +25,9 @@ pub enum ProxyError {
     /// An address is taken or not ours.
     #[error(transparent)]
     Bind(#[from] process::BindError),
+    /// The TLS certificate cannot be used.
+    #[error("proxy.tls cannot be used")]
+    Certificate(#[from] edge::CertificateError),
     /// A router's address is none.
     #[error(transparent)]
     Router(#[from] RouterAddressError),
@@ -39,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) reporter: Reporter,
     pub(crate) http: reqwest::Client,
     pub(crate) dialer: Arc<dyn Dial>,
+    pub(crate) memory: MemoryWatch,
     pub(crate) shutdown: Shutdown,
     pub(crate) keys: Arc<dyn Keys>,
     pub(crate) started: Instant,
@@ -47,6 +56,23 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::at(self.started.elapsed())
+    }
+
+    /// Takes a session in, unless this proxy is being replaced or short of memory.
+    pub(crate) fn admit(
+        &self,
+        session: SessionId,
+        trace: Trace,
+        tenant: TenantId,
+        work: Work,
+    ) -> Result<Record, CloseReason> {
+        if self.shutdown.token().is_cancelled() {
+            return Err(CloseReason::Draining);
+        }
+        if self.memory.is_short() {
+            return Err(CloseReason::Overloaded);
+        }
+        Ok(Record::begin(session, trace, tenant, work, self.reporter.clone()))
     }
 
     pub(crate) fn new_session(&self) -> SessionId {
@@ -62,15 +88,32 @@ pub struct App {
     placer: Placer,
     http: reqwest::Client,
     callers: Bound,
+    secure: Option<Secure>,
     metrics: Bound,
     metrics_page: process::Metrics,
+}
+
+/// The way in over TLS.
+struct Secure {
+    bound: Bound,
+    certificates: Certificates,
+    tls: Tls,
+}
+
+impl Secure {
+    async fn build(config: &TlsConfig) -> Result<Self, ProxyError> {
+        let certificates = Certificates::read(config).await?;
+        let tls = Tls::new(&certificates)?;
+        Ok(Self { bound: Bound::bind("callers over TLS", config.listen).await?, certificates, tls })
+    }
 }
 
 impl Config {
     /// Binds every socket.
     ///
     /// # Errors
-    /// Fails when an address is taken, naming it and what it is for, and on a router address that is none.
+    /// Fails when an address is taken, naming it and what it is for, on a router address that is none, and on a
+    /// TLS certificate or key that cannot be used.
     pub async fn build(self, models: Models, keys: Arc<dyn Keys>) -> Result<App, ProxyError> {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
@@ -79,7 +122,12 @@ impl Config {
             .connect_timeout(self.open_timeout)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
+        let secure = match &self.tls {
+            Some(tls) => Some(Secure::build(tls).await?),
+            None => None,
+        };
         Ok(App {
+            secure,
             placer: Placer::new(&self.routers, self.place_timeout)?,
             callers: Bound::bind("callers", self.listen).await?,
             metrics: Bound::bind("metrics", self.metrics).await?,
@@ -97,6 +145,12 @@ impl App {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.callers.address
+    }
+
+    /// Returns where callers reach it over TLS, if they do.
+    #[must_use]
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.secure.as_ref().map(|secure| secure.bound.address)
     }
 
     /// Returns where `/metrics` is.
@@ -120,14 +174,22 @@ impl App {
             keys: self.keys,
             http: self.http,
             dialer: Arc::new(Tcp),
+            memory: MemoryWatch::default(),
             shutdown: shutdown.clone(),
             started: Instant::now(),
         });
         let reporting = report(shared.reporter.clone(), shared.placer.clone(), shutdown.clone());
         shutdown.spawn("session updates", reporting);
+        let mut ways = Ways::from(self.callers.listener);
+        if let Some(Secure { bound, certificates, tls }) = self.secure {
+            info!(callers = %bound.address, "proxy serves over TLS");
+            ways = ways.and_tls(bound.listener, tls);
+            shutdown.spawn("certificates", certificates.follow(shutdown.clone()));
+        }
+        shutdown.spawn("memory watch", shared.memory.clone().keep(shutdown.clone()));
         info!(callers = %self.callers.address, metrics = %self.metrics.address, "proxy serves");
         readiness.ready();
         let limits = shared.config.edge.clone();
-        edge::serve(self.callers.listener, callers::routes(shared).merge(probes), limits, shutdown).await;
+        edge::serve(ways, callers::routes(shared).merge(probes), limits, shutdown).await;
     }
 }

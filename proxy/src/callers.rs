@@ -1,6 +1,7 @@
 //! Caller APIs: what developers' SDKs speak. They know session events, never engine adapters.
 
 mod asked;
+mod browsers;
 pub(crate) mod listen;
 mod openai;
 
@@ -16,12 +17,19 @@ use store::Secret;
 use crate::app::Shared;
 use crate::edge::{Dialect, Peer};
 
+pub use browsers::Origin;
+
 pub(crate) use asked::{Asked, Wishes};
 
 /// Builds the routes of every caller API.
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
+    let cors = browsers::cors(&shared.config.origins);
     let unknown = Router::new().fallback(unknown_path).with_state(Arc::clone(&shared));
-    unknown.merge(listen::routes(Arc::clone(&shared))).merge(openai::routes(shared))
+    let routes = unknown.merge(listen::routes(Arc::clone(&shared))).merge(openai::routes(shared));
+    match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    }
 }
 
 /// Answers a path that leads nowhere in the words of the API that it looks like.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::callers::Origin;
 use crate::edge;
 
 /// Where the proxy listens, whom it asks, and what it allows.
@@ -14,6 +15,10 @@ use crate::edge;
 pub struct Config {
     /// HTTP and WebSocket for callers.
     pub listen: SocketAddr,
+    /// The same over TLS; off unless set.
+    pub tls: Option<edge::TlsConfig>,
+    /// Origins whose web pages may call; pages of the proxy's own host always may.
+    pub origins: Vec<Origin>,
     /// `/metrics`, `/livez` and `/readyz`.
     pub metrics: SocketAddr,
     /// Routers, asked in this order: the next one when one does not answer.
@@ -49,6 +54,8 @@ impl Default for Config {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self {
             listen: loopback(8080),
+            tls: None,
+            origins: Vec::new(),
             metrics: loopback(7480),
             routers: vec!["http://127.0.0.1:7400".to_owned()],
             place_timeout: Duration::from_millis(500),

@@ -136,11 +136,11 @@ impl Delivery<'_> {
     }
 
     async fn place(&self) -> Result<Vec<Placement>, Failure> {
-        self.shared.placer.place(&self.parcel.wanted).await.map_err(Failure::no_node)
+        self.shared.placer.place(&self.parcel.wanted, self.record.trace()).await.map_err(Failure::no_node)
     }
 
     async fn send(&mut self, placement: &Placement, epoch: u32) -> Result<Answer, OpenError> {
-        let headers = LegHeaders { session: self.record.session(), epoch };
+        let headers = LegHeaders { session: self.record.session(), epoch, trace: self.record.trace() };
         let url = format!("http://{}/v1/listen?{}", placement.address, self.parcel.query);
         let body = self.parcel.spool.body().await.map_err(|error| OpenError::TryAnother(error.to_string()))?;
         self.record.trying(&placement.node);

@@ -4,21 +4,25 @@ pub(crate) mod listen;
 
 use scheduler::SessionId;
 
+use crate::trace::{TRACEPARENT, Trace};
+
 /// What every leg carries, so that a node can tell sessions and their legs apart.
 #[derive(Clone, Debug)]
 pub(crate) struct LegHeaders {
     pub(crate) session: SessionId,
     pub(crate) epoch: u32,
+    pub(crate) trace: Trace,
 }
 
 impl LegHeaders {
     /// Returns the headers with their values; the lease is for the node's logs only.
-    pub(crate) fn named(&self) -> [(&'static str, String); 3] {
+    pub(crate) fn named(&self) -> [(&'static str, String); 4] {
         let session = self.session.to_string();
         [
             ("x-crosspoint-epoch", self.epoch.to_string()),
             ("x-crosspoint-lease", session.clone()),
             ("x-crosspoint-session", session),
+            (TRACEPARENT, self.trace.to_string()),
         ]
     }
 }

@@ -4,7 +4,8 @@
 //! * [`edge`]: the accept loop, its deadlines and bounds. `callers`: the APIs callers speak. `engines`: how legs speak to nodes.
 //! * `pump`: the shell around one stream's state machine: two sockets, one timer, no lock.
 //! * `delivery`: a file's way to a node, whichever API it came by.
-//! * `router`: asks where to go and tells how it went. `record`: one session's life as the ledger will see it.
+//! * `router`: asks where to go and tells how it went. `record`: one session's life as the ledger will see it. `trace`: the
+//!   trace that it belongs to.
 //!
 //! Callers and engines never know each other: both speak the events of crate `session`.
 
@@ -15,11 +16,14 @@ mod delivery;
 pub mod edge;
 mod engines;
 mod metrics;
+mod overload;
 mod pump;
 mod record;
 mod router;
+mod trace;
 mod transcript;
 mod wire;
 
 pub use app::{App, ProxyError};
+pub use callers::Origin;
 pub use config::Config;

@@ -15,6 +15,8 @@ const PLACE: &str = "crosspoint_proxy_place_seconds";
 const OPEN: &str = "crosspoint_proxy_leg_open_seconds";
 const FIRST: &str = "crosspoint_proxy_first_result_seconds";
 const LEGS: &str = "crosspoint_proxy_legs_total";
+const CERTIFICATES: &str = "crosspoint_proxy_certificates_total";
+const MEMORY: &str = "crosspoint_proxy_memory_ratio";
 const UNSENT: &str = "crosspoint_proxy_updates_dropped_total";
 
 /// Describes every metric and lets the counters start at zero.
@@ -28,6 +30,8 @@ pub(crate) fn describe() {
     describe_histogram!(OPEN, "time a node took to open a stream's leg");
     describe_histogram!(FIRST, "time from the open of a stream to its first result");
     describe_counter!(LEGS, "legs to nodes, by how they began or ended");
+    describe_counter!(CERTIFICATES, "changes of the TLS certificate, by whether the new one is shown");
+    describe_gauge!(MEMORY, "resident memory over what this process may have");
     describe_counter!(UNSENT, "session updates dropped because no router took them");
     for work in [Work::Stream, Work::File] {
         gauge!(LIVE, "work" => work_label(work)).set(0.0);
@@ -37,6 +41,9 @@ pub(crate) fn describe() {
     }
     for name in [AUDIO, BYTES_IN, BYTES_OUT, UNSENT] {
         counter!(name).absolute(0);
+    }
+    for outcome in ["replaced", "rejected"] {
+        counter!(CERTIFICATES, "outcome" => outcome).absolute(0);
     }
     for outcome in ["opened", "refused", "lost"] {
         counter!(LEGS, "outcome" => outcome).absolute(0);
@@ -66,6 +73,14 @@ pub(crate) fn leg_opened(took: Duration) {
     counter!(LEGS, "outcome" => "opened").increment(1);
 }
 
+pub(crate) fn certificate_replaced() {
+    counter!(CERTIFICATES, "outcome" => "replaced").increment(1);
+}
+
+pub(crate) fn certificate_rejected() {
+    counter!(CERTIFICATES, "outcome" => "rejected").increment(1);
+}
+
 /// Counts a file's leg; it opens and answers in one, so its time says nothing of how fast a node opens legs.
 pub(crate) fn leg_answered() {
     counter!(LEGS, "outcome" => "opened").increment(1);
@@ -81,6 +96,10 @@ pub(crate) fn leg_lost() {
 
 pub(crate) fn first_result(took: Duration) {
     histogram!(FIRST).record(took.as_secs_f64());
+}
+
+pub(crate) fn memory(used: f64) {
+    gauge!(MEMORY).set(used);
 }
 
 pub(crate) fn update_dropped() {

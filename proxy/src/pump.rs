@@ -95,7 +95,7 @@ pub(crate) enum Admitted {
 
 /// Places a stream and opens its first leg.
 pub(crate) async fn admit(shared: Arc<Shared>, wanted: Request, listen: &Listen, record: Record) -> Admitted {
-    match shared.placer.place(&wanted).await {
+    match shared.placer.place(&wanted, record.trace()).await {
         Ok(placements) => open_first(shared, wanted, listen, record, placements).await,
         Err(reason) => {
             record.end(reason);
@@ -179,7 +179,7 @@ impl Pump {
     }
 
     fn opening(&self, epoch: u32, placement: Placement) -> impl Future<Output = Opened> + Send + use<> {
-        let headers = LegHeaders { session: self.wanted.session, epoch };
+        let headers = LegHeaders { session: self.wanted.session, epoch, trace: self.record.trace() };
         let (query, timeout) = (self.query.clone(), self.shared.config.open_timeout);
         let dialer = Arc::clone(&self.shared.dialer);
         async move {
@@ -290,8 +290,8 @@ impl Pump {
     fn asking(&mut self) -> impl Future<Output = Placed> + Send + use<> {
         self.wanted.class = Class::Failover;
         self.wanted.exclude = self.session.candidates().failed().clone();
-        let (shared, wanted) = (Arc::clone(&self.shared), self.wanted.clone());
-        async move { shared.placer.place(&wanted).await }
+        let (shared, wanted, trace) = (Arc::clone(&self.shared), self.wanted.clone(), self.record.trace());
+        async move { shared.placer.place(&wanted, trace).await }
     }
 
     /// Sends the new leg everything that the lost one did not answer for good.

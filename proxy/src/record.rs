@@ -8,10 +8,12 @@ use tracing::info;
 
 use crate::metrics;
 use crate::router::Reporter;
+use crate::trace::Trace;
 
 /// The record of one admitted session.
 pub(crate) struct Record {
     session: SessionId,
+    trace: Trace,
     tenant: TenantId,
     work: Work,
     node: Option<NodeId>,
@@ -23,9 +25,10 @@ pub(crate) struct Record {
 
 impl Record {
     /// Begins a session's record.
-    pub(crate) fn begin(session: SessionId, tenant: TenantId, work: Work, reporter: Reporter) -> Self {
+    pub(crate) fn begin(session: SessionId, trace: Trace, tenant: TenantId, work: Work, reporter: Reporter) -> Self {
         Self {
             session,
+            trace,
             tenant,
             work,
             node: None,
@@ -41,6 +44,11 @@ impl Record {
         self.session
     }
 
+    /// Returns the trace that the session belongs to.
+    pub(crate) fn trace(&self) -> Trace {
+        self.trace
+    }
+
     /// Notes that a file is on its way to a node: the slot there is held until it is answered.
     pub(crate) fn trying(&mut self, node: &NodeId) {
         self.reporter.hold(self.session, node);
@@ -54,7 +62,7 @@ impl Record {
 
     /// Notes that a node refused or lost the session.
     pub(crate) fn failed(&mut self, node: &NodeId, cause: &str) {
-        info!(session = %self.session, %node, cause, "node failed a session, trying the next");
+        info!(session = %self.session, trace = %self.trace.id(), %node, cause, "node failed a session, trying the next");
         self.reporter.failed(self.session, node, cause.to_owned());
     }
 
@@ -74,6 +82,7 @@ impl Drop for Record {
         metrics::ended(self.work, self.reason, &self.usage);
         info!(
             session = %self.session,
+            trace = %self.trace.id(),
             tenant = %self.tenant,
             node = self.node.as_ref().map(tracing::field::display),
             reason = self.reason.label(),

@@ -4,7 +4,9 @@
 //! Until the first final reaches the caller, everything it sent is kept, and a node that refuses, dies or stalls costs it
 //! nothing: the next candidate gets the replay. After that, or once more was sent than is kept, a lost node ends the stream.
 
+mod clock;
 mod phase;
+mod speech;
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -18,21 +20,12 @@ use crate::events::{Action, Control, LegClose, Limits, Said, Usage, Verdict};
 use crate::owed::Owed;
 use crate::ring::{Kept, Ring};
 use phase::{Caller, Cover, State};
+use speech::Speech;
 
 /// Audio of unknown format is taken to be 16 kHz, 16-bit, mono.
 const GUESSED_BYTES_PER_SECOND: u64 = 32_000;
 /// A node owes an answer to this many seconds of audio, and to control messages.
 const OWED_SECONDS: u64 = 2;
-
-/// Two legs that place the start of speech within this mean the same speech.
-const SAME_SPEECH: Duration = Duration::from_millis(500);
-
-/// The last start of speech that the caller was told of.
-#[derive(Clone, Copy, Debug)]
-struct Speech {
-    epoch: u32,
-    at: Duration,
-}
 
 /// One stream's life.
 #[derive(Debug)]
@@ -45,7 +38,7 @@ pub struct Session {
     epoch: u32,
     ring: Ring,
     cover: Cover,
-    speech: Option<Speech>,
+    speech: Speech,
     caller: Caller,
     opened_at: Option<Timestamp>,
     caller_at: Timestamp,
@@ -73,7 +66,7 @@ impl Session {
             node: None,
             epoch: 0,
             cover: Cover::Whole,
-            speech: None,
+            speech: Speech::default(),
             caller: Caller::Speaking,
             opened_at: None,
             caller_at: now,
@@ -227,10 +220,9 @@ impl Session {
                 self.owed.note_answer(now);
                 self.uncover();
             }
-            Said::SpeechStarted { at } if self.repeats(at) => return (Verdict::Drop, None),
             Said::SpeechStarted { at } => {
-                self.speech = Some(Speech { epoch: self.epoch, at });
                 self.owed.note_progress(now);
+                return (self.speech.started(self.epoch, at), None);
             }
             Said::Event => self.owed.note_answer(now),
             Said::Closed(close) => return (Verdict::Drop, Some(self.leg_closed(close))),
@@ -248,21 +240,6 @@ impl Session {
         Action::End(reason)
     }
 
-    /// Returns when [`Session::tick`] must be called at the latest, if time alone can bring anything about.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Timestamp> {
-        [self.caller_deadline(), self.stall_deadline()].into_iter().flatten().min()
-    }
-
-    /// Looks at the clock.
-    pub fn tick(&mut self, now: Timestamp) -> Option<Action> {
-        let past = |deadline: Option<Timestamp>| deadline.is_some_and(|at| now >= at);
-        if past(self.stall_deadline()) {
-            return Some(self.leg_failed(CloseReason::NodeStalled));
-        }
-        past(self.caller_deadline()).then(|| self.end(CloseReason::CallerSilent))
-    }
-
     fn next_node(&mut self, reason: CloseReason) -> Action {
         if let State::Closed(first) = self.state {
             return Action::End(first);
@@ -277,11 +254,6 @@ impl Session {
             Next::Ask => Action::Ask,
             Next::Exhausted => self.end(reason),
         }
-    }
-
-    /// Tells whether the caller has heard of this speech from an earlier leg, whose times may stray a little.
-    fn repeats(&self, at: Duration) -> bool {
-        self.speech.is_some_and(|speech| speech.epoch != self.epoch && at <= speech.at + SAME_SPEECH)
     }
 
     fn leg_closed(&mut self, close: LegClose) -> Action {
@@ -312,20 +284,6 @@ impl Session {
     fn uncover(&mut self) {
         self.cover = Cover::Gone;
         self.ring.clear();
-    }
-
-    /// The caller may be silent before its first leg is open, for it is not read then, and after its last message.
-    fn caller_deadline(&self) -> Option<Timestamp> {
-        let opened = self.opened_at.filter(|_| self.listens())?;
-        match self.usage.bytes_in {
-            0 => Some(opened + self.limits.first_audio),
-            _ => Some(self.caller_at + self.limits.silence),
-        }
-    }
-
-    fn stall_deadline(&self) -> Option<Timestamp> {
-        let since = self.owed.since().filter(|_| self.state == State::Live);
-        since.map(|since| since + self.limits.stall)
     }
 }
 

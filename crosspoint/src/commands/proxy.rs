@@ -37,9 +37,11 @@ impl Args {
             "role": "proxy",
             "pid": std::process::id(),
             "address": app.address(),
+            "tls": app.tls_address(),
             "metrics": app.metrics_address(),
         });
-        let words = format!("proxy: callers http://{}", app.address());
+        let secure = app.tls_address().map_or_else(String::new, |address| format!(" and https://{address}"));
+        let words = format!("proxy: callers http://{}{secure}", app.address());
         let shutdown = Shutdown::new();
         shutdown.spawn("proxy", app.run(shutdown.clone()));
         self.role.announce(&addresses, &words)?;

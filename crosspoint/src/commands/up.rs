@@ -84,8 +84,13 @@ impl Args {
             .build(config.models.clone(), store)
             .await
             .context("cannot start the proxy (is another one running? --port 0 takes free ports)")?;
-        let banner =
-            Banner { key, caller: proxy.address(), admin: router.admin_address(), metrics: proxy.metrics_address() };
+        let banner = Banner {
+            key,
+            caller: proxy.address(),
+            tls: proxy.tls_address(),
+            admin: router.admin_address(),
+            metrics: proxy.metrics_address(),
+        };
 
         let shutdown = Shutdown::new();
         shutdown.spawn("router", router.run(shutdown.clone()));
@@ -105,6 +110,9 @@ impl Args {
         config.proxy.listen.set_port(port);
         if port == 0 {
             let (proxy, router) = (&mut config.proxy, &mut config.router);
+            if let Some(tls) = &mut proxy.tls {
+                tls.listen.set_port(0);
+            }
             for address in [&mut proxy.metrics, &mut router.listen, &mut router.admin, &mut router.metrics] {
                 address.set_port(0);
             }
@@ -136,6 +144,7 @@ impl Args {
             "role": "up",
             "pid": std::process::id(),
             "address": banner.caller,
+            "tls": banner.tls,
             "admin": banner.admin,
             "metrics": banner.metrics,
             "key": banner.key.expose(),

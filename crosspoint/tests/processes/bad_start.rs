@@ -58,6 +58,16 @@ async fn a_port_that_is_taken_is_named() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_certificate_that_is_missing_is_named() -> anyhow::Result<()> {
+    let tls = "proxy: { tls: { listen: 127.0.0.1:0, certificate: /nowhere/chain.pem, key: /nowhere/key.pem } }";
+    let start = anywhere(Start::of(&["proxy", "--dev-key", "k"])).config(tls);
+    let said = "error: proxy.tls cannot be used: cannot read /nowhere/chain.pem, the TLS certificate: No such file or \
+                directory (os error 2)\n";
+    assert_eq!(failed(start).await?, (Some(1), said.to_owned()));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_misspelt_key_stops_every_role_with_its_place_and_the_right_one() -> anyhow::Result<()> {
     for role in [&["up"][..], &["proxy"], &["router"], &["agent"], &["engine"]] {
         let (code, said) = failed(Start::of(role).config("proxy:\n  stream:\n    first_adio: 1s\n")).await?;

@@ -37,6 +37,43 @@ async fn no_word_of_a_file_is_lost_or_doubled() -> Result<()> {
     Ok(())
 }
 
+/// Eight coded words in every container that is decoded from a file.
+const PACKED: [(&str, &[u8], u32); 6] = [
+    ("FLAC", include_bytes!("../../../audio/fixtures/mono-8k.flac"), 1),
+    ("MP3", include_bytes!("../../../audio/fixtures/stereo-44k.mp3"), 2),
+    ("Ogg", include_bytes!("../../../audio/fixtures/mono.opus"), 1),
+    ("WebM", include_bytes!("../../../audio/fixtures/stereo.webm"), 2),
+    ("MP4", include_bytes!("../../../audio/fixtures/moov-last.m4a"), 1),
+    ("AAC", include_bytes!("../../../audio/fixtures/mono-16k.aac"), 1),
+];
+
+#[tokio::test]
+async fn packed_files_are_heard_like_plain_ones() -> Result<()> {
+    let engine = start(synthetic()).await?;
+    let script = Script { words: 8, ..SCRIPT };
+    for (name, file, channels) in PACKED {
+        let answer: Value = post(&engine, "", file.to_vec()).await?.error_for_status()?.json().await?;
+        let text = alternative(&answer)["transcript"].as_str().context("a transcript")?;
+        assert!(tally(script, text).is_clean(), "{name}: {:?}", tally(script, text));
+        assert_eq!(answer["metadata"]["channels"], channels, "{name}");
+        let duration = answer["metadata"]["duration"].as_f64().context("a duration")?;
+        assert!((6.97..7.05).contains(&duration), "{name}: {duration}");
+    }
+    engine.until_active(0).await
+}
+
+#[tokio::test]
+async fn packed_files_that_are_damaged_are_refused_with_reasons() -> Result<()> {
+    let engine = start(synthetic()).await?;
+    for (name, file, _) in PACKED {
+        let response = post(&engine, "", file[..12].to_vec()).await?;
+        assert_eq!(response.status().as_u16(), 400, "{name}");
+        let message = response.json::<Value>().await?["err_msg"].as_str().context("err_msg")?.to_owned();
+        assert!(message.contains(name), "{message}");
+    }
+    engine.until_active(0).await
+}
+
 #[tokio::test]
 async fn utterances_and_paragraphs_come_when_asked_for() -> Result<()> {
     let engine = start(synthetic()).await?;

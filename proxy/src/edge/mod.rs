@@ -3,6 +3,7 @@
 //!
 //! A connection passes through:
 //!
+//! * `ways`, with `tls` and `certificates`: did it come by TLS? Then hands are shaken first, in time.
 //! * `seats`: is there room for it?
 //! * `gate`, with `follower`, `head` and `chunk`: are the bytes well-formed HTTP/1.1, and in time?
 //! * `door`, with `upload`: is the parsed request within the limits? Then the routes answer it.
@@ -10,6 +11,7 @@
 //! Connections that find no room are answered at once (503, or 429 for an address in a hurry) instead of waiting in the
 //! accept queue: a load balancer that gets an answer tries the next proxy, one that gets none waits.
 
+mod certificates;
 mod chunk;
 mod dialect;
 mod door;
@@ -18,9 +20,11 @@ mod gate;
 mod head;
 mod limits;
 mod seats;
+mod tls;
 mod turned_away;
 mod upload;
 mod violation;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -38,19 +42,25 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use process::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
+pub(crate) use certificates::Certificates;
+pub(crate) use tls::Tls;
+
+pub use certificates::CertificateError;
 pub use dialect::Dialect;
 pub use limits::Limits;
+pub use tls::TlsConfig;
 pub use upload::UploadError;
 pub use violation::Violation;
+pub use ways::Ways;
 
 use door::Door;
 use gate::Gate;
 use seats::{Seat, Seats};
 use turned_away::TurnedAway;
+use ways::Arrival;
 
 /// Pause after an accept failed for want of descriptors or memory: others must give some back first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -62,19 +72,20 @@ const HYPER_BUFFER_MIN: usize = 8 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
 
-/// Accepts connections and serves `app` on them until the drain begins; requests that have begun then end in tasks of
+/// Accepts connections by every one of `ways` and serves `app` on them until the drain begins; requests that have begun then end in tasks of
 /// `shutdown`.
-pub async fn serve(listener: TcpListener, app: Router, limits: Limits, shutdown: Shutdown) {
+pub async fn serve(ways: impl Into<Ways>, app: Router, limits: Limits, shutdown: Shutdown) {
+    let ways = ways.into();
     let mut edge = Edge::new(app, limits, shutdown.clone());
     let mut complaint = Complaint::default();
     loop {
         let accepted = tokio::select! {
             biased;
             () = shutdown.begun() => return,
-            accepted = listener.accept() => accepted,
+            accepted = ways.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => edge.welcome(stream, peer),
+            Ok(arrival) => edge.welcome(arrival),
             Err(error) if concerns_one_connection(&error) => debug!(%error, "connection lost before it was accepted"),
             Err(error) => {
                 complaint.log(&error);
@@ -84,12 +95,18 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, shutdown:
     }
 }
 
-/// What every connection of one listener shares.
+/// What decides who comes in.
 struct Edge {
-    app: Router,
-    limits: Arc<Limits>,
     seats: Seats,
     turned_away: TurnedAway,
+    host: Host,
+}
+
+/// What every connection shares once it is in.
+#[derive(Clone)]
+struct Host {
+    app: Router,
+    limits: Arc<Limits>,
     http: http1::Builder,
     shutdown: Shutdown,
 }
@@ -102,17 +119,37 @@ impl Edge {
             .max_headers(limits.header_count.get().max(3))
             .max_buf_size(limits.header_bytes.get().saturating_mul(2).max(HYPER_BUFFER_MIN));
         let seats = Seats::new(limits.seats(), limits.connections_per_second_and_address);
-        Self { app, limits: Arc::new(limits), seats, turned_away: TurnedAway::default(), http, shutdown }
+        let host = Host { app, limits: Arc::new(limits), http, shutdown };
+        Self { seats, turned_away: TurnedAway::default(), host }
     }
 
-    fn welcome(&mut self, stream: TcpStream, peer: SocketAddr) {
+    fn welcome(&mut self, Arrival { stream, peer, tls }: Arrival) {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "cannot switch off the delay of small packets");
         }
-        match self.seats.take(peer.ip(), Instant::now()) {
-            Ok(seat) => self.converse(stream, peer, seat),
-            Err(refused) => self.turned_away.answer(stream, refused, &self.shutdown),
+        match (self.seats.take(peer.ip(), Instant::now()), tls) {
+            (Ok(seat), None) => self.host.converse(stream, peer, seat),
+            (Ok(seat), Some(tls)) => self.host.shake_hands(tls, stream, peer, seat),
+            (Err(refused), None) => self.turned_away.answer(stream, refused, &self.host.shutdown),
+            // An answer would cost a handshake, which is what a flood wants: the connection is closed without a word.
+            (Err(_refused), Some(_)) => {}
         }
+    }
+}
+
+impl Host {
+    /// Serves one connection in its own task, once hands are shaken.
+    fn shake_hands<I>(&self, tls: Tls, io: I, peer: SocketAddr, seat: Seat)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let host = self.clone();
+        self.shutdown.spawn("handshake", async move {
+            match tls.shake_hands(io).await {
+                Ok(io) => host.converse(io, peer, seat),
+                Err(error) => debug!(%error, %peer, "no TLS handshake"),
+            }
+        });
     }
 
     /// Serves one connection in its own task.

@@ -53,6 +53,7 @@ fn leg_request(address: &str, query: &str, headers: &LegHeaders) -> Result<Reque
 fn plain(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        std::io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
         _ => error.to_string(),
     }
 }
@@ -63,6 +64,7 @@ fn refused(error: SocketError) -> OpenError {
             let status = response.status().as_u16();
             OpenError::from_reply(status, response.body().as_deref().unwrap_or_default())
         }
+        SocketError::Io(error) => OpenError::TryAnother(plain(&error)),
         other => OpenError::TryAnother(format!("handshake failed: {other}")),
     }
 }

@@ -3,13 +3,16 @@
 use std::time::{Duration, Instant};
 
 use proto::convert::{decision_from_reply, request_to_wire};
+use proto::v1::PlaceRequest;
 use proto::v1::placement_client::PlacementClient;
 use scheduler::{Placement, Request};
 use session::CloseReason;
+use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tracing::warn;
 
 use crate::metrics;
+use crate::trace::{TRACEPARENT, Trace};
 
 /// A router's connection must be made within this time.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -39,11 +42,11 @@ impl Placer {
     }
 
     /// Asks for placements: the first router that answers decides.
-    pub(crate) async fn place(&self, request: &Request) -> Result<Vec<Placement>, CloseReason> {
+    pub(crate) async fn place(&self, request: &Request, trace: Trace) -> Result<Vec<Placement>, CloseReason> {
         for channel in &self.channels {
             let began = Instant::now();
             let mut client = PlacementClient::new(channel.clone());
-            let asked = tokio::time::timeout(self.timeout, client.place(request_to_wire(request))).await;
+            let asked = tokio::time::timeout(self.timeout, client.place(asking(request, trace))).await;
             let reply = match asked {
                 Ok(Ok(reply)) => reply.into_inner(),
                 Ok(Err(status)) => {
@@ -66,6 +69,14 @@ impl Placer {
         }
         Err(CloseReason::RouterAway)
     }
+}
+
+fn asking(request: &Request, trace: Trace) -> tonic::Request<PlaceRequest> {
+    let mut asking = tonic::Request::new(request_to_wire(request));
+    if let Ok(trace) = MetadataValue::try_from(trace.to_string()) {
+        asking.metadata_mut().insert(TRACEPARENT, trace);
+    }
+    asking
 }
 
 fn channel(router: &str) -> Result<Channel, RouterAddressError> {

@@ -15,6 +15,7 @@ use crate::terminal::{Paint, Style};
 pub(super) struct Banner {
     pub(super) key: Secret,
     pub(super) caller: SocketAddr,
+    pub(super) tls: Option<SocketAddr>,
     pub(super) admin: SocketAddr,
     pub(super) metrics: SocketAddr,
 }
@@ -39,9 +40,10 @@ impl Banner {
         let mut text = render(&COLUMNS, rows, paint);
         let bold = |words: &str| paint.paint(Style::Bold, words);
         let key = self.key.expose();
+        let secure = self.tls.map_or_else(String::new, |address| format!(" and https://{address}"));
         let _ = write!(
             text,
-            "\n{} http://{}   (Deepgram SDKs: http:// for files, ws:// for streams)\n{} {key}\n{} http://{}   metrics http://{}/metrics\n\n",
+            "\n{} http://{}{secure}   (Deepgram SDKs: http:// for files, ws:// for streams)\n{} {key}\n{} http://{}   metrics http://{}/metrics\n\n",
             bold("proxy "),
             self.caller,
             bold("key   "),

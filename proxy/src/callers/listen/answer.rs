@@ -65,6 +65,7 @@ impl From<KeyError> for Problem {
 fn code(reason: CloseReason) -> &'static str {
     match reason {
         CloseReason::Unauthorised => "INVALID_AUTH",
+        CloseReason::ForeignOrigin => "ORIGIN_NOT_ALLOWED",
         CloseReason::BadParameter => "INVALID_QUERY_PARAMETER",
         CloseReason::UnknownPath => "NOT_FOUND",
         CloseReason::WrongMethod => "METHOD_NOT_ALLOWED",
@@ -73,9 +74,11 @@ fn code(reason: CloseReason) -> &'static str {
         CloseReason::UnsupportedBody => "UNSUPPORTED_MEDIA_TYPE",
         CloseReason::UploadTooSlow | CloseReason::CallerSilent | CloseReason::CallerSlow => "REQUEST_TIMEOUT",
         CloseReason::CallerFlooding => "TOO_MANY_REQUESTS",
-        CloseReason::NoCapacity | CloseReason::NoLiveNode | CloseReason::RouterAway | CloseReason::Draining => {
-            "SERVICE_UNAVAILABLE"
-        }
+        CloseReason::NoCapacity
+        | CloseReason::NoLiveNode
+        | CloseReason::RouterAway
+        | CloseReason::Overloaded
+        | CloseReason::Draining => "SERVICE_UNAVAILABLE",
         CloseReason::NodeLost | CloseReason::NodeFailed => "BAD_GATEWAY",
         CloseReason::NodeStalled => "GATEWAY_TIMEOUT",
         CloseReason::Completed

@@ -18,7 +18,7 @@ use super::{Listen, Problem, placement_request};
 use crate::app::Shared;
 use crate::callers::{header_value, peer};
 use crate::delivery::{Failure, Parcel, Spool, deliver};
-use crate::record::Record;
+use crate::trace::Trace;
 
 /// Serves one file.
 pub(super) async fn serve(
@@ -34,7 +34,8 @@ pub(super) async fn serve(
     if is_json(&content_type) {
         return Err(refuse_document(body).await);
     }
-    let mut record = Record::begin(session, listen.asked.tenant.clone(), Work::File, shared.reporter.clone());
+    let trace = Trace::of(&parts.headers);
+    let mut record = shared.admit(session, trace, listen.asked.tenant.clone(), Work::File).map_err(Failure::no_node)?;
     let wanted = placement_request(&shared, session, &listen, Work::File);
     let query = listen.leg_query(Interims::Unwanted);
     let answered = async {

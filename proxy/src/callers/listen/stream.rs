@@ -17,11 +17,13 @@ use tracing::debug;
 use super::key::{Presented, presented};
 use super::{Listen, Problem, placement_request};
 use crate::app::Shared;
-use crate::callers::{header_value, peer};
+use crate::callers::{browsers, header_value, peer};
 use crate::delivery::Failure;
 use crate::pump::{Admitted, Pump, admit};
-use crate::record::Record;
+use crate::trace::Trace;
 use crate::wire::caller_settings;
+
+const FOREIGN: &str = "pages of this origin may not open streams here: add it to proxy.origins";
 
 /// Serves one stream: checks, places and opens it, then answers 101 and leaves it to a pump.
 pub(super) async fn serve(
@@ -30,14 +32,15 @@ pub(super) async fn serve(
     mut request: Request,
 ) -> Result<Response<Body>, Problem> {
     let accept = accept_key(request.headers())?;
+    if !browsers::may_upgrade(&shared.config.origins, request.headers()) {
+        return Err(Problem::new(CloseReason::ForeignOrigin, FOREIGN));
+    }
     let Presented { key, subprotocol } = presented(request.headers())?;
     let tenant = shared.keys.check(&key, peer(&request)).await?.tenant;
     let listen = Listen::read(request.uri(), request.headers(), &shared.models, tenant)?;
-    if shared.shutdown.token().is_cancelled() {
-        return Err(Failure::no_node(CloseReason::Draining).into());
-    }
     let upgrade = hyper::upgrade::on(&mut request);
-    let record = Record::begin(session, listen.asked.tenant.clone(), Work::Stream, shared.reporter.clone());
+    let trace = Trace::of(request.headers());
+    let record = shared.admit(session, trace, listen.asked.tenant.clone(), Work::Stream).map_err(Failure::no_node)?;
     let wanted = placement_request(&shared, session, &listen, Work::Stream);
     match admit(Arc::clone(&shared), wanted, &listen, record).await {
         Admitted::Open(pump) => {

@@ -164,6 +164,7 @@ fn code(reason: CloseReason) -> &'static str {
         CloseReason::Completed
         | CloseReason::CallerGone
         | CloseReason::CallerSilent
+        | CloseReason::ForeignOrigin
         | CloseReason::CallerSlow
         | CloseReason::FrameTooBig
         | CloseReason::UploadTooBig
@@ -176,6 +177,7 @@ fn code(reason: CloseReason) -> &'static str {
         | CloseReason::NodeLost
         | CloseReason::NodeStalled
         | CloseReason::NodeFailed
+        | CloseReason::Overloaded
         | CloseReason::Draining => reason.label(),
     }
 }

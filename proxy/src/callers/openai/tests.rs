@@ -3,6 +3,8 @@
 mod bench;
 mod errors;
 mod forms;
+mod pages;
+mod traces;
 
 use axum::body::{Body, Bytes};
 use serde_json::json;

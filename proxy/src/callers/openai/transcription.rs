@@ -14,8 +14,9 @@ use super::order::{Manner, Order};
 use super::render::render;
 use crate::app::Shared;
 use crate::callers::{authorization, peer};
-use crate::delivery::{Parcel, deliver};
+use crate::delivery::{Failure, Parcel, deliver};
 use crate::record::Record;
+use crate::trace::Trace;
 
 const NO_KEY: &str =
     "You didn't provide an API key: send it in an Authorization header (Authorization: Bearer YOUR_KEY).";
@@ -39,7 +40,8 @@ pub(super) async fn serve(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let tenant = tenant(shared, &request).await?;
-    let mut record = Record::begin(session, tenant.clone(), Work::File, shared.reporter.clone());
+    let trace = Trace::of(request.headers());
+    let mut record = shared.admit(session, trace, tenant.clone(), Work::File).map_err(Failure::no_node)?;
     let transcribed = transcribe(shared, &mut record, tenant, request).await;
     record.end(transcribed.as_ref().map_or_else(|problem| problem.reason, |_| CloseReason::Completed));
     Ok(transcribed.unwrap_or_else(|problem| problem.answer()))

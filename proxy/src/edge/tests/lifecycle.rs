@@ -94,7 +94,7 @@ async fn a_drain_lets_requests_finish_and_closes_the_rest() {
     let request = b"POST /later HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
     let drain = async {
         sleep(Duration::from_secs(1)).await;
-        edge.shutdown.begin();
+        edge.host.shutdown.begin();
         let since = Instant::now();
         let ends = (idle.read_u8().await.is_err(), fresh.read_u8().await.is_err());
         (ends, since.elapsed())
@@ -102,7 +102,7 @@ async fn a_drain_lets_requests_finish_and_closes_the_rest() {
     let (answer, (ends, took)) = tokio::join!(exchange(busy, request), drain);
     assert_eq!((ends, took), ((true, true), Duration::ZERO));
     assert!(answer.contains("\r\nconnection: close\r\n") && answer.ends_with("abc"), "{answer:?}");
-    assert_eq!(edge.shutdown.drain(Duration::from_secs(5)).await, 0);
+    assert_eq!(edge.host.shutdown.drain(Duration::from_secs(5)).await, 0);
 }
 
 /// Starts a real listener with one seat whose only route says who is calling.

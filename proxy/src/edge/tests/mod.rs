@@ -4,6 +4,7 @@ mod deadlines;
 mod framing;
 mod lifecycle;
 mod probes;
+mod tls;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -70,7 +71,7 @@ fn edge(limits: Limits) -> Edge {
 fn connect(edge: &mut Edge, room: usize) -> DuplexStream {
     let (caller, socket) = duplex(room);
     let seat = edge.seats.take(PEER.ip(), Instant::now()).unwrap();
-    edge.converse(socket, PEER, seat);
+    edge.host.converse(socket, PEER, seat);
     caller
 }
 

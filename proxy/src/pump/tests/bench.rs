@@ -22,9 +22,11 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use crate::Config;
 use crate::app::Shared;
 use crate::callers::listen::{Listen, placement_request};
+use crate::overload::MemoryWatch;
 use crate::pump::{Admitted, open_first};
 use crate::record::Record;
 use crate::router::{Placer, Reporter};
+use crate::trace::Trace;
 use crate::wire::{Dial, Pipe, caller_settings};
 
 /// Bytes that a pipe holds before its writer must wait.
@@ -131,7 +133,8 @@ impl Bench {
         let uri = format!("/v1/listen?encoding=linear16&sample_rate=16000&{query}").parse().unwrap();
         let listen = Listen::read(&uri, &HeaderMap::new(), &shared.models, "dev".parse().unwrap()).unwrap();
         let session = SessionId::from_random(1);
-        let record = Record::begin(session, listen.asked.tenant.clone(), Work::Stream, reporter.clone());
+        let record =
+            Record::begin(session, Trace::begin(), listen.asked.tenant.clone(), Work::Stream, reporter.clone());
         let wanted = placement_request(&shared, session, &listen, Work::Stream);
         let placements = names.iter().map(|name| placement(name)).collect();
         let Admitted::Open(pump) = open_first(shared, wanted, &listen, record, placements).await else {
@@ -215,6 +218,7 @@ fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Sh
         reporter: reporter.clone(),
         http: reqwest::Client::new(),
         dialer,
+        memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
         keys: Arc::new(Embedded::new()),
         started: tokio::time::Instant::now(),

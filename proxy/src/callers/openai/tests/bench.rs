@@ -1,11 +1,13 @@
 //! The test bench: the routes between a caller and nodes that answer as they are told, placed by a router that knows them.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
@@ -19,14 +21,16 @@ use store::{Embedded, Secret};
 use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::TcpListenerStream;
+use tokio_tungstenite::tungstenite::handshake::server as handshake;
 use tonic::{Status, Streaming};
 use tower::ServiceExt;
 
 use crate::Config;
 use crate::app::Shared;
 use crate::edge::Peer;
+use crate::overload::MemoryWatch;
 use crate::router::{Placer, Reporter};
-use crate::wire::Tcp;
+use crate::wire::{Dial, Pipe, Tcp};
 
 pub(super) const FORM: &str = "multipart/form-data; boundary=cut";
 
@@ -37,28 +41,54 @@ pub(super) struct Heard {
     pub(super) bytes: Bytes,
 }
 
+/// The `traceparent` of every place asked and every leg opened, in turn.
+type Traces = Arc<Mutex<Vec<String>>>;
+
 /// A node and its one answer.
 #[derive(Clone)]
 struct Node {
     status: StatusCode,
     body: String,
     heard: Arc<Mutex<Vec<Heard>>>,
+    traces: Traces,
 }
 
-async fn listen(State(node): State<Node>, uri: Uri, body: Body) -> (StatusCode, String) {
+async fn listen(State(node): State<Node>, uri: Uri, headers: HeaderMap, body: Body) -> (StatusCode, String) {
+    node.traces.lock().unwrap().push(headers["traceparent"].to_str().unwrap().to_owned());
     let bytes = to_bytes(body, usize::MAX).await.unwrap();
     node.heard.lock().unwrap().push(Heard { query: uri.query().unwrap_or_default().to_owned(), bytes });
     (node.status, node.body)
 }
 
+/// Opens every stream.
+struct Streams(Traces);
+
+#[async_trait]
+impl Dial for Streams {
+    async fn dial(&self, _address: &str) -> io::Result<Box<dyn Pipe>> {
+        let (near, far) = tokio::io::duplex(1 << 10);
+        let traces = Arc::clone(&self.0);
+        Shutdown::new().spawn("node", async move {
+            #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
+            let note = |request: &handshake::Request, response: handshake::Response| {
+                traces.lock().unwrap().push(request.headers()["traceparent"].to_str().unwrap().to_owned());
+                Ok(response)
+            };
+            let _ = tokio_tungstenite::accept_hdr_async(far, note).await;
+        });
+        Ok(Box::new(near))
+    }
+}
+
 /// Places every session on the first node that has not failed it.
-struct Placing(Vec<SocketAddr>);
+struct Placing(Vec<SocketAddr>, Traces);
 
 #[tonic::async_trait]
 impl Placement for Placing {
     type SessionsStream = Pin<Box<dyn Stream<Item = Result<SessionOrder, Status>> + Send>>;
 
     async fn place(&self, request: tonic::Request<PlaceRequest>) -> Result<tonic::Response<PlaceReply>, Status> {
+        self.1.lock().unwrap().push(request.metadata().get("traceparent").unwrap().to_str().unwrap().to_owned());
         let excluded = request.into_inner().exclude;
         let place = |(number, address): (usize, &SocketAddr)| v1::Place {
             node: format!("node-{number}"),
@@ -110,28 +140,42 @@ pub(super) struct Bench {
     app: Router,
     reporter: Reporter,
     heard: Arc<Mutex<Vec<Heard>>>,
+    traces: Traces,
 }
 
 impl Bench {
     /// Starts a node for each answer: a status and a body.
     pub(super) async fn with_nodes(answers: &[(u16, &str)]) -> Self {
-        let (shutdown, heard) = (Shutdown::new(), Arc::default());
+        Self::start(answers, &[]).await
+    }
+
+    /// Starts one node, and lets pages of these origins in.
+    pub(super) async fn for_pages_of(origins: &[&str]) -> Self {
+        Self::start(&[(200, super::HELLO)], origins).await
+    }
+
+    async fn start(answers: &[(u16, &str)], origins: &[&str]) -> Self {
+        let (shutdown, heard, traces) = (Shutdown::new(), Arc::default(), Traces::default());
         let mut nodes = Vec::new();
         for (status, body) in answers {
             let (status, body) = (StatusCode::from_u16(*status).unwrap(), (*body).to_owned());
-            let node = Node { status, body, heard: Arc::clone(&heard) };
+            let node = Node { status, body, heard: Arc::clone(&heard), traces: Arc::clone(&traces) };
             let (listener, address) = bound().await;
             let routes = Router::new().fallback(listen).with_state(node);
             shutdown.spawn("node", async move { axum::serve(listener, routes).await.unwrap() });
             nodes.push(address);
         }
         let (listener, router) = bound().await;
-        let placing = tonic::transport::Server::builder().add_service(PlacementServer::new(Placing(nodes)));
+        let placing =
+            tonic::transport::Server::builder().add_service(PlacementServer::new(Placing(nodes, Arc::clone(&traces))));
         let placing = placing.serve_with_incoming(TcpListenerStream::new(listener));
         shutdown.spawn("router", async move { placing.await.unwrap() });
         let reporter = Reporter::default();
-        let app = crate::callers::routes(Arc::new(shared(router, &reporter, &shutdown)));
-        Self { app, reporter, heard }
+        let mut shared = shared(router, &reporter, &shutdown);
+        shared.dialer = Arc::new(Streams(Arc::clone(&traces)));
+        shared.config.origins = origins.iter().map(|origin| (*origin).to_owned().try_into().unwrap()).collect();
+        let app = crate::callers::routes(Arc::new(shared));
+        Self { app, reporter, heard, traces }
     }
 
     /// Starts one node that hears [`super::HELLO`].
@@ -166,6 +210,11 @@ impl Bench {
     /// Returns what the nodes have heard.
     pub(super) fn heard(&self) -> Vec<Heard> {
         self.heard.lock().unwrap().clone()
+    }
+
+    /// Returns the traces that places and legs were asked for under.
+    pub(super) fn traces(&self) -> Vec<String> {
+        self.traces.lock().unwrap().clone()
     }
 
     /// Returns the sessions that have ended since this was last asked.
@@ -209,6 +258,7 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
         reporter: reporter.clone(),
         http: reqwest::Client::builder().no_proxy().build().unwrap(),
         dialer: Arc::new(Tcp),
+        memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
         keys: Arc::new(keys),
         started: tokio::time::Instant::now(),
