@@ -67,7 +67,11 @@ impl App {
         let reporter = Reporter::new(self.identity, self.gpus, Gauges::default());
         let signs = Signs { standing, readiness };
         let link = Link::new(self.routers, self.interval, engine_seen.clone(), reporter, signs);
-        shutdown.spawn("engine probe", self.probe.keep_looking(engine));
+        // An engine that leaves during the drain is nothing to complain of: nobody looks then.
+        let (looking, draining) = (self.probe.keep_looking(engine), shutdown.token());
+        shutdown.spawn("engine probe", async move {
+            let _ = draining.run_until_cancelled(looking).await;
+        });
         let look_around = check::look_around(engine_seen, stands, first_look);
         let draining = shutdown.token();
         shutdown.spawn("self-check", async move {

@@ -115,6 +115,10 @@ impl Link {
         for router in routers.iter().cycle() {
             let ended = self.report_to(router, &drain).await;
             self.reporter.gauges().disconnected();
+            // A router that leaves during the drain is nothing to complain of.
+            if drain.is_cancelled() {
+                return;
+            }
             let wait = match ended {
                 Ended::Drained => return,
                 Ended::Refused(message) => self.note_refused(router, message),

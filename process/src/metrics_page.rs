@@ -1,6 +1,6 @@
 //! The metrics recorder and the text page that Prometheus scrapes.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -31,14 +31,17 @@ impl Metrics {
     /// # Errors
     /// Fails when another recorder was installed first.
     pub fn install() -> Result<Self, MetricsError> {
-        static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
-        if let Some(handle) = INSTALLED.get() {
+        static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+        // Held throughout: of two that come at the same time, the second gets what the first installed.
+        let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = &*installed {
             return Ok(Self { handle: handle.clone() });
         }
         let handle = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
             .install_recorder()?;
-        Ok(Self { handle: INSTALLED.get_or_init(|| handle).clone() })
+        *installed = Some(handle.clone());
+        Ok(Self { handle })
     }
 
     /// Renders every metric in the Prometheus text format.
@@ -58,5 +61,18 @@ impl Metrics {
                 _ = ticks.tick() => self.handle.run_upkeep(),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_that_install_at_the_same_time_share_the_recorder() {
+        std::thread::scope(|scope| {
+            let installing: Vec<_> = (0..8).map(|_| scope.spawn(Metrics::install)).collect();
+            assert!(installing.into_iter().all(|thread| thread.join().unwrap().is_ok()));
+        });
     }
 }

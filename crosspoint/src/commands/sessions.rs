@@ -21,6 +21,9 @@ const COLUMNS: [Column; 10] = [
 ];
 
 const EXAMPLES: &str = "\
+Columns:
+  STATE   placed, live, ended and why, or lost: its proxy has said nothing of it for 15 s
+
 Examples:
   crosspoint sessions
   crosspoint sessions --limit 5

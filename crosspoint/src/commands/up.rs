@@ -98,7 +98,9 @@ impl Args {
         let fleet = self.start_nodes(&config).await?;
         fleet.reporting(banner.admin, READY).await?;
         self.announce(&banner, &fleet, &config)?;
-        fleet.watch(&shutdown);
+        // Apart from the rest, which must not wait for the nodes: they end with this process.
+        let nodes = Shutdown::new();
+        fleet.watch(&shutdown, &nodes);
         self.role.until_done(&shutdown, DRAIN + Duration::from_secs(6)).await;
         Ok(())
     }

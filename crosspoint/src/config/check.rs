@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use reqwest::Url;
 use scheduler::{ModelName, PoolName};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
@@ -36,6 +37,12 @@ pub(super) enum Problem {
         /// The model it means as well.
         second: ModelName,
     },
+    /// The proxy has nobody to ask.
+    #[error("no routers: list at least one, such as http://127.0.0.1:7400")]
+    NoRouters,
+    /// A router's address is none.
+    #[error("expected a router address such as http://127.0.0.1:7400, got \"{0}\"")]
+    Router(String),
     /// A weight is no amount of money.
     #[error("scoring.{name} is {value}, expected dollars per session-hour, 0 or more")]
     Weight {
@@ -50,6 +57,7 @@ pub(super) enum Problem {
 pub(super) fn check(config: &Config) -> Result<(), Problem> {
     pools(config)?;
     models(config)?;
+    routers(config)?;
     weights(config)
 }
 
@@ -82,6 +90,16 @@ fn models(config: &Config) -> Result<(), Problem> {
     if models.is_empty() { Err(Problem::NoModels) } else { Ok(()) }
 }
 
+fn routers(config: &Config) -> Result<(), Problem> {
+    let routers = &config.proxy.routers;
+    let is_address = |text: &&String| Url::parse(text).is_ok_and(|url| url.scheme() == "http" && url.has_host());
+    match routers.iter().find(|text| !is_address(text)) {
+        Some(wrong) => Err(Problem::Router(wrong.clone())),
+        None if routers.is_empty() => Err(Problem::NoRouters),
+        None => Ok(()),
+    }
+}
+
 fn weights(config: &Config) -> Result<(), Problem> {
     let scoring = &config.scoring;
     let weights = [("latency", scoring.latency), ("congestion", scoring.congestion), ("errors", scoring.errors)];
@@ -96,6 +114,13 @@ struct Places {
     pools: Option<Spanned<Vec<PoolPlaces>>>,
     models: Option<Spanned<BTreeMap<String, Spanned<ModelPlaces>>>>,
     scoring: BTreeMap<String, Spanned<f64>>,
+    proxy: ProxyPlaces,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ProxyPlaces {
+    routers: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 #[derive(Deserialize)]
@@ -124,6 +149,12 @@ impl Problem {
                 .model(second)
                 .and_then(|model| model.value.aliases.iter().find(|place| place.value == *alias))
                 .map(|place| place.referenced),
+            Self::NoRouters => places.proxy.routers.map(|routers| routers.referenced),
+            Self::Router(wrong) => places
+                .proxy
+                .routers
+                .and_then(|routers| routers.value.into_iter().find(|router| router.value == *wrong))
+                .map(|router| router.referenced),
             Self::Weight { name, .. } => places.scoring.get(*name).map(|weight| weight.referenced),
         }
     }
@@ -164,6 +195,16 @@ mod tests {
         assert_eq!(first_line(text), "f:3:35: \"c\" means both a and b, a name can mean one model only");
         let text = "models:\n  a: { languages: [en] }\n  b: { languages: [en], aliases: [a] }\n";
         assert_eq!(first_line(text), "f:3:35: \"a\" means both a and b, a name can mean one model only");
+    }
+
+    #[test]
+    fn a_router_address_without_its_scheme_is_refused() {
+        let expected = "f:1:20: expected a router address such as http://127.0.0.1:7400, got \"10.0.0.5:7400\"";
+        assert_eq!(first_line("proxy: { routers: ['10.0.0.5:7400'] }"), expected);
+        assert!(
+            first_line("proxy: { routers: [] }")
+                .ends_with("no routers: list at least one, such as http://127.0.0.1:7400")
+        );
     }
 
     #[test]

@@ -80,7 +80,12 @@ fn asking(request: &Request, trace: Trace) -> tonic::Request<PlaceRequest> {
 }
 
 fn channel(router: &str) -> Result<Channel, RouterAddressError> {
-    let endpoint = Endpoint::from_shared(router.to_owned()).map_err(|_| RouterAddressError(router.to_owned()))?;
+    let wrong = || RouterAddressError(router.to_owned());
+    let endpoint = Endpoint::from_shared(router.to_owned()).map_err(|_| wrong())?;
+    // `host:port` parses too, but names no way to get there.
+    if endpoint.uri().scheme_str() != Some("http") {
+        return Err(wrong());
+    }
     Ok(endpoint
         .connect_timeout(CONNECT)
         .http2_keep_alive_interval(Duration::from_secs(1))
@@ -88,4 +93,18 @@ fn channel(router: &str) -> Result<Channel, RouterAddressError> {
         .keep_alive_while_idle(true)
         .tcp_nodelay(true)
         .connect_lazy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_router_address_without_its_scheme_is_refused() {
+        for wrong in ["127.0.0.1:7400", "nonsense", "", "https://127.0.0.1:7400"] {
+            let error = Placer::new(&[wrong.to_owned()], Duration::from_secs(1)).unwrap_err();
+            assert!(error.to_string().ends_with(&format!("got {wrong:?}")), "{error}");
+        }
+        assert!(Placer::new(&["http://127.0.0.1:7400".to_owned()], Duration::from_secs(1)).is_ok());
+    }
 }

@@ -154,7 +154,7 @@ pub(crate) async fn report(reporter: Reporter, placer: Placer, shutdown: Shutdow
         match talk(&reporter, channel.clone(), &shutdown).await {
             Ok(()) => connected = true,
             Err(status) => {
-                if connected {
+                if connected && !shutdown.token().is_cancelled() {
                     warn!(message = status.message(), "no router takes session updates, trying again");
                 }
                 connected = false;

@@ -82,20 +82,19 @@ impl Fleet {
         tokio::time::timeout(deadline, waiting).await.with_context(late)
     }
 
-    /// Says so when a node dies, for as long as this process lives.
-    pub(super) fn watch(self, shutdown: &Shutdown) {
+    /// Says so when a node dies before the drain. The nodes live as long as this process: open streams may end on them.
+    pub(super) fn watch(self, shutdown: &Shutdown, nodes: &Shutdown) {
         for (node, mut child) in self.nodes.into_iter().zip(self.children) {
-            let token = shutdown.token();
+            let draining = shutdown.token();
             // Waiting for a child closes its standard input, which would end it: so the input is kept here.
             let input = child.stdin.take();
-            shutdown.spawn("node process", async move {
+            nodes.spawn("node process", async move {
                 let _input = input;
-                let ended = tokio::select! {
-                    ended = child.wait() => ended,
-                    () = token.cancelled() => return,
-                };
-                let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-                note(&format!("node {} (pid {}) is gone: {how}", node.name, node.pid));
+                let ended = child.wait().await;
+                if !draining.is_cancelled() {
+                    let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
+                    note(&format!("node {} (pid {}) is gone: {how}", node.name, node.pid));
+                }
             });
         }
     }
