@@ -46,7 +46,7 @@ impl OpenError {
     pub(crate) fn from_reply(status: u16, body: &[u8]) -> Self {
         let text = refusal_text(body);
         match status {
-            408 | 409 | 429 => Self::TryAnother(format!("refused with {status}: {text}")),
+            401 | 403..=405 | 408 | 409 | 429 => Self::TryAnother(format!("refused with {status}: {text}")),
             400..=499 => Self::CallersFault { status, text },
             _ => Self::TryAnother(format!("refused with {status}: {text}")),
         }

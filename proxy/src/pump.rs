@@ -1,6 +1,7 @@
 //! The shell around one stream's state machine: a caller's socket, a leg's socket, one timer. No lock, no log and no store
 //! per chunk; at most one message waits on each side before the other side is no longer read.
 
+mod admission;
 mod caller;
 mod leg;
 #[cfg(test)]
@@ -24,14 +25,15 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::app::Shared;
-use crate::callers::listen::{Interims, Listen, Problem};
-use crate::delivery::Failure;
+use crate::callers::listen::{Interims, Listen};
 use crate::engines::listen::open;
 use crate::engines::{LegHeaders, OpenError};
 use crate::metrics;
 use crate::record::Record;
 use crate::wire::{LegSocket, Pipe};
 use wake::Wake;
+
+pub(crate) use admission::{Admitted, admit};
 
 /// Results that may wait for a caller who does not read; then the node is no longer read either.
 const RESULTS: usize = 64;
@@ -85,58 +87,6 @@ enum FirstResult {
     Given,
 }
 
-/// The outcome of [`admit`].
-pub(crate) enum Admitted {
-    /// A leg is open: the caller may have its 101.
-    Open(Box<Pump>),
-    /// No leg could be opened.
-    Refused(Problem),
-}
-
-/// Places a stream and opens its first leg.
-pub(crate) async fn admit(shared: Arc<Shared>, wanted: Request, listen: &Listen, record: Record) -> Admitted {
-    match shared.placer.place(&wanted, record.trace()).await {
-        Ok(placements) => open_first(shared, wanted, listen, record, placements).await,
-        Err(reason) => {
-            record.end(reason);
-            Admitted::Refused(Failure::no_node(reason).into())
-        }
-    }
-}
-
-/// Opens the first leg on the best placement that takes it.
-async fn open_first(
-    shared: Arc<Shared>,
-    wanted: Request,
-    listen: &Listen,
-    record: Record,
-    placements: Vec<Placement>,
-) -> Admitted {
-    let now = shared.now();
-    let (session, mut action) =
-        Session::begin(placements, listen.bytes_per_second(), shared.config.stream.clone(), now);
-    let mut pump = Box::new(Pump::new(shared, session, wanted, listen, (record, now)));
-    loop {
-        match action {
-            Action::End(reason) => {
-                pump.record.end(reason);
-                return Admitted::Refused(Failure::no_node(reason).into());
-            }
-            Action::Replay => return Admitted::Open(pump),
-            Action::Ask => action = pump.ask_now().await,
-            Action::Open { epoch, placement } => match pump.open_now(epoch, placement).await {
-                Ok(None) => return Admitted::Open(pump),
-                Ok(Some(next)) => action = next,
-                Err(text) => {
-                    let problem = Problem::new(CloseReason::BadRequest, text);
-                    pump.record.end(problem.reason);
-                    return Admitted::Refused(problem);
-                }
-            },
-        }
-    }
-}
-
 impl Pump {
     fn new(
         shared: Arc<Shared>,
@@ -166,16 +116,6 @@ impl Pump {
             began: now,
             first_result: FirstResult::Awaited,
         }
-    }
-
-    async fn ask_now(&mut self) -> Action {
-        let answer = self.asking().await;
-        self.session.placed(answer)
-    }
-
-    async fn open_now(&mut self, epoch: u32, placement: Placement) -> Result<Option<Action>, String> {
-        let opened = self.opening(epoch, placement).await;
-        self.opened(opened)
     }
 
     fn opening(&self, epoch: u32, placement: Placement) -> impl Future<Output = Opened> + Send + use<> {
@@ -251,7 +191,7 @@ impl Pump {
             }
             Wake::Placed(answer) => Some(self.session.placed(answer)),
             Wake::Drain => {
-                self.drain_at = Some(self.shared.now() + self.shared.config.drain);
+                self.note_drain();
                 self.arm();
                 None
             }
@@ -261,6 +201,9 @@ impl Pump {
 
     fn tick(&mut self) -> Option<Action> {
         let now = self.shared.now();
+        if self.shared.shutdown.token().is_cancelled() {
+            self.note_drain();
+        }
         if self.drain_at.is_some_and(|at| now >= at) {
             return Some(self.session.end(CloseReason::Draining));
         }
@@ -269,6 +212,11 @@ impl Pump {
         }
         self.arm();
         self.judge_leg("took audio and gave nothing for too long", |session| session.tick(now))
+    }
+
+    fn note_drain(&mut self) {
+        let end = self.shared.now() + self.shared.config.drain;
+        self.drain_at.get_or_insert(end);
     }
 
     /// Sets the timer to the next moment at which something may be due, at least a second away.

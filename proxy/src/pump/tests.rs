@@ -48,6 +48,7 @@ async fn a_node_that_dies_before_its_first_final_is_replaced_and_the_caller_neve
     second.say(&final_result("hello", 0.0, 1.0)).await;
     assert_eq!(bench.text().await, final_result("hello", 0.0, 1.0));
     bench.say(r#"{"type":"CloseStream"}"#).await;
+    assert_eq!(second.hear().await, Message::text(r#"{"type":"CloseStream"}"#));
     second.close(1000, "").await;
     assert_eq!(bench.closed().await.0, 1000);
     assert_eq!(bench.ended().await, ["completed"]);
@@ -245,6 +246,25 @@ async fn a_node_that_cannot_decode_the_audio_ends_the_stream_with_its_verdict() 
     node.close(1008, "DATA-0000: not audio").await;
     assert_eq!(bench.closed().await, (1008, "DATA-0000: the audio cannot be decoded".to_owned()));
     assert_eq!(bench.ended().await, ["bad_audio"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_never_stops_sending_does_not_hold_up_its_results() {
+    let mut bench = Bench::with_nodes(&["a"]).await;
+    let mut node = bench.accept().await;
+    let (mut mouth, mut ear) = bench.caller.split();
+    let sending = async { while mouth.send(Message::from(AUDIO)).await.is_ok() {} };
+    let hearing = async {
+        for _ in 0..1_000 {
+            node.hear().await;
+        }
+        node.say(&final_result("hello", 0.0, 1.0)).await;
+        while !matches!(ear.next().await, Some(Ok(Message::Text(_)))) {}
+    };
+    tokio::select! {
+        () = sending => panic!("the proxy hung up"),
+        () = hearing => {}
+    }
 }
 
 #[tokio::test(start_paused = true)]

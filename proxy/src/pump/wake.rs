@@ -35,6 +35,10 @@ impl Pump {
         if let Poll::Ready(broken) = self.poll_write(caller, cx) {
             return Poll::Ready(broken);
         }
+        // Time and results come first: a caller that never stops sending must hold up neither.
+        if self.timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Wake::Time);
+        }
         if let Poll::Ready(wake) = self.poll_read(caller, cx) {
             return Poll::Ready(wake);
         }
@@ -44,7 +48,7 @@ impl Pump {
         if self.drain_at.is_none() && self.draining.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Wake::Drain);
         }
-        self.timer.as_mut().poll(cx).map(|()| Wake::Time)
+        Poll::Pending
     }
 
     /// Writes what waits; ready only when a socket broke.
@@ -67,17 +71,17 @@ impl Pump {
     /// told: its nonsense is answered.
     fn poll_read<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>, cx: &mut Context<'_>) -> Poll<Wake> {
         let told = self.to_caller.len() < RESULTS;
+        if let Some(leg) = &mut self.leg
+            && told
+            && let Poll::Ready(message) = Pin::new(leg).poll_next(cx)
+        {
+            return Poll::Ready(Wake::Leg(message));
+        }
         if told && self.to_leg.is_empty() && self.session.has_room() {
-            if let Poll::Ready(message) = Pin::new(caller).poll_next(cx) {
-                return Poll::Ready(Wake::Caller(message));
-            }
-        } else {
-            self.session.caller_held(self.shared.now());
+            return Pin::new(caller).poll_next(cx).map(Wake::Caller);
         }
-        match &mut self.leg {
-            Some(leg) if told => Pin::new(leg).poll_next(cx).map(Wake::Leg),
-            Some(_) | None => Poll::Pending,
-        }
+        self.session.caller_held(self.shared.now());
+        Poll::Pending
     }
 
     fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
