@@ -184,7 +184,7 @@ impl Pump {
 
     fn take(&mut self, wake: Wake) -> Option<Action> {
         match wake {
-            Wake::Caller(message) => self.take_caller(message),
+            Wake::Caller(message) => self.take_caller(message).or_else(|| self.tick_if_late()),
             Wake::Leg(message) => self.take_leg(message),
             Wake::Opened(opened) => {
                 self.opened(*opened).unwrap_or_else(|_text| Some(self.session.end(CloseReason::BadRequest)))
@@ -212,6 +212,11 @@ impl Pump {
         }
         self.arm();
         self.judge_leg("took audio and gave nothing for too long", |session| session.tick(now))
+    }
+
+    /// Looks at the clock where a caller that never stops has kept the timer from being asked.
+    fn tick_if_late(&mut self) -> Option<Action> {
+        if self.shared.now() >= self.timer_at { self.tick() } else { None }
     }
 
     fn note_drain(&mut self) {

@@ -35,10 +35,6 @@ impl Pump {
         if let Poll::Ready(broken) = self.poll_write(caller, cx) {
             return Poll::Ready(broken);
         }
-        // Time and results come first: a caller that never stops sending must hold up neither.
-        if self.timer.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Wake::Time);
-        }
         if let Poll::Ready(wake) = self.poll_read(caller, cx) {
             return Poll::Ready(wake);
         }
@@ -48,7 +44,8 @@ impl Pump {
         if self.drain_at.is_none() && self.draining.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Wake::Drain);
         }
-        Poll::Pending
+        // Time comes last: what was said in time must be heard before silence is judged.
+        self.timer.as_mut().poll(cx).map(|()| Wake::Time)
     }
 
     /// Writes what waits; ready only when a socket broke.
@@ -68,7 +65,7 @@ impl Pump {
     }
 
     /// Reads a side only when the other one has taken what was read before, and the caller only while it takes what it is
-    /// told: its nonsense is answered.
+    /// told: its nonsense is answered. Results come first: a caller that never stops sending must not hold them up.
     fn poll_read<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>, cx: &mut Context<'_>) -> Poll<Wake> {
         let told = self.to_caller.len() < RESULTS;
         if let Some(leg) = &mut self.leg
