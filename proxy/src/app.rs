@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
-use scheduler::{Models, SessionId, TenantId, Timestamp, Work};
+use scheduler::{Models, SessionId, Timestamp, Work};
 use session::CloseReason;
-use store::Keys;
+use store::{Caller, Keys};
 use tokio::time::Instant;
 use tracing::info;
 
@@ -63,7 +63,7 @@ impl Shared {
         &self,
         session: SessionId,
         trace: Trace,
-        tenant: TenantId,
+        caller: &Caller,
         work: Work,
     ) -> Result<Record, CloseReason> {
         if self.shutdown.token().is_cancelled() {
@@ -72,7 +72,7 @@ impl Shared {
         if self.memory.is_short() {
             return Err(CloseReason::Overloaded);
         }
-        Ok(Record::begin(session, trace, tenant, work, self.reporter.clone()))
+        Ok(Record::begin(session, trace, caller.clone(), work, self.reporter.clone()))
     }
 
     pub(crate) fn new_session(&self) -> SessionId {

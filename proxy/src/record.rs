@@ -2,8 +2,9 @@
 //! every session ends in exactly one reason.
 
 use proto::v1::Ended;
-use scheduler::{NodeId, SessionId, TenantId, Work};
+use scheduler::{NodeId, SessionId, Work};
 use session::{CloseReason, Usage};
+use store::Caller;
 use tracing::info;
 
 use crate::metrics;
@@ -14,7 +15,7 @@ use crate::trace::Trace;
 pub(crate) struct Record {
     session: SessionId,
     trace: Trace,
-    tenant: TenantId,
+    caller: Caller,
     work: Work,
     node: Option<NodeId>,
     usage: Usage,
@@ -25,11 +26,11 @@ pub(crate) struct Record {
 
 impl Record {
     /// Begins a session's record.
-    pub(crate) fn begin(session: SessionId, trace: Trace, tenant: TenantId, work: Work, reporter: Reporter) -> Self {
+    pub(crate) fn begin(session: SessionId, trace: Trace, caller: Caller, work: Work, reporter: Reporter) -> Self {
         Self {
             session,
             trace,
-            tenant,
+            caller,
             work,
             node: None,
             usage: Usage::default(),
@@ -83,7 +84,8 @@ impl Drop for Record {
         info!(
             session = %self.session,
             trace = %self.trace.id(),
-            tenant = %self.tenant,
+            tenant = %self.caller.tenant,
+            key = %self.caller.key,
             node = self.node.as_ref().map(tracing::field::display),
             reason = self.reason.label(),
             audio_s = self.usage.audio.as_secs_f64(),

@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use scheduler::{Class, Compliance, Language, MicroDollars, Request, Residency, SessionId, Work};
+use scheduler::{Class, Compliance, Language, MicroDollars, Priority, Request, Residency, SessionId, Work};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -128,7 +128,14 @@ async fn explain(State(core): State<Arc<Core>>, question: Result<Json<Question>,
         tenant,
         model,
         work: question.work,
+        key: None,
+        file: None,
         class: Class::New,
+        priority: match question.work {
+            Work::Stream => Priority::Live,
+            Work::File => Priority::Interactive,
+        },
+        pools: None,
         residency: question.residency,
         compliance: question.compliance.into_iter().collect(),
         max_cost: question.max_cost,

@@ -31,6 +31,8 @@ pub enum Reason {
         /// The missing regime.
         missing: String,
     },
+    /// The caller's key may not use this pool.
+    NotGranted,
     /// No agent of this pool has reported.
     NoNodes,
     /// No report for 3 s or longer.
@@ -76,6 +78,7 @@ impl Reason {
         match self {
             Self::Residency { .. } => "residency",
             Self::Compliance { .. } => "compliance",
+            Self::NotGranted => "not_granted",
             Self::NoNodes => "no_nodes",
             Self::Silent { .. } => "silent",
             Self::Starting => "starting",
@@ -95,6 +98,7 @@ impl std::fmt::Display for Reason {
         match self {
             Self::Residency { pool, wanted } => write!(f, "audio must stay in {wanted}, pool is in {pool}"),
             Self::Compliance { missing } => write!(f, "pool is not audited for {missing}"),
+            Self::NotGranted => write!(f, "the key does not grant this pool"),
             Self::NoNodes => write!(f, "no agent has reported"),
             Self::Silent { age } => write!(f, "no report for {:.1} s", age.as_secs_f64()),
             Self::Starting => write!(f, "engine is starting"),
@@ -175,6 +179,9 @@ fn forbidden(pool: &Pool, request: &Request) -> Option<Reason> {
         && pool.residency != *wanted
     {
         return Some(Reason::Residency { pool: pool.residency.0.clone(), wanted: wanted.0.clone() });
+    }
+    if request.pools.as_ref().is_some_and(|granted| !granted.contains(&pool.name)) {
+        return Some(Reason::NotGranted);
     }
     let missing = request.compliance.iter().find(|regime| !pool.compliance.contains(*regime))?;
     Some(Reason::Compliance { missing: missing.0.clone() })
@@ -259,6 +266,16 @@ mod tests {
         assert_eq!(allowed.pools().map(|pool| pool.name.as_str()).collect::<Vec<_>>(), ["audited"]);
         let why: Vec<_> = rejected.iter().map(|group| group.why.to_string()).collect();
         assert_eq!(why, ["pool is not audited for soc2", "audio must stay in us, pool is in eu"]);
+    }
+
+    #[test]
+    fn a_pool_that_the_key_does_not_grant_is_not_in_the_set() {
+        let fleet = Fleet::new(vec![pool("a"), pool("b")]);
+        let mut rejected = Vec::new();
+        let granted = Request { pools: Some(["b".parse().unwrap()].into()), ..request() };
+        let allowed = AllowedSet::of(&fleet, &granted, &mut rejected);
+        assert_eq!(allowed.pools().map(|pool| pool.name.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(rejected[0].why, Reason::NotGranted);
     }
 
     #[test]

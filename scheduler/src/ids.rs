@@ -79,6 +79,10 @@ name!(
     TenantId
 );
 name!(
+    /// Names an API key without opening anything: it may be shown, logged and billed to.
+    KeyId
+);
+name!(
     /// Names a model as engines know it.
     ModelName
 );
@@ -86,6 +90,14 @@ name!(
     /// Names a provider's region.
     Region
 );
+
+impl KeyId {
+    /// Returns the name of the development key.
+    #[must_use]
+    pub fn dev() -> Self {
+        Self("dev".into())
+    }
+}
 
 /// A language tag as callers write it (`en`, `en-US`); compared without case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ModelName, NodeId, SessionId, TenantId};
+use crate::ids::{KeyId, ModelName, NodeId, PoolName, SessionId, TenantId};
 use crate::pool::{Compliance, Residency};
 use crate::report::Report;
 use crate::units::MicroDollars;
@@ -41,6 +41,18 @@ impl Class {
     }
 }
 
+/// Who yields to whom when slots are short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Somebody speaks and reads along.
+    Live,
+    /// Somebody waits for a file.
+    Interactive,
+    /// A chunk of a long file, at most 30 s of audio: it takes slots that no stream needs, and yields them.
+    Batch,
+}
+
 /// What a session needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
@@ -48,12 +60,20 @@ pub struct Request {
     pub session: SessionId,
     /// Whose it is.
     pub tenant: TenantId,
+    /// The key that it came with, where there was one.
+    pub key: Option<KeyId>,
+    /// The session of the whole file, when this is a chunk of it.
+    pub file: Option<SessionId>,
     /// The model, aliases already resolved.
     pub model: ModelName,
     /// Stream or file.
     pub work: Work,
     /// New, or moved.
     pub class: Class,
+    /// Who it yields to.
+    pub priority: Priority,
+    /// The only pools that its key may use; every pool when absent.
+    pub pools: Option<BTreeSet<PoolName>>,
     /// Where the audio must stay, if it must.
     pub residency: Option<Residency>,
     /// What the pool must have been audited for.

@@ -52,10 +52,14 @@ pub(crate) fn report(node: &str, pool: &str) -> Report {
 pub(crate) fn request() -> Request {
     Request {
         session: SessionId::from_random(1),
+        key: None,
+        file: None,
         tenant: "t".parse().unwrap(),
         model: "m".parse().unwrap(),
         work: Work::Stream,
         class: Class::New,
+        priority: crate::Priority::Live,
+        pools: None,
         residency: None,
         compliance: BTreeSet::new(),
         max_cost: None,

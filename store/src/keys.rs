@@ -1,10 +1,12 @@
 //! Keys: who a caller is. Only digests are kept, and they are compared as a whole.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
 use async_trait::async_trait;
-use scheduler::TenantId;
+use scheduler::{KeyId, PoolName, Residency, TenantId};
+use serde::{Deserialize, Serialize};
 
 use crate::StoreAway;
 
@@ -32,11 +34,41 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Who presented a key.
+/// Who presented a key, and what it grants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Whose key it is.
     pub tenant: TenantId,
+    /// The key's public name: it may be shown, logged and billed to.
+    pub key: KeyId,
+    /// The only pools that may serve it; every pool when absent.
+    pub pools: Option<BTreeSet<PoolName>>,
+    /// Where its audio must stay, whatever a request says.
+    pub residency: Option<Residency>,
+    /// How much it may use.
+    pub limits: Limits,
+}
+
+impl Caller {
+    /// Grants `key` everything without limits.
+    #[must_use]
+    pub fn unlimited(tenant: TenantId, key: KeyId) -> Self {
+        Self { tenant, key, pools: None, residency: None, limits: Limits::default() }
+    }
+}
+
+/// How much a key may use; what is absent is not limited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Streams and files at one time.
+    pub concurrent: Option<u32>,
+    /// New streams and files per minute.
+    pub sessions_per_minute: Option<u32>,
+    /// Minutes of audio per day, in UTC.
+    pub audio_minutes_per_day: Option<u32>,
+    /// Bytes of uploads per minute.
+    pub upload_bytes_per_minute: Option<u64>,
 }
 
 /// Why a key opens nothing.

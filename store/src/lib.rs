@@ -18,7 +18,7 @@ mod reports;
 
 pub use config::{BadRedisUrl, RedisUrl, StoreConfig};
 pub use embedded::Embedded;
-pub use keys::{Caller, KeyError, Keys, Secret};
+pub use keys::{Caller, KeyError, Keys, Limits, Secret};
 pub use leases::{Claim, LEASE_LIFE, Leases};
 pub use redis::Redis;
 pub use reports::{Aged, Changes, Cursor, REPORT_BATCH, REPORT_LIFE, Reports, Rest};

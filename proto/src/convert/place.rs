@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use scheduler::{
-    Class, Compliance, Decision, MicroDollars, Placement, Refusal, Request, Residency, ScoreTerms, SessionId, Work,
+    Class, Compliance, Decision, MicroDollars, Placement, Priority, Refusal, Request, Residency, ScoreTerms, SessionId,
+    Work,
 };
 
 use super::{BadMessage, name};
@@ -24,12 +25,22 @@ pub fn request_from_wire(wire: v1::PlaceRequest) -> Result<Request, BadMessage> 
         Ok(v1::Class::Failover) => Class::Failover,
         Ok(v1::Class::Unspecified) | Err(_) => return Err(BadMessage::new("class", &wire.class)),
     };
+    let priority = match (v1::Priority::try_from(wire.priority), work) {
+        (Ok(v1::Priority::Live), _) | (Ok(v1::Priority::Unspecified), Work::Stream) => Priority::Live,
+        (Ok(v1::Priority::Interactive), _) | (Ok(v1::Priority::Unspecified), Work::File) => Priority::Interactive,
+        (Ok(v1::Priority::Batch), _) => Priority::Batch,
+        (Err(_), _) => return Err(BadMessage::new("priority", &wire.priority)),
+    };
     Ok(Request {
         session: name::<SessionId>("session", &wire.session)?,
         tenant: name("tenant", &wire.tenant)?,
+        key: (!wire.key.is_empty()).then(|| name("key", &wire.key)).transpose()?,
+        file: wire.file.map(|file| name("file", &file)).transpose()?,
         model: name("model", &wire.model)?,
         work,
         class,
+        priority,
+        pools: wire.pools.map(|pools| pools.names.iter().map(|pool| name("pool", pool)).collect()).transpose()?,
         residency: wire.residency.map(Residency),
         compliance: wire.compliance.into_iter().map(Compliance).collect(),
         max_cost: wire.max_cost_microdollars.map(MicroDollars),
@@ -53,6 +64,11 @@ pub fn request_to_wire(request: &Request) -> v1::PlaceRequest {
     v1::PlaceRequest {
         session: request.session.to_string(),
         tenant: request.tenant.to_string(),
+        key: request.key.as_ref().map(ToString::to_string).unwrap_or_default(),
+        file: request.file.map(|file| file.to_string()),
+        pools: request.pools.as_ref().map(|pools| v1::Pools { names: pools.iter().map(ToString::to_string).collect() }),
+        priority: priority_to_wire(request.priority).into(),
+        concurrent_limit: None,
         model: request.model.to_string(),
         work: work.into(),
         class: class.into(),
@@ -63,6 +79,14 @@ pub fn request_to_wire(request: &Request) -> v1::PlaceRequest {
         audio_bytes_per_second: request.audio_bytes_per_second,
         exclude: request.exclude.iter().map(ToString::to_string).collect(),
         dry_run: false,
+    }
+}
+
+fn priority_to_wire(priority: Priority) -> v1::Priority {
+    match priority {
+        Priority::Live => v1::Priority::Live,
+        Priority::Interactive => v1::Priority::Interactive,
+        Priority::Batch => v1::Priority::Batch,
     }
 }
 
@@ -164,6 +188,10 @@ mod tests {
 
     fn request() -> Request {
         Request {
+            key: Some("k1".parse().unwrap()),
+            file: Some(SessionId::from_random(9)),
+            priority: Priority::Batch,
+            pools: Some(["aws".parse().unwrap()].into()),
             session: SessionId::from_random(7),
             tenant: "dev".parse().unwrap(),
             model: "sphinx-en-us".parse().unwrap(),

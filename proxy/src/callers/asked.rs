@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use axum::http::HeaderMap;
-use scheduler::{Class, Compliance, MicroDollars, ModelName, Residency, SessionId, TenantId, Work};
+use scheduler::{Class, Compliance, MicroDollars, ModelName, Priority, Residency, SessionId, Work};
+use store::Caller;
 
 use crate::app::Shared;
 
@@ -51,7 +52,7 @@ fn max_cost(text: String) -> Result<MicroDollars, BadWish> {
 /// Who asks for which model, and what narrows the choice.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
-    pub(crate) tenant: TenantId,
+    pub(crate) caller: Caller,
     pub(crate) model: ModelName,
     pub(crate) wishes: Wishes,
 }
@@ -67,11 +68,18 @@ impl Asked {
     ) -> scheduler::Request {
         scheduler::Request {
             session,
-            tenant: self.tenant.clone(),
+            tenant: self.caller.tenant.clone(),
+            key: Some(self.caller.key.clone()),
+            file: None,
             model: self.model.clone(),
             work,
             class: Class::New,
-            residency: self.wishes.residency.clone(),
+            priority: match work {
+                Work::Stream => Priority::Live,
+                Work::File => Priority::Interactive,
+            },
+            pools: self.caller.pools.clone(),
+            residency: self.caller.residency.clone().or_else(|| self.wishes.residency.clone()),
             compliance: self.wishes.compliance.clone(),
             max_cost: self.wishes.max_cost,
             latency_limit: shared.config.latency_limit,

@@ -45,7 +45,7 @@ async fn transcribe(State(shared): State<Arc<Shared>>, request: Request) -> Resp
 
 async fn list(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
     let exchange = Exchange::begin(shared.new_session());
-    let answered = transcription::tenant(&shared, &request).await.map(|_tenant| models::all(&shared.models));
+    let answered = transcription::caller(&shared, &request).await.map(|_caller| models::all(&shared.models));
     exchange.end(answered.unwrap_or_else(|problem| problem.answer()))
 }
 
@@ -56,8 +56,8 @@ async fn one(
 ) -> Response<Body> {
     let exchange = Exchange::begin(shared.new_session());
     let name = name.map_or_else(|_| request.uri().path().to_owned(), |Path(name)| name);
-    let tenant = transcription::tenant(&shared, &request).await;
-    let answered = tenant.and_then(|_tenant| models::one(&shared.models, &name));
+    let caller = transcription::caller(&shared, &request).await;
+    let answered = caller.and_then(|_caller| models::one(&shared.models, &name));
     exchange.end(answered.unwrap_or_else(|problem| problem.answer()))
 }
 

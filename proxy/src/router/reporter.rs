@@ -184,6 +184,8 @@ async fn talk(reporter: &Reporter, channel: Channel, shutdown: &Shutdown) -> Res
             () = shutdown.begun(), if next.is_none() && reporter.is_settled() => return Ok(()),
             order = take(&mut orders) => match order? {
                 Order::Acknowledged(acknowledged) => reporter.acknowledged(&acknowledged.sessions),
+                // This proxy holds no batch chunks, and routers revoke nothing else.
+                Order::Revoke(_) => {}
             },
         }
     }

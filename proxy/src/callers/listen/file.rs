@@ -27,15 +27,15 @@ pub(super) async fn serve(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let key = presented(request.headers())?.key;
-    let tenant = shared.keys.check(&key, peer(&request)).await?.tenant;
-    let listen = Listen::read(request.uri(), request.headers(), &shared.models, tenant)?;
+    let caller = shared.keys.check(&key, peer(&request)).await?;
+    let listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
     let (parts, body) = request.into_parts();
     let content_type = content_type(&parts.headers);
     if is_json(&content_type) {
         return Err(refuse_document(body).await);
     }
     let trace = Trace::of(&parts.headers);
-    let mut record = shared.admit(session, trace, listen.asked.tenant.clone(), Work::File).map_err(Failure::no_node)?;
+    let mut record = shared.admit(session, trace, &listen.asked.caller, Work::File).map_err(Failure::no_node)?;
     let wanted = placement_request(&shared, session, &listen, Work::File);
     let query = listen.leg_query(Interims::Unwanted);
     let answered = async {

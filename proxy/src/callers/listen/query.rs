@@ -3,8 +3,9 @@
 use audio::{Channels, Encoding, Format, SampleRate};
 use axum::http::{HeaderMap, Uri};
 use form_urlencoded::{Serializer, parse};
-use scheduler::{Language, ModelName, Models, TenantId};
+use scheduler::{Language, ModelName, Models};
 use session::CloseReason;
+use store::Caller;
 
 use super::Problem;
 use crate::callers::{Asked, Wishes};
@@ -29,7 +30,7 @@ pub(crate) struct Listen {
 
 impl Listen {
     /// Reads a request's query and headers.
-    pub(crate) fn read(uri: &Uri, headers: &HeaderMap, models: &Models, tenant: TenantId) -> Result<Self, Problem> {
+    pub(crate) fn read(uri: &Uri, headers: &HeaderMap, models: &Models, caller: Caller) -> Result<Self, Problem> {
         let pairs = pairs(uri);
         let last = |name: &str| pairs.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         if last("callback").is_some() {
@@ -43,7 +44,7 @@ impl Listen {
             Some(_) | None => Interims::Unwanted,
         };
         let wishes = Wishes::read(headers, |name| extra(&pairs, name)).map_err(|bad| invalid(bad.to_string()))?;
-        Ok(Self { asked: Asked { tenant, model, wishes }, format, interims, pairs })
+        Ok(Self { asked: Asked { caller, model, wishes }, format, interims, pairs })
     }
 
     /// Returns the rate of raw audio; a container's is not known before it was read.
@@ -135,7 +136,8 @@ mod tests {
         let spec = ModelSpec { languages: vec!["en-US".parse().unwrap()], aliases: ["nova-3".to_owned()].into() };
         let models = Models(BTreeMap::from([("sphinx-en-us".parse().unwrap(), spec)]));
         let uri = format!("/v1/listen?{query}").parse().unwrap();
-        Listen::read(&uri, headers, &models, "dev".parse().unwrap())
+        let caller = Caller::unlimited("dev".parse().unwrap(), scheduler::KeyId::dev());
+        Listen::read(&uri, headers, &models, caller)
     }
 
     #[test]

@@ -36,11 +36,11 @@ pub(super) async fn serve(
         return Err(Problem::new(CloseReason::ForeignOrigin, FOREIGN));
     }
     let Presented { key, subprotocol } = presented(request.headers())?;
-    let tenant = shared.keys.check(&key, peer(&request)).await?.tenant;
-    let listen = Listen::read(request.uri(), request.headers(), &shared.models, tenant)?;
+    let caller = shared.keys.check(&key, peer(&request)).await?;
+    let listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
     let upgrade = hyper::upgrade::on(&mut request);
     let trace = Trace::of(request.headers());
-    let record = shared.admit(session, trace, listen.asked.tenant.clone(), Work::Stream).map_err(Failure::no_node)?;
+    let record = shared.admit(session, trace, &listen.asked.caller, Work::Stream).map_err(Failure::no_node)?;
     let wanted = placement_request(&shared, session, &listen, Work::Stream);
     match admit(Arc::clone(&shared), wanted, &listen, record).await {
         Admitted::Open(pump) => {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use axum::http::HeaderMap;
 use form_urlencoded::Serializer;
-use scheduler::{Language, Models, TenantId, UnknownModel};
+use scheduler::{Language, Models, UnknownModel};
+use store::Caller;
 
 use super::answer::Problem;
 use super::form::Form;
@@ -61,7 +62,7 @@ pub(super) struct Order {
 
 impl Order {
     /// Understands a form.
-    pub(super) fn read(form: &Form, headers: &HeaderMap, models: &Models, tenant: TenantId) -> Result<Self, Problem> {
+    pub(super) fn read(form: &Form, headers: &HeaderMap, models: &Models, caller: Caller) -> Result<Self, Problem> {
         let name = form.last("model").ok_or_else(|| Problem::missing("model", "you must provide a model"))?;
         let language = form.last("language").or_else(|| form.last("languages")).map(language).transpose()?;
         let model = models.resolve(name, language.as_ref()).map_err(|error| unknown(&error))?.clone();
@@ -73,7 +74,7 @@ impl Order {
         check_unsupported(form)?;
         let wishes = Wishes::read(headers, |_| None)
             .map_err(|bad| Problem::invalid("x-crosspoint-max-cost", bad.to_string()))?;
-        let asked = Asked { tenant, model, wishes };
+        let asked = Asked { caller, model, wishes };
         Ok(Self { asked, name: name.to_owned(), format, manner, granularities, language, native })
     }
 

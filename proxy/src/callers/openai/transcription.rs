@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Response, header};
-use scheduler::{SessionId, TenantId, Work};
+use scheduler::{SessionId, Work};
 use session::CloseReason;
+use store::Caller;
 
 use super::answer::{Problem, found};
 use super::form::Form;
@@ -25,11 +26,11 @@ const NO_KEY: &str =
 const ANY_TYPE: &str = "application/octet-stream";
 
 /// Tells whose key a request brings.
-pub(super) fn tenant(shared: &Shared, request: &Request) -> impl Future<Output = Result<TenantId, Problem>> {
+pub(super) fn caller(shared: &Shared, request: &Request) -> impl Future<Output = Result<Caller, Problem>> {
     let (key, peer) = (authorization(request.headers()), peer(request));
     async move {
         let key = key.ok_or_else(|| Problem::new(CloseReason::Unauthorised, NO_KEY))?;
-        Ok(shared.keys.check(&key, peer).await?.tenant)
+        Ok(shared.keys.check(&key, peer).await?)
     }
 }
 
@@ -39,10 +40,10 @@ pub(super) async fn serve(
     session: SessionId,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let tenant = tenant(shared, &request).await?;
+    let caller = caller(shared, &request).await?;
     let trace = Trace::of(request.headers());
-    let mut record = shared.admit(session, trace, tenant.clone(), Work::File).map_err(Failure::no_node)?;
-    let transcribed = transcribe(shared, &mut record, tenant, request).await;
+    let mut record = shared.admit(session, trace, &caller, Work::File).map_err(Failure::no_node)?;
+    let transcribed = transcribe(shared, &mut record, caller, request).await;
     record.end(transcribed.as_ref().map_or_else(|problem| problem.reason, |_| CloseReason::Completed));
     Ok(transcribed.unwrap_or_else(|problem| problem.answer()))
 }
@@ -50,12 +51,12 @@ pub(super) async fn serve(
 async fn transcribe(
     shared: &Shared,
     record: &mut Record,
-    tenant: TenantId,
+    caller: Caller,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let headers: HeaderMap = request.headers().clone();
     let form = Form::read(request).await?;
-    let order = Order::read(&form, &headers, &shared.models, tenant)?;
+    let order = Order::read(&form, &headers, &shared.models, caller)?;
     let wanted = order.asked.request(shared, record.session(), Work::File, None);
     let content_type = ANY_TYPE.to_owned();
     let parcel = Parcel { wanted, query: order.leg_query(), content_type, spool: form.into_file()? };

@@ -10,8 +10,8 @@ use axum::http::{HeaderMap, StatusCode};
 use futures_util::{SinkExt, StreamExt};
 use process::Shutdown;
 use proto::v1::session_update::Update;
-use scheduler::{Models, Placement, ScoreTerms, SessionId, Work};
-use store::Embedded;
+use scheduler::{KeyId, Models, Placement, ScoreTerms, SessionId, Work};
+use store::{Caller, Embedded};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
@@ -132,10 +132,11 @@ impl Bench {
         let reporter = Reporter::default();
         let shared = Arc::new(shared(Arc::new(Nodes(connected)), &reporter, &shutdown));
         let uri = format!("/v1/listen?encoding=linear16&sample_rate=16000&{query}").parse().unwrap();
-        let listen = Listen::read(&uri, &HeaderMap::new(), &shared.models, "dev".parse().unwrap()).unwrap();
+        let caller = Caller::unlimited("dev".parse().unwrap(), KeyId::dev());
+        let listen = Listen::read(&uri, &HeaderMap::new(), &shared.models, caller).unwrap();
         let session = SessionId::from_random(1);
         let record =
-            Record::begin(session, Trace::begin(), listen.asked.tenant.clone(), Work::Stream, reporter.clone());
+            Record::begin(session, Trace::begin(), listen.asked.caller.clone(), Work::Stream, reporter.clone());
         let wanted = placement_request(&shared, session, &listen, Work::Stream);
         let placements = names.iter().map(|name| placement(name)).collect();
         let Admitted::Open(pump) = open_first(shared, wanted, &listen, record, placements).await else {
