@@ -4,14 +4,17 @@
 //! * [`Format`]: how raw audio is laid out; [`PcmDecoder`] turns its bytes into samples.
 //! * [`AudioStream`]: bytes of a session in, mono samples at an engine's rate out; made of [`wav`] and [`Resampler`].
 //! * [`FileDecoder`]: a file of any common container in, samples out, never whole in memory.
-//! * [`PauseDetector`]: where people speak and where they pause.
+//! * [`PauseDetector`]: where people speak and where they pause. [`Cutter`]: cuts long recordings there.
+//! * [`Length`]: what the first bytes of a file tell of how long it is.
 //! * [`coded`]: test audio that counts its own words.
 
 pub mod coded;
+mod cutter;
 mod error;
 mod file;
 mod format;
 mod g711;
+mod length;
 mod pauses;
 mod pcm;
 mod resample;
@@ -20,9 +23,11 @@ mod sniff;
 mod stream;
 pub mod wav;
 
+pub use cutter::{Chunk, Cutter};
 pub use error::AudioError;
 pub use file::{FileDecoder, Progress};
 pub use format::{Channels, Encoding, Format, FormatError, SampleRate};
+pub use length::Length;
 pub use pauses::{PauseDetector, PauseEvent};
 pub use pcm::PcmDecoder;
 pub use resample::Resampler;

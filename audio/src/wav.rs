@@ -156,6 +156,16 @@ impl WavParser {
         self.samples.map(|samples| PcmDecoder::with_layout(samples.layout, samples.channels))
     }
 
+    /// Counts the bytes of sound that the header promises and that have not come yet; nothing where it promises nothing,
+    /// or has not got that far.
+    #[must_use]
+    pub const fn sound_left(&self) -> Option<u64> {
+        match self.state {
+            State::Sound(left) => left,
+            State::Riff | State::Chunk | State::Field { .. } | State::Skip(_) => None,
+        }
+    }
+
     const fn sound_reached(&self) -> bool {
         matches!(self.state, State::Sound(_))
     }
