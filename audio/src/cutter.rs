@@ -182,7 +182,7 @@ mod tests {
     /// Speech, or what the detector takes for it, and silence, in milliseconds.
     fn sound(parts: &[(u64, u64)]) -> Vec<i16> {
         let samples = |milliseconds: u64| usize::try_from(milliseconds * 16).unwrap();
-        let speech = |length| (0..length).map(|n: usize| if n / 40 % 2 == 0 { 6_000 } else { -6_000 });
+        let speech = |length| (0..length).map(|n: usize| if (n / 40).is_multiple_of(2) { 6_000 } else { -6_000 });
         let part = |(loud, quiet): &(u64, u64)| speech(samples(*loud)).chain(std::iter::repeat_n(0, samples(*quiet)));
         parts.iter().flat_map(part).collect()
     }

@@ -56,6 +56,7 @@ struct Track {
     id: u32,
     codec: Codec,
     channels: Channels,
+    promised: Option<Duration>,
 }
 
 impl FileDecoder {
@@ -116,6 +117,12 @@ impl FileDecoder {
         self.track.channels
     }
 
+    /// Returns how long the file promises to be, where it does. Files lie.
+    #[must_use]
+    pub const fn promised(&self) -> Option<Duration> {
+        self.track.promised
+    }
+
     /// Returns how much sound has been decoded.
     #[must_use]
     pub fn heard(&self) -> Duration {
@@ -160,8 +167,13 @@ impl Track {
         let track = reader.default_track(TrackType::Audio).ok_or_else(missing)?;
         let codec = Codec::new(track)?;
         let channels = codec.channels()?;
-        Ok(Self { id: track.id, codec, channels })
+        Ok(Self { id: track.id, codec, channels, promised: promised(track) })
     }
+}
+
+fn promised(track: &symphonia::core::formats::Track) -> Option<Duration> {
+    let length = track.time_base?.calc_duration(track.duration?)?;
+    Duration::try_from_secs_f64(length.as_secs_f64()).ok().filter(|length| !length.is_zero())
 }
 
 /// What went wrong inside, before it is known which file it was.

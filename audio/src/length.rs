@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::format::SampleRate;
 use crate::sniff::Container;
-use crate::wav::{MAX_HEADER, WavParser};
+use crate::wav::WavParser;
 
 /// The bytes of FLAC's first block, which tells how many samples follow.
 const STREAM_INFO: usize = 26;
@@ -30,8 +30,8 @@ pub enum Length {
 }
 
 impl Length {
-    /// The bytes that are looked at, at most.
-    pub const PREFIX: usize = MAX_HEADER as usize + 1024;
+    /// The bytes that are looked at, at most: what may come before the sound of a WAV file, and a little of that.
+    pub const PREFIX: usize = 65 * 1024;
 
     /// Looks at the first bytes of a file.
     #[must_use]

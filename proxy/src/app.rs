@@ -8,6 +8,7 @@ use process::{Bound, Shutdown};
 use scheduler::{Models, SessionId, Timestamp, Work};
 use session::CloseReason;
 use store::{Caller, Keys};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::info;
 
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) http: reqwest::Client,
     pub(crate) dialer: Arc<dyn Dial>,
     pub(crate) memory: MemoryWatch,
+    pub(crate) chunks: Arc<Semaphore>,
     pub(crate) shutdown: Shutdown,
     pub(crate) keys: Arc<dyn Keys>,
     pub(crate) started: Instant,
@@ -169,6 +171,7 @@ impl App {
         let shared = Arc::new(Shared {
             reporter: Reporter::default(),
             placer: self.placer,
+            chunks: Arc::new(Semaphore::new(self.config.files.in_flight_together.get().into())),
             config: self.config,
             models: self.models,
             keys: self.keys,

@@ -2,6 +2,7 @@
 
 mod asked;
 mod browsers;
+mod follow;
 pub(crate) mod listen;
 mod openai;
 

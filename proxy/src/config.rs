@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::callers::Origin;
+use crate::delivery::FileLimits;
 use crate::edge;
 
 /// Where the proxy listens, whom it asks, and what it allows.
@@ -31,7 +32,7 @@ pub struct Config {
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub open_timeout: Duration,
-    /// How long a node may take to answer a file.
+    /// How long a node may take to answer a file that it was given as it is, once all of it is here.
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub file_timeout: Duration,
@@ -43,6 +44,8 @@ pub struct Config {
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub drain: Duration,
+    /// How files are heard.
+    pub files: FileLimits,
     /// How long a stream waits for what.
     pub stream: session::Limits,
     /// Deadlines and bounds of connections and requests.
@@ -63,6 +66,7 @@ impl Default for Config {
             file_timeout: Duration::from_secs(600),
             latency_limit: Duration::from_millis(300),
             drain: Duration::from_secs(900),
+            files: FileLimits::default(),
             stream: session::Limits::default(),
             edge: edge::Limits::default(),
         }

@@ -1,24 +1,37 @@
-//! Files on their way to a node: spooled, then given to one node after the other until one answers. It knows sessions
-//! and engines' answers, and no caller API: those say what they want, and how its outcome is told.
+//! Files on their way to nodes, whichever API they came by: that says what it wants, and how its outcome is told.
+//!
+//! * [`Spool`]: the upload, on disk; everybody reads it there. `way`: whether it goes whole or is cut.
+//! * `whole`: to one node after the other until one answers.
+//! * `cut`: in chunks to as many nodes as there is room on: `sound` makes them, `chunk` gets one heard, `merge` puts the
+//!   answers together (`parts`: what they consist of).
 
+mod chunk;
+mod cut;
+mod limits;
+mod merge;
+mod parts;
+mod sound;
 mod spool;
+mod way;
+mod whole;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use scheduler::{Class, Placement, Request};
-use session::{Candidates, CloseReason, Next, Usage};
+use scheduler::Request;
+use session::{CloseReason, Usage};
 
-use crate::app::Shared;
-use crate::engines::listen::{Garbage, hear_file, send_file};
-use crate::engines::{LegHeaders, OpenError};
-use crate::metrics;
-use crate::record::Record;
+use crate::engines::OpenError;
+use crate::engines::listen::{Garbage, hear_file};
 use crate::transcript::Transcript;
 
-pub(crate) use spool::Spool;
+pub(crate) use cut::{Cutting, News, deliver_cut};
+pub use limits::{BadChunkLength, ChunkLength, FileLimits};
+pub(crate) use spool::{Spool, new as new_spool};
+pub(crate) use way::{Hint, Way, choose};
+pub(crate) use whole::deliver_whole;
 
 /// A file, and what is wanted for it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Parcel {
     /// What the session needs of a node.
     pub(crate) wanted: Request,
@@ -30,13 +43,13 @@ pub(crate) struct Parcel {
     pub(crate) spool: Spool,
 }
 
-/// What a node answered to a file.
+/// What was made of a file.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// The engine's answer, unread.
+    /// The answer in the words of `/v1/listen`, unread.
     pub(crate) body: Vec<u8>,
     bytes_in: u64,
-    took: Duration,
+    slot: Duration,
 }
 
 impl Answer {
@@ -49,7 +62,7 @@ impl Answer {
 
     /// Returns what the session used, once it is known how much audio was heard and what the caller is told.
     pub(crate) fn usage(&self, audio: Duration, bytes_out: usize) -> Usage {
-        Usage { audio, bytes_in: self.bytes_in, bytes_out: bytes_out as u64, slot: self.took }
+        Usage { audio, bytes_in: self.bytes_in, bytes_out: bytes_out as u64, slot: self.slot }
     }
 }
 
@@ -80,77 +93,19 @@ impl Failure {
         };
         Self::new(reason, text)
     }
-}
 
-/// Gives a file to one node after the other until one answers, and notes in `record` how that goes.
-pub(crate) async fn deliver(shared: &Shared, record: &mut Record, parcel: Parcel) -> Result<Answer, Failure> {
-    let answer = Delivery { shared, record, parcel }.run().await?;
-    metrics::leg_answered();
-    Ok(answer)
-}
-
-/// Says what a node means that calls a file bad.
-fn fault(status: u16) -> CloseReason {
-    match status {
-        413 => CloseReason::UploadTooBig,
-        415 => CloseReason::UnsupportedBody,
-        _ => CloseReason::BadAudio,
+    /// Says what a node means that calls a file bad.
+    fn of_caller(status: u16, text: String) -> Self {
+        let reason = match status {
+            413 => CloseReason::UploadTooBig,
+            415 => CloseReason::UnsupportedBody,
+            _ => CloseReason::BadAudio,
+        };
+        Self::new(reason, text)
     }
 }
 
-/// One file on its way through the candidates.
-struct Delivery<'a> {
-    shared: &'a Shared,
-    record: &'a mut Record,
-    parcel: Parcel,
-}
-
-impl Delivery<'_> {
-    async fn run(mut self) -> Result<Answer, Failure> {
-        let mut candidates = Candidates::new(self.place().await?);
-        let mut epoch = 0;
-        let mut last = CloseReason::NoCapacity;
-        loop {
-            match candidates.advance() {
-                Next::Try(placement) => {
-                    epoch += 1;
-                    match self.send(&placement, epoch).await {
-                        Ok(answer) => return Ok(answer),
-                        Err(OpenError::CallersFault { status, text }) => return Err(Failure::new(fault(status), text)),
-                        Err(OpenError::TryAnother(cause)) => {
-                            metrics::leg_refused();
-                            self.record.failed(&placement.node, &cause);
-                            candidates.note_failed(placement.node);
-                            last = CloseReason::NodeFailed;
-                        }
-                    }
-                }
-                Next::Ask => {
-                    self.parcel.wanted.class = Class::Failover;
-                    self.parcel.wanted.exclude = candidates.failed().clone();
-                    candidates.add(self.place().await?);
-                }
-                Next::Exhausted => return Err(Failure::no_node(last)),
-            }
-        }
-    }
-
-    async fn place(&self) -> Result<Vec<Placement>, Failure> {
-        self.shared.placer.place(&self.parcel.wanted, self.record.trace()).await.map_err(Failure::no_node)
-    }
-
-    async fn send(&mut self, placement: &Placement, epoch: u32) -> Result<Answer, OpenError> {
-        let headers = LegHeaders { session: self.record.session(), epoch, trace: self.record.trace() };
-        let url = format!("http://{}/v1/listen?{}", placement.address, self.parcel.query);
-        let body = self.parcel.spool.body().await.map_err(|error| OpenError::TryAnother(error.to_string()))?;
-        self.record.trying(&placement.node);
-        let opened = Instant::now();
-        let upload = (self.parcel.content_type.as_str(), body);
-        let sent = send_file(&self.shared.http, &url, &headers, upload, self.shared.config.file_timeout).await;
-        let (bytes_in, slot) = (self.parcel.spool.length(), opened.elapsed());
-        self.record.used(Usage { bytes_in, slot, ..Usage::default() });
-        let body = sent?;
-        self.record.opened(&placement.node, epoch);
-        Ok(Answer { body, bytes_in, took: slot })
-    }
+/// A node that has not answered when it should have.
+fn late() -> OpenError {
+    OpenError::TryAnother("no answer in time".to_owned())
 }

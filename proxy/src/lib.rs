@@ -3,7 +3,7 @@
 //! * [`Config`] → [`App`] (sockets bound) → [`App::run`].
 //! * [`edge`]: the accept loop, its deadlines and bounds. `callers`: the APIs callers speak. `engines`: how legs speak to nodes.
 //! * `pump`: the shell around one stream's state machine: two sockets, one timer, no lock.
-//! * `delivery`: a file's way to a node, whichever API it came by.
+//! * `delivery`: a file's way to a node, or in chunks to many, whichever API it came by.
 //! * `router`: asks where to go and tells how it went. `record`: one session's life as the ledger will see it. `trace`: the
 //!   trace that it belongs to.
 //!
@@ -27,3 +27,4 @@ mod wire;
 pub use app::{App, ProxyError};
 pub use callers::Origin;
 pub use config::Config;
+pub use delivery::{BadChunkLength, ChunkLength, FileLimits};

@@ -15,6 +15,8 @@ const PLACE: &str = "crosspoint_proxy_place_seconds";
 const OPEN: &str = "crosspoint_proxy_leg_open_seconds";
 const FIRST: &str = "crosspoint_proxy_first_result_seconds";
 const LEGS: &str = "crosspoint_proxy_legs_total";
+const CHUNKS: &str = "crosspoint_proxy_chunks_total";
+const CHUNKS_IN_FLIGHT: &str = "crosspoint_proxy_chunks_in_flight";
 const CERTIFICATES: &str = "crosspoint_proxy_certificates_total";
 const MEMORY: &str = "crosspoint_proxy_memory_ratio";
 const UNSENT: &str = "crosspoint_proxy_updates_dropped_total";
@@ -30,6 +32,8 @@ pub(crate) fn describe() {
     describe_histogram!(OPEN, "time a node took to open a stream's leg");
     describe_histogram!(FIRST, "time from the open of a stream to its first result");
     describe_counter!(LEGS, "legs to nodes, by how they began or ended");
+    describe_counter!(CHUNKS, "chunks of files, by what a node made of them");
+    describe_gauge!(CHUNKS_IN_FLIGHT, "chunks of files decoded and not yet heard");
     describe_counter!(CERTIFICATES, "changes of the TLS certificate, by whether the new one is shown");
     describe_gauge!(MEMORY, "resident memory over what this process may have");
     describe_counter!(UNSENT, "session updates dropped because no router took them");
@@ -41,6 +45,10 @@ pub(crate) fn describe() {
     }
     for name in [AUDIO, BYTES_IN, BYTES_OUT, UNSENT] {
         counter!(name).absolute(0);
+    }
+    gauge!(CHUNKS_IN_FLIGHT).set(0.0);
+    for outcome in ["heard", "failed", "revoked"] {
+        counter!(CHUNKS, "outcome" => outcome).absolute(0);
     }
     for outcome in ["replaced", "rejected"] {
         counter!(CERTIFICATES, "outcome" => outcome).absolute(0);
@@ -71,6 +79,18 @@ pub(crate) fn placed(took: Duration) {
 pub(crate) fn leg_opened(took: Duration) {
     histogram!(OPEN).record(took.as_secs_f64());
     counter!(LEGS, "outcome" => "opened").increment(1);
+}
+
+pub(crate) fn chunk_heard() {
+    counter!(CHUNKS, "outcome" => "heard").increment(1);
+}
+
+pub(crate) fn chunk_failed() {
+    counter!(CHUNKS, "outcome" => "failed").increment(1);
+}
+
+pub(crate) fn chunk_revoked() {
+    counter!(CHUNKS, "outcome" => "revoked").increment(1);
 }
 
 pub(crate) fn certificate_replaced() {
@@ -119,5 +139,21 @@ impl Live {
 impl Drop for Live {
     fn drop(&mut self) {
         gauge!(LIVE, "work" => self.0).decrement(1.0);
+    }
+}
+
+/// Counts a chunk as in flight for as long as it is kept.
+pub(crate) struct ChunkInFlight;
+
+impl ChunkInFlight {
+    pub(crate) fn new() -> Self {
+        gauge!(CHUNKS_IN_FLIGHT).increment(1.0);
+        Self
+    }
+}
+
+impl Drop for ChunkInFlight {
+    fn drop(&mut self) {
+        gauge!(CHUNKS_IN_FLIGHT).decrement(1.0);
     }
 }

@@ -94,6 +94,15 @@ impl Entry {
         placement.map(|placement| placement.terms).unwrap_or_default()
     }
 
+    /// A file has many chunks and few nodes: of each node its first placement is kept.
+    fn add_placements(&mut self, placements: &[Placement]) {
+        for placement in placements {
+            if !self.placements.iter().any(|known| known.node == placement.node) {
+                self.placements.push(placement.clone());
+            }
+        }
+    }
+
     fn attempt(&mut self, node: NodeId, outcome: AttemptOutcome) {
         if self.attempts.len() < ATTEMPTS {
             self.attempts.push(Attempt { node, outcome });
@@ -109,25 +118,28 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Records a decision. A second one for the same session adds its placements to the first.
+    /// Records a decision. A second one for the same session, or for another chunk of the same file, adds its placements
+    /// to the first.
     pub(crate) fn decided(&mut self, request: &Request, decision: &Decision, now: Timestamp) {
-        if let Some(entry) = self.entries.get_mut(&request.session) {
-            entry.placements.extend(decision.placements.iter().cloned());
+        let session = request.file.unwrap_or(request.session);
+        if let Some(entry) = self.entries.get_mut(&session) {
+            entry.add_placements(&decision.placements);
             entry.refusal = decision.refusal;
             entry.rejected.clone_from(&decision.rejected);
             entry.heard_at = now;
             return;
         }
         self.make_room();
-        self.order.push_back(request.session);
+        self.order.push_back(session);
+        let over = decision.refusal.is_some() && request.file.is_none();
         self.entries.insert(
-            request.session,
+            session,
             Entry {
-                session: request.session,
+                session,
                 tenant: request.tenant.clone(),
                 model: request.model.clone(),
                 work: request.work,
-                life: if decision.refusal.is_some() { Life::Ended } else { Life::Placed },
+                life: if over { Life::Ended } else { Life::Placed },
                 placed_at: now,
                 heard_at: now,
                 epoch: 0,
@@ -334,6 +346,22 @@ mod tests {
         ledger.decided(&request(1), &decision(), Timestamp::ZERO);
         ledger.ended(session, Ending { node: None, ..ending() }, price);
         assert_eq!(ledger.nodes(session), ["aws-1".parse().unwrap()]);
+    }
+
+    #[test]
+    fn the_chunks_of_a_file_are_entered_under_the_file() {
+        let mut ledger = Ledger::default();
+        let file = request(1).session;
+        let chunk = |number| Request { file: Some(file), ..request(number) };
+        let full = Decision { placements: Vec::new(), refusal: Some(Refusal::Full), ..decision() };
+        ledger.decided(&chunk(2), &full, Timestamp::ZERO);
+        assert_eq!(ledger.get(file).unwrap().life, Life::Placed, "a chunk that is refused comes again");
+        ledger.decided(&chunk(2), &decision(), Timestamp::ZERO);
+        ledger.decided(&chunk(3), &decision(), Timestamp::ZERO);
+        ledger.opened(file, "aws-1".parse().unwrap(), 1);
+        assert_eq!((ledger.newest().count(), ledger.nodes(file).len()), (1, 1));
+        ledger.ended(file, ending(), price);
+        assert_eq!(ledger.get(file).unwrap().cost.total, MicroDollars(91_000));
     }
 
     #[test]

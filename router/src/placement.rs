@@ -59,7 +59,9 @@ impl Placement for PlacementDoor {
                     () = shutdown.begun() => return,
                     update = updates.message() => update,
                 };
-                let Ok(Some(SessionUpdate { update: Some(update) })) = update else { return };
+                let Ok(Some(SessionUpdate { update })) = update else { return };
+                // An update that this version does not know costs nothing but itself.
+                let Some(update) = update else { continue };
                 let Some(order) = apply(&core, update).await else { continue };
                 if orders.send(Ok(SessionOrder { order: Some(order) })).await.is_err() {
                     return;
@@ -77,7 +79,7 @@ async fn apply(core: &Core, update: Update) -> Option<Order> {
             for held in renewal.held {
                 if let Some((session, node)) = names(&held.session, &held.node) {
                     core.renew(&node, session).await;
-                    core.ledger().renewed(session, core.now());
+                    core.ledger().renewed(whole(held.file.as_deref(), session), core.now());
                 }
             }
             None
@@ -86,9 +88,11 @@ async fn apply(core: &Core, update: Update) -> Option<Order> {
             let (session, node) = names(&opened.session, &opened.node)?;
             core.fleet_mut().note_opened(&node, core.now());
             core.renew(&node, session).await;
-            core.ledger().renewed(session, core.now());
-            let left = core.ledger().opened(session, node.clone(), opened.epoch);
-            if let Some(left) = left.filter(|left| *left != node) {
+            let entry = whole(opened.file.as_deref(), session);
+            core.ledger().renewed(entry, core.now());
+            let left = core.ledger().opened(entry, node.clone(), opened.epoch);
+            // Chunks of one file are on many nodes at once.
+            if let Some(left) = left.filter(|left| *left != node && entry == session) {
                 core.release(&left, session).await;
             }
             None
@@ -97,8 +101,14 @@ async fn apply(core: &Core, update: Update) -> Option<Order> {
             let (session, node) = names(&failed.session, &failed.node)?;
             core.fleet_mut().note_failed(&node, core.now());
             core.release(&node, session).await;
-            core.ledger().renewed(session, core.now());
-            core.ledger().failed(session, node, failed.cause);
+            let entry = whole(failed.file.as_deref(), session);
+            core.ledger().renewed(entry, core.now());
+            core.ledger().failed(entry, node, failed.cause);
+            None
+        }
+        Update::Released(released) => {
+            let (session, node) = names(&released.session, &released.node)?;
+            core.release(&node, session).await;
             None
         }
         Update::Ended(ended) => end(core, ended).await,
@@ -124,6 +134,11 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
     let fleet = core.fleet();
     core.ledger().ended(session, ending, |pool| fleet.pool(pool).map(|pool| pool.price));
     Some(Order::Acknowledged(Acknowledged { sessions: vec![ended.session] }))
+}
+
+/// Names the session that the ledger knows: of a chunk, its file's.
+fn whole(file: Option<&str>, session: SessionId) -> SessionId {
+    file.and_then(|file| file.parse().ok()).unwrap_or(session)
 }
 
 fn names(session: &str, node: &str) -> Option<(SessionId, NodeId)> {

@@ -118,7 +118,7 @@ async fn a_session_is_placed_told_and_charged_and_its_slot_comes_back() {
     let (updates, receiver) = mpsc::channel(4);
     let mut orders = placement.sessions(ReceiverStream::new(receiver)).await.unwrap().into_inner();
     let (session, node) = (SESSION.to_owned(), "a-1".to_owned());
-    let opened = Update::Opened(v1::Opened { session: session.clone(), node: node.clone(), epoch: 1 });
+    let opened = Update::Opened(v1::Opened { session: session.clone(), node: node.clone(), epoch: 1, file: None });
     let ended = Update::Ended(v1::Ended {
         session: session.clone(),
         node: Some(node),

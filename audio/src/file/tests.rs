@@ -114,6 +114,11 @@ fn what_is_known_of_a_file_is_told() {
     let decoder = FileDecoder::open(Cursor::new(fixture("stereo.webm")), TARGET).unwrap();
     assert_eq!((decoder.container(), decoder.channels()), (Container::Webm, Channels::STEREO));
     assert_eq!((decoder.heard(), decoder.damaged()), (Duration::ZERO, 0));
+    assert_eq!(decoder.promised(), None);
+    for name in ["mono-8k.flac", "mono-16k.mp3", "stereo-22k.ogg", "moov-last.m4a"] {
+        let promised = FileDecoder::open(Cursor::new(fixture(name)), TARGET).unwrap().promised().unwrap();
+        assert!(promised.abs_diff(LENGTH) < Duration::from_millis(70), "{name}: {promised:?}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod answer;
 mod file;
 mod key;
+mod progress;
 mod query;
 mod stream;
 mod text;

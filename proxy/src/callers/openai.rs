@@ -1,6 +1,7 @@
 //! `/v1/audio/transcriptions` and `/v1/models`: OpenAI's API for files, and the models under both APIs' names.
 
 mod answer;
+mod events;
 mod form;
 mod language;
 mod models;

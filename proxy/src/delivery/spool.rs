@@ -1,7 +1,9 @@
-//! The spool: an upload on its way to a node, in an unlinked temporary file, so that another node can have it too.
+//! The spool: an upload in an unlinked temporary file. Whoever sends it on or decodes it reads from there, and may follow
+//! while it still comes in; so any number of nodes can have it, one after the other, and memory holds a piece of it.
 
 use std::error::Error;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -9,10 +11,10 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
-use http_body_util::BodyExt;
+use futures_util::{FutureExt, Stream, StreamExt};
 use session::CloseReason;
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::Failure;
@@ -20,70 +22,185 @@ use crate::edge::UploadError;
 
 /// Bytes read from the disk at once.
 const PIECE: usize = 64 << 10;
+/// Bytes written to the disk at once, where they come fast enough.
+const BATCH: usize = 256 << 10;
 
-/// An upload on disk; nobody else can see it, and it is gone when this is dropped.
+/// How much of an upload is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Growth {
+    /// Its bytes so far.
+    pub(crate) length: u64,
+    /// Whether there will be more.
+    pub(crate) stage: Stage,
+}
+
+/// Where an upload is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// On its way.
+    Coming,
+    /// All here: the digest of its bytes, in hexadecimal.
+    Whole(Arc<str>),
+    /// It broke off.
+    Broken,
+}
+
+/// The end where bytes go in. Dropping it before [`Intake::finish`] means that the upload broke off.
 #[derive(Debug)]
+pub(crate) struct Intake {
+    file: Arc<File>,
+    growth: watch::Sender<Growth>,
+    batch: Vec<u8>,
+    digest: Sha256,
+}
+
+/// An upload on disk; nobody else can see it, and it is gone when the last handle is.
+#[derive(Clone, Debug)]
 pub(crate) struct Spool {
-    file: File,
-    length: u64,
+    file: Arc<File>,
+    growth: watch::Receiver<Growth>,
+}
+
+/// Makes an empty spool.
+pub(crate) fn new() -> Result<(Intake, Spool), Failure> {
+    let file = Arc::new(tempfile::tempfile().map_err(|error| full(&error))?);
+    let (growth, grows) = watch::channel(Growth { length: 0, stage: Stage::Coming });
+    let intake = Intake { file: Arc::clone(&file), growth, batch: Vec::with_capacity(BATCH), digest: Sha256::new() };
+    Ok((intake, Spool { file, growth: grows }))
+}
+
+impl Intake {
+    /// Takes a request's body to its end.
+    pub(crate) async fn take_body(mut self, body: Body) -> Result<(), Failure> {
+        let broken = |error: axum::Error| Failure::of_upload(&error).unwrap_or_else(Failure::broken_off);
+        self.take(body.into_data_stream(), broken).await?;
+        self.finish().await
+    }
+
+    /// Takes pieces to their end; readers see what has come whenever the next piece is late.
+    pub(crate) async fn take<S, E, F>(&mut self, mut pieces: S, broken: impl Fn(E) -> F) -> Result<(), F>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        F: From<Failure>,
+    {
+        loop {
+            let next = match pieces.next().now_or_never() {
+                Some(next) => next,
+                None => {
+                    self.flush().await?;
+                    pieces.next().await
+                }
+            };
+            let Some(piece) = next else { return Ok(()) };
+            self.batch.extend_from_slice(&piece.map_err(&broken)?);
+            if self.batch.len() >= BATCH {
+                self.flush().await?;
+            }
+        }
+    }
+
+    /// Says that this was all.
+    pub(crate) async fn finish(mut self) -> Result<(), Failure> {
+        self.flush().await?;
+        let digest = format!("{:x}", self.digest.finalize());
+        self.growth.send_modify(|growth| growth.stage = Stage::Whole(digest.into()));
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Failure> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let (file, place) = (Arc::clone(&self.file), self.growth.borrow().length);
+        let (batch, mut digest) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.digest));
+        let written = spawn_blocking(move || {
+            digest.update(&batch);
+            file.write_all_at(&batch, place).map(|()| (batch, digest))
+        });
+        (self.batch, self.digest) = written.await.map_err(io::Error::from).flatten().map_err(|error| full(&error))?;
+        self.growth.send_modify(|growth| growth.length += self.batch.len() as u64);
+        self.batch.clear();
+        Ok(())
+    }
 }
 
 impl Spool {
-    /// Makes an empty one.
-    pub(crate) fn new() -> Result<Self, Failure> {
-        let file = File::from_std(tempfile::tempfile().map_err(|error| full(&error))?);
-        Ok(Self { file, length: 0 })
+    /// Tells how much there is.
+    pub(crate) fn growth(&self) -> Growth {
+        let growth = self.growth.borrow().clone();
+        let abandoned = growth.stage == Stage::Coming && self.growth.has_changed().is_err();
+        if abandoned { Growth { stage: Stage::Broken, ..growth } } else { growth }
     }
 
-    /// Takes a request's body. Memory holds one frame of it at a time.
-    pub(crate) async fn take(mut body: Body) -> Result<Self, Failure> {
-        let mut spool = Self::new()?;
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Failure::of_upload(&error).unwrap_or_else(Failure::broken_off))?;
-            if let Ok(data) = frame.into_data() {
-                spool.write(&data).await?;
-            }
+    /// Waits until there are more than so many bytes, or no more will come.
+    pub(crate) async fn grown(&self, beyond: u64) -> Growth {
+        let more = |growth: &Growth| growth.length > beyond || growth.stage != Stage::Coming;
+        let _abandoned = self.growth.clone().wait_for(more).await.is_err();
+        self.growth()
+    }
+
+    /// Waits until no more will come.
+    pub(crate) async fn settled(&self) -> Growth {
+        self.grown(u64::MAX).await
+    }
+
+    /// Reads it from the start, and follows it to its end.
+    pub(super) fn body(&self) -> reqwest::Body {
+        let spool = self.clone();
+        reqwest::Body::wrap_stream(try_unfold((spool, 0), |(spool, place)| async move {
+            let piece = spool.read(place, PIECE).await?;
+            let next = place + piece.len() as u64;
+            Ok::<_, io::Error>((!piece.is_empty()).then(|| (Bytes::from(piece), (spool, next))))
+        }))
+    }
+
+    /// Reads at most so many bytes from a place, once there are any: none at the end.
+    pub(super) async fn read(&self, place: u64, most: usize) -> io::Result<Vec<u8>> {
+        let growth = self.grown(place).await;
+        if growth.stage == Stage::Broken {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the upload broke off"));
         }
-        spool.finish().await
+        let length = usize::try_from(growth.length.saturating_sub(place)).unwrap_or(most).min(most);
+        let file = Arc::clone(&self.file);
+        let read = move || {
+            let mut piece = vec![0; length];
+            file.read_exact_at(&mut piece, place).map(|()| piece)
+        };
+        spawn_blocking(read).await?
     }
 
-    /// Adds the next bytes.
-    pub(crate) async fn write(&mut self, data: &[u8]) -> Result<(), Failure> {
-        self.length += data.len() as u64;
-        self.file.write_all(data).await.map_err(|error| full(&error))
-    }
-
-    /// Waits until everything is written.
-    pub(crate) async fn finish(mut self) -> Result<Self, Failure> {
-        self.file.flush().await.map_err(|error| full(&error))?;
-        Ok(self)
-    }
-
-    /// Returns how many bytes there are.
-    pub(crate) fn length(&self) -> u64 {
-        self.length
-    }
-
-    /// Reads it from the start. Each body keeps its own place in the file: a node that refused early may still be read to
-    /// by its connection while the next node is sent the same upload, and handles of one file share their place.
-    pub(super) async fn body(&self) -> io::Result<reqwest::Body> {
-        let file = Arc::new(self.file.try_clone().await?.into_std().await);
-        let pieces = try_unfold(0, move |place| {
-            let file = Arc::clone(&file);
-            async move {
-                let piece = spawn_blocking(move || read_piece(&file, place)).await??;
-                Ok::<_, io::Error>((!piece.is_empty()).then(|| (piece.clone(), place + piece.len() as u64)))
-            }
-        });
-        Ok(reqwest::Body::wrap_stream(pieces))
+    /// Opens what is there for somebody who reads it here and there, and may block.
+    pub(super) fn reader(&self) -> Reader {
+        Reader { file: Arc::clone(&self.file), place: 0, length: self.growth().length }
     }
 }
 
-fn read_piece(file: &std::fs::File, place: u64) -> io::Result<Bytes> {
-    let mut piece = vec![0; PIECE];
-    let length = file.read_at(&mut piece, place)?;
-    piece.truncate(length);
-    Ok(Bytes::from(piece))
+/// A place in a spool. Each reader keeps its own: handles of one file would share theirs.
+#[derive(Debug)]
+pub(super) struct Reader {
+    file: Arc<File>,
+    place: u64,
+    length: u64,
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read_at(buffer, self.place)?;
+        self.place += length as u64;
+        Ok(length)
+    }
+}
+
+impl Seek for Reader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let place = match to {
+            SeekFrom::Start(place) => Some(place),
+            SeekFrom::End(offset) => self.length.checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.place.checked_add_signed(offset),
+        };
+        self.place = place.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.place)
+    }
 }
 
 fn full(error: &io::Error) -> Failure {
@@ -117,22 +234,58 @@ fn reason(status: StatusCode) -> CloseReason {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::Collected;
+    use http_body_util::{BodyExt, Collected};
+    use tokio::sync::mpsc;
+    use tokio_stream::wrappers::ReceiverStream;
 
     use super::*;
 
+    fn upload() -> Vec<u8> {
+        (0_u32..200_000).flat_map(u32::to_le_bytes).collect()
+    }
+
+    async fn read(body: reqwest::Body) -> Result<Bytes, reqwest::Error> {
+        body.collect().await.map(Collected::to_bytes)
+    }
+
     #[tokio::test]
     async fn a_node_that_still_reads_the_upload_takes_nothing_away_from_the_next_one() {
-        let upload: Vec<u8> = (0_u32..50_000).flat_map(u32::to_le_bytes).collect();
-        let mut spool = Spool::new().unwrap();
-        spool.write(&upload).await.unwrap();
-        let spool = spool.finish().await.unwrap();
-
-        let mut first = spool.body().await.unwrap();
+        let (intake, spool) = new().unwrap();
+        intake.take_body(upload().into()).await.unwrap();
+        let mut first = spool.body();
         let mut heard = first.frame().await.unwrap().unwrap().into_data().unwrap().to_vec();
-        let second = spool.body().await.unwrap().collect().await.map(Collected::to_bytes).unwrap();
-        assert!(second == upload, "the second node heard {} of {} bytes", second.len(), upload.len());
-        heard.extend(first.collect().await.unwrap().to_bytes());
-        assert!(heard == upload, "the first node heard {} of {} bytes", heard.len(), upload.len());
+        assert!(read(spool.body()).await.unwrap() == upload(), "the second node heard something else");
+        heard.extend(read(first).await.unwrap());
+        assert!(heard == upload(), "the first node heard something else");
+        let digest = format!("{:x}", Sha256::digest(upload()));
+        assert_eq!(spool.growth(), Growth { length: 800_000, stage: Stage::Whole(digest.into()) });
+    }
+
+    #[tokio::test]
+    async fn a_node_hears_what_has_come_before_the_rest_has() {
+        let (pieces, coming) = mpsc::channel(1);
+        let (intake, spool) = new().unwrap();
+        let caller = async move {
+            let mut body = spool.body();
+            pieces.send(Ok::<_, axum::Error>(Bytes::from_static(b"begin"))).await.unwrap();
+            let heard = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(heard, "begin");
+            pieces.send(Ok(Bytes::from_static(b"end"))).await.unwrap();
+            drop(pieces);
+            assert_eq!(read(body).await.unwrap(), "end");
+        };
+        let body = Body::from_stream(ReceiverStream::new(coming));
+        let ((), taken) = tokio::join!(caller, intake.take_body(body));
+        taken.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_breaks_off_is_no_upload_to_whoever_follows_it() {
+        let (mut intake, spool) = new().unwrap();
+        let piece = futures_util::stream::iter([Ok::<_, Failure>(Bytes::from_static(b"begin"))]);
+        intake.take(piece, |failure| failure).await.unwrap();
+        drop(intake);
+        assert_eq!(spool.settled().await.stage, Stage::Broken);
+        assert!(read(spool.body()).await.is_err());
     }
 }

@@ -110,15 +110,14 @@ pub(crate) fn hear_close(close: Option<&CloseFrame>) -> LegClose {
     }
 }
 
-/// Sends a whole file and returns the engine's answer, unread.
+/// Sends a file, or a chunk of one, and returns the engine's answer, unread.
 pub(crate) async fn send_file(
     client: &reqwest::Client,
     url: &str,
     headers: &LegHeaders,
     (content_type, body): (&str, reqwest::Body),
-    timeout: Duration,
 ) -> Result<Vec<u8>, OpenError> {
-    let mut request = client.post(url).timeout(timeout).header(CONTENT_TYPE, content_type).body(body);
+    let mut request = client.post(url).header(CONTENT_TYPE, content_type).body(body);
     for (name, value) in headers.named() {
         request = request.header(name, value);
     }
@@ -142,9 +141,6 @@ async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, OpenError> {
 
 /// Returns the innermost cause, without the address that reqwest puts first.
 fn http_cause(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;

@@ -17,6 +17,7 @@ use tonic::transport::Channel;
 use tracing::{debug, warn};
 
 use super::Placer;
+use super::chunks::Chunks;
 use crate::metrics;
 
 /// How often leases are renewed.
@@ -41,19 +42,20 @@ struct Inner {
 }
 
 #[derive(Debug, Default)]
-struct Outbox {
-    held: HashMap<SessionId, NodeId>,
+pub(super) struct Outbox {
+    pub(super) held: HashMap<SessionId, NodeId>,
+    pub(super) chunks: Chunks,
     hints: VecDeque<Update>,
     endings: HashMap<String, Ended>,
     unsent: VecDeque<String>,
 }
 
 impl Reporter {
-    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+    pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.inner.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hint(&self, update: Update) {
+    pub(super) fn hint(&self, update: Update) {
         let mut outbox = self.outbox();
         if outbox.hints.len() == HINTS {
             outbox.hints.pop_front();
@@ -72,13 +74,13 @@ impl Reporter {
     /// Tells that a leg was opened; its lease is renewed from now on.
     pub(crate) fn opened(&self, session: SessionId, node: &NodeId, epoch: u32) {
         self.hold(session, node);
-        self.hint(Update::Opened(Opened { session: session.to_string(), node: node.to_string(), epoch }));
+        self.hint(Update::Opened(Opened { session: session.to_string(), node: node.to_string(), epoch, file: None }));
     }
 
     /// Tells that a node refused or lost a session.
     pub(crate) fn failed(&self, session: SessionId, node: &NodeId, cause: String) {
         self.outbox().held.remove(&session);
-        self.hint(Update::Failed(Failed { session: session.to_string(), node: node.to_string(), cause }));
+        self.hint(Update::Failed(Failed { session: session.to_string(), node: node.to_string(), cause, file: None }));
     }
 
     /// Tells that a session ended, until a router acknowledges it.
@@ -127,7 +129,11 @@ impl Reporter {
         let held: Vec<_> = outbox
             .held
             .iter()
-            .map(|(session, node)| Held { session: session.to_string(), node: node.to_string() })
+            .map(|(session, node)| Held {
+                session: session.to_string(),
+                node: node.to_string(),
+                file: outbox.chunks.file(*session),
+            })
             .collect();
         (!held.is_empty()).then_some(Update::Renewal(Renewal { held }))
     }
@@ -184,8 +190,7 @@ async fn talk(reporter: &Reporter, channel: Channel, shutdown: &Shutdown) -> Res
             () = shutdown.begun(), if next.is_none() && reporter.is_settled() => return Ok(()),
             order = take(&mut orders) => match order? {
                 Order::Acknowledged(acknowledged) => reporter.acknowledged(&acknowledged.sessions),
-                // This proxy holds no batch chunks, and routers revoke nothing else.
-                Order::Revoke(_) => {}
+                Order::Revoke(revoke) => reporter.revoke(&revoke),
             },
         }
     }

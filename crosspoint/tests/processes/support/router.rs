@@ -108,7 +108,7 @@ impl Router {
 
     /// Renews a session's lease.
     pub(crate) async fn renew(&self, session: Uuid, node: &Node) -> anyhow::Result<()> {
-        let held = vec![Held { session: session.to_string(), node: node.name.clone() }];
+        let held = vec![Held { session: session.to_string(), node: node.name.clone(), file: None }];
         self.tell(Update::Renewal(Renewal { held })).await
     }
 

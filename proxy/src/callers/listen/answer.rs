@@ -29,10 +29,15 @@ impl Problem {
         self.answer(session)
     }
 
+    /// Writes the body of an answer with the problem.
+    pub(crate) fn body(&self, session: SessionId) -> String {
+        let body = json!({ "err_code": code(self.reason), "err_msg": self.text, "request_id": session.to_string() });
+        body.to_string()
+    }
+
     /// Answers with the problem.
     pub(crate) fn answer(&self, session: SessionId) -> Response<Body> {
-        let body = json!({ "err_code": code(self.reason), "err_msg": self.text, "request_id": session.to_string() });
-        let mut response = Response::new(Body::from(body.to_string()));
+        let mut response = Response::new(Body::from(self.body(session)));
         *response.status_mut() =
             StatusCode::from_u16(self.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();

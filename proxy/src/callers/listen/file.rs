@@ -1,4 +1,4 @@
-//! Files: the body is the audio, and the engine's answer is relayed as it is.
+//! Files: the body is the audio, and the engine's answer is relayed as it is; a long file's is put together of many.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,18 +6,22 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Response, header};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Collected, Limited};
 use scheduler::{SessionId, Work};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use session::CloseReason;
+use tokio::sync::mpsc;
 
 use super::key::presented;
 use super::query::Interims;
-use super::{Listen, Problem, placement_request};
+use super::{Listen, Problem, placement_request, progress};
 use crate::app::Shared;
+use crate::callers::follow::Following;
 use crate::callers::{header_value, peer};
-use crate::delivery::{Failure, Parcel, Spool, deliver};
+use crate::delivery::{Cutting, Failure, Hint, News, Parcel, Way, choose, deliver_cut, deliver_whole, new_spool};
+use crate::record::Record;
 use crate::trace::Trace;
 
 /// Serves one file.
@@ -37,24 +41,84 @@ pub(super) async fn serve(
     let trace = Trace::of(&parts.headers);
     let mut record = shared.admit(session, trace, &listen.asked.caller, Work::File).map_err(Failure::no_node)?;
     let wanted = placement_request(&shared, session, &listen, Work::File);
-    let query = listen.leg_query(Interims::Unwanted);
-    let answered = async {
-        let spool = spool(body).await?;
-        let answer = deliver(&shared, &mut record, Parcel { wanted, query, content_type, spool }).await?;
-        record.used(answer.usage(audio_length(&answer.body), answer.body.len()));
-        Ok(answer.body)
+    let hint = Hint { format: listen.format, bytes: body.size_hint().exact() };
+    let cuts = if listen.needs_the_whole() { Cuts::Forbidden } else { Cuts::Allowed };
+    let upload = Upload { wanted, query: listen.leg_query(Interims::Unwanted), content_type, hint, cuts, body };
+    if !progress::is_wanted(&parts.headers) {
+        let heard = upload.hear(&shared, &mut record, None).await;
+        return Ok(completed(session, record, heard));
+    }
+    let work = |news| async move {
+        let heard = upload.hear(&shared, &mut record, Some(news)).await;
+        (record, heard)
     };
-    let answered: Result<Vec<u8>, Failure> = answered.await;
-    Ok(match answered {
+    Ok(progress::follow(session, Following::new(work)).await)
+}
+
+/// Ends a session with the answer to its file, or with why there is none.
+pub(super) fn completed(session: SessionId, record: Record, heard: Result<Vec<u8>, Failure>) -> Response<Body> {
+    match heard {
         Ok(body) => {
             record.end(CloseReason::Completed);
-            completed(body, session)
+            found(session, "application/json", body)
         }
         Err(failure) => {
             record.end(failure.reason);
             Problem::from(failure).answer(session)
         }
-    })
+    }
+}
+
+/// Whether a file may be heard in parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cuts {
+    Allowed,
+    Forbidden,
+}
+
+/// A file that is uploaded, and what is wanted for it.
+struct Upload {
+    wanted: scheduler::Request,
+    query: String,
+    content_type: String,
+    hint: Hint,
+    cuts: Cuts,
+    body: Body,
+}
+
+impl Upload {
+    /// Takes it in and gets it heard, at the same time where that can be.
+    async fn hear(
+        self,
+        shared: &Arc<Shared>,
+        record: &mut Record,
+        news: Option<mpsc::Sender<News>>,
+    ) -> Result<Vec<u8>, Failure> {
+        let Self { wanted, query, content_type, hint, cuts, body } = self;
+        let (intake, spool) = new_spool()?;
+        let parcel = Parcel { wanted, query, content_type, spool: spool.clone() };
+        let taking = async {
+            intake.take_body(body).await?;
+            if spool.growth().length == 0 { Err(Failure::new(CloseReason::BadAudio, EMPTY)) } else { Ok(()) }
+        };
+        let hearing = async {
+            match (choose(&spool, hint, shared.config.files.cut_from).await, cuts) {
+                (Way::Cut(expected), Cuts::Allowed) => {
+                    let cutting = Cutting { format: hint.format, expected, news };
+                    deliver_cut(shared, record, parcel, cutting).await
+                }
+                (Way::Cut(_), Cuts::Forbidden) => {
+                    // A slot is not held for as long as a long upload takes.
+                    spool.settled().await;
+                    deliver_whole(shared, record, parcel, &mut 0).await
+                }
+                (Way::Whole, _) => deliver_whole(shared, record, parcel, &mut 0).await,
+            }
+        };
+        let ((), answer) = tokio::try_join!(taking, hearing)?;
+        record.used(answer.usage(audio_length(&answer.body), answer.body.len()));
+        Ok(answer.body)
+    }
 }
 
 const EMPTY: &str = "Bad Request: failed to process audio: corrupt or unsupported data (the body is empty)";
@@ -80,15 +144,11 @@ async fn refuse_document(body: Body) -> Problem {
     Problem::new(CloseReason::BadRequest, if garbled { GARBLED } else { FETCH })
 }
 
-async fn spool(body: Body) -> Result<Spool, Failure> {
-    let spool = Spool::take(body).await?;
-    if spool.length() == 0 { Err(Failure::new(CloseReason::BadAudio, EMPTY)) } else { Ok(spool) }
-}
-
-fn completed(body: Vec<u8>, session: SessionId) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
+/// Answers 200 with a body of this type.
+pub(super) fn found(session: SessionId, content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert("dg-request-id", header_value(&session.to_string()));
     response
 }

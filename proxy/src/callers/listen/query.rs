@@ -28,6 +28,21 @@ pub(crate) struct Listen {
     pairs: Vec<(String, String)>,
 }
 
+/// What cannot be told of a part of a file.
+const WHOLE: [&str; 11] = [
+    "multichannel",
+    "diarize",
+    "diarize_model",
+    "summarize",
+    "sentiment",
+    "topics",
+    "detect_topics",
+    "intents",
+    "detect_entities",
+    "measurements",
+    "search",
+];
+
 impl Listen {
     /// Reads a request's query and headers.
     pub(crate) fn read(uri: &Uri, headers: &HeaderMap, models: &Models, caller: Caller) -> Result<Self, Problem> {
@@ -50,6 +65,16 @@ impl Listen {
     /// Returns the rate of raw audio; a container's is not known before it was read.
     pub(crate) fn bytes_per_second(&self) -> Option<u64> {
         self.format.map(|format| format.bytes_per_second())
+    }
+
+    /// Tells whether something is asked for that only who hears the whole file can tell: who speaks, in which channel, what
+    /// it is all about.
+    pub(crate) fn needs_the_whole(&self) -> bool {
+        let off = |value: &str| value.is_empty() || value == "0" || value.eq_ignore_ascii_case("false");
+        self.pairs.iter().any(|(name, value)| match name.as_str() {
+            "alternatives" => !off(value) && value != "1",
+            name => WHOLE.contains(&name) && !off(value),
+        })
     }
 
     /// Writes the query for a leg: the caller's, with the model as engines know it and without our own wishes.
@@ -171,6 +196,16 @@ mod tests {
         assert_eq!(listen.asked.wishes.max_cost, Some(MicroDollars(20_000)));
         assert_eq!(listen.asked.wishes.compliance.len(), 2);
         assert!(read("extra=max-cost:cheap").is_err());
+    }
+
+    #[test]
+    fn what_only_the_whole_file_tells_needs_the_whole() {
+        for query in ["multichannel=true", "diarize=True", "summarize=v2", "search=a&search=b", "alternatives=2"] {
+            assert!(read(query).unwrap().needs_the_whole(), "{query}");
+        }
+        for query in ["", "punctuate=true&utterances=true&paragraphs=true", "multichannel=false&alternatives=1"] {
+            assert!(!read(query).unwrap().needs_the_whole(), "{query}");
+        }
     }
 
     #[test]

@@ -90,12 +90,17 @@ impl Problem {
         self.answer()
     }
 
-    /// Answers with the problem.
-    pub(super) fn answer(&self) -> Response<Body> {
+    /// Writes the body of an answer with the problem.
+    pub(super) fn body(&self) -> String {
         let body = json!({ "error": {
             "message": self.text, "type": kind(self.reason), "param": self.param, "code": self.code,
         }});
-        let mut response = found("application/json", body.to_string());
+        body.to_string()
+    }
+
+    /// Answers with the problem.
+    pub(super) fn answer(&self) -> Response<Body> {
+        let mut response = found("application/json", self.body());
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         match self.reason.retry_after_seconds() {

@@ -1,4 +1,5 @@
-//! The multipart form: its fields in any order, its file straight into the spool.
+//! The multipart form: its fields in any order, its file straight into the spool. Who waits for the file hears of it when
+//! it begins, with the fields that came before it.
 
 use std::error::Error;
 
@@ -10,23 +11,27 @@ use session::CloseReason;
 
 use super::answer::Problem;
 use super::window::{Taken, Window};
-use crate::delivery::{Failure, Spool};
+use crate::delivery::{Failure, Spool, new_spool};
+use futures_util::TryStreamExt;
+use tokio::sync::oneshot;
 
 /// Fields of a form, the file among them.
 const FIELDS: usize = 64;
 /// Bytes of a field that is not the file.
 const FIELD_BYTES: usize = 64 << 10;
 
-/// A form, read to its end.
-#[derive(Debug, Default)]
+/// A form, as far as it was read.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Form {
     fields: Vec<(String, String)>,
     file: Option<Spool>,
 }
 
 impl Form {
-    /// Reads a request's form. Memory holds its small fields and a part of the file.
-    pub(super) async fn read(request: Request) -> Result<Self, Problem> {
+    /// Reads a request's form to its end. Memory holds its small fields and a part of the file. `begun` is told the form
+    /// so far when the file begins.
+    pub(super) async fn read(request: Request, begun: oneshot::Sender<Self>) -> Result<Self, Problem> {
+        let mut begun = Some(begun);
         let taken = Taken::default();
         let (parts, body) = request.into_parts();
         check_type(&parts.headers)?;
@@ -42,16 +47,16 @@ impl Form {
             }
             // Its headers are done with.
             taken.add(1);
-            form.take(field, &taken).await?;
+            form.take(field, &taken, &mut begun).await?;
         }
         Ok(form)
     }
 
-    async fn take(&mut self, mut field: Field<'_>, taken: &Taken) -> Result<(), Problem> {
+    async fn take(&mut self, mut field: Field<'_>, taken: &Taken, begun: &mut Begun) -> Result<(), Problem> {
         let name = field.name().unwrap_or_default();
         let name = name.strip_suffix("[]").unwrap_or(name).to_owned();
         if name == "file" {
-            return self.take_file(field, taken).await;
+            return self.take_file(field, taken, begun).await;
         }
         let mut value = Vec::new();
         while let Some(data) = chunk(&mut field, taken).await? {
@@ -68,16 +73,17 @@ impl Form {
         Ok(())
     }
 
-    async fn take_file(&mut self, mut field: Field<'_>, taken: &Taken) -> Result<(), Problem> {
+    async fn take_file(&mut self, field: Field<'_>, taken: &Taken, begun: &mut Begun) -> Result<(), Problem> {
         if self.file.is_some() {
             return Err(Problem::invalid("file", "expected one file, got more: send each as a request of its own"));
         }
-        let mut spool = Spool::new()?;
-        while let Some(data) = chunk(&mut field, taken).await? {
-            spool.write(&data).await?;
+        let (mut intake, spool) = new_spool()?;
+        self.file = Some(spool);
+        if let Some(begun) = begun.take() {
+            let _nobody_waits = begun.send(self.clone());
         }
-        self.file = Some(spool.finish().await?);
-        Ok(())
+        intake.take(field.inspect_ok(|data| taken.add(data.len())), |error| broken(&error)).await?;
+        Ok(intake.finish().await?)
     }
 
     /// Returns a field's last value that is not empty. `name` is without `[]`.
@@ -90,16 +96,24 @@ impl Form {
         self.fields.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the file.
+    /// Returns the file, whether or not all of it is there.
+    pub(super) fn file(&self) -> Option<&Spool> {
+        self.file.as_ref()
+    }
+
+    /// Returns the file of a form that was read to its end.
     pub(super) fn into_file(self) -> Result<Spool, Problem> {
         let file = self.file.ok_or_else(|| Problem::missing("file", "you must provide a file: the audio"))?;
-        if file.length() == 0 {
+        if file.growth().length == 0 {
             let empty = Failure::new(CloseReason::BadAudio, "the audio file is empty");
             return Err(empty.into());
         }
         Ok(file)
     }
 }
+
+/// Who is to be told when the file begins.
+type Begun = Option<oneshot::Sender<Form>>;
 
 async fn chunk(field: &mut Field<'_>, taken: &Taken) -> Result<Option<bytes::Bytes>, Problem> {
     let data = field.chunk().await.map_err(|error| broken(&error))?;

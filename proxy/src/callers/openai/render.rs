@@ -11,7 +11,7 @@ use crate::transcript::{Transcript, Word};
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
-const EVENTS: &str = "text/event-stream; charset=utf-8";
+pub(super) const EVENTS: &str = "text/event-stream; charset=utf-8";
 
 /// Audio tokens of a second, as `OpenAI` counts them.
 const TOKENS_PER_SECOND: f64 = 10.0;
@@ -32,9 +32,19 @@ pub(super) fn render(order: &Order, heard: &Transcript) -> (&'static str, String
 
 /// Writes one event for each word, then the whole. The pieces are cut out of the text, so together they are the text.
 fn events(heard: &Transcript) -> String {
-    let deltas = pieces(&heard.text).map(|piece| json!({ "type": "transcript.text.delta", "delta": piece }));
+    deltas(&heard.text) + &done(heard)
+}
+
+/// Writes one event for each word of a text.
+pub(super) fn deltas(text: &str) -> String {
+    let deltas = pieces(text).map(|piece| json!({ "type": "transcript.text.delta", "delta": piece }));
+    deltas.map(|event| format!("data: {event}\n\n")).collect()
+}
+
+/// Writes the last event.
+pub(super) fn done(heard: &Transcript) -> String {
     let done = json!({ "type": "transcript.text.done", "text": heard.text, "usage": tokens(heard) });
-    deltas.chain([done]).map(|event| format!("data: {event}\n\n")).collect()
+    format!("data: {done}\n\n")
 }
 
 /// Cuts a text before each word; white space belongs to the word after it.

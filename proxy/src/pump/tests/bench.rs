@@ -196,7 +196,7 @@ impl Bench {
         let updates = std::iter::from_fn(|| self.reporter.next());
         let reasons = updates.filter_map(|update| match update {
             Update::Ended(ended) => Some(ended.reason),
-            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) => None,
+            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Released(_) => None,
         });
         reasons.collect()
     }
@@ -215,6 +215,7 @@ fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Sh
     let config = Config { drain: Duration::from_secs(3), ..Config::default() };
     Shared {
         placer: Placer::new(&[], config.place_timeout).unwrap(),
+        chunks: Arc::new(tokio::sync::Semaphore::new(8)),
         config,
         models: Models(BTreeMap::from([("sphinx-en-us".parse().unwrap(), scheduler::ModelSpec::default())])),
         reporter: reporter.clone(),

@@ -222,7 +222,7 @@ impl Bench {
         let updates = std::iter::from_fn(|| self.reporter.next());
         let endings = updates.filter_map(|update| match update {
             Update::Ended(ended) => Some(ended),
-            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) => None,
+            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Released(_) => None,
         });
         endings.collect()
     }
@@ -253,6 +253,7 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
     let keys = Embedded::new().with_dev_key(&Secret::new("k"), "dev".parse().unwrap());
     Shared {
         placer: Placer::new(&[format!("http://{router}")], config.place_timeout).unwrap(),
+        chunks: Arc::new(tokio::sync::Semaphore::new(8)),
         config,
         models: Models(BTreeMap::from([("sphinx-en-us".parse().unwrap(), spec)])),
         reporter: reporter.clone(),

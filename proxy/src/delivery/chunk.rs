@@ -1,0 +1,231 @@
+//! One chunk of a file, until a node has heard it: refused, failed and revoked chunks are placed again, ever later. It
+//! takes slots that nobody else needs, so waiting is what it is for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use form_urlencoded::Serializer;
+use rand::Rng;
+use scheduler::{NodeId, Placement, Priority, Request};
+use session::{Candidates, CloseReason, Next};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use super::merge::Part;
+use super::sound::RATE;
+use super::{Failure, Parcel, late};
+use crate::app::Shared;
+use crate::engines::listen::send_file;
+use crate::engines::{LegHeaders, OpenError};
+use crate::metrics;
+use crate::router::{ChunkId, Hold};
+use crate::trace::Trace;
+
+/// The wait before a chunk is placed again, at first and at most.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
+/// The type of raw samples.
+const RAW: &str = "application/octet-stream";
+/// Bytes of a second of sound.
+const BYTES_PER_SECOND: u64 = RATE.hertz() as u64 * 2;
+
+/// What all chunks of one file have in common.
+pub(super) struct Lane {
+    shared: Arc<Shared>,
+    wanted: Request,
+    query: String,
+    trace: Trace,
+    /// When a chunk of the file was last heard.
+    progress: watch::Sender<Instant>,
+}
+
+/// What became of a chunk.
+#[derive(Debug)]
+pub(super) struct Heard {
+    /// The engine's answer.
+    pub(super) part: Part,
+    /// For how long it held slots.
+    pub(super) slot: Duration,
+}
+
+/// Why a chunk was not heard this time.
+enum Setback {
+    /// It never will be.
+    Final(Failure),
+    /// It may be later.
+    Passing(CloseReason),
+}
+
+/// How a leg ended that brought no answer.
+enum Lost {
+    /// The router wants the slot for somebody else.
+    Revoked,
+    /// The node refused, failed, or says that the caller is to blame.
+    Failed(OpenError),
+}
+
+impl Lane {
+    /// Prepares to hear a file in chunks.
+    pub(super) fn new(shared: Arc<Shared>, parcel: &Parcel, trace: Trace) -> Self {
+        let wanted = Request {
+            file: Some(parcel.wanted.session),
+            priority: Priority::Batch,
+            // Nobody waits for a piece of a chunk.
+            latency_limit: shared.config.files.chunk_timeout,
+            audio_bytes_per_second: BYTES_PER_SECOND,
+            ..parcel.wanted.clone()
+        };
+        Self { shared, wanted, query: leg_query(&parcel.query), trace, progress: watch::Sender::new(Instant::now()) }
+    }
+
+    /// Gets a chunk heard, however often it must be placed for that.
+    pub(super) async fn hear(&self, sound: Bytes) -> Result<Heard, Failure> {
+        let id = ChunkId { session: self.shared.new_session(), file: self.wanted.session };
+        let mut chunk = Chunk { lane: self, id, sound, epoch: 0, slot: Duration::ZERO };
+        let (began, mut wait) = (Instant::now(), FIRST_WAIT);
+        loop {
+            let reason = match chunk.round().await {
+                Ok(part) => {
+                    self.progress.send_replace(Instant::now());
+                    return Ok(Heard { part, slot: chunk.slot });
+                }
+                Err(Setback::Final(failure)) => return Err(failure),
+                Err(Setback::Passing(reason)) => reason,
+            };
+            self.check_patience(began, reason)?;
+            sleep(jittered(wait)).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+
+    /// Gives up on a file of which no chunk was heard for too long.
+    fn check_patience(&self, began: Instant, reason: CloseReason) -> Result<(), Failure> {
+        let (since, patience) = (began.max(*self.progress.borrow()), self.shared.config.files.patience);
+        if since.elapsed() < patience {
+            return Ok(());
+        }
+        let why = Failure::no_node(reason);
+        let text = format!("no part of the file was heard for {} s: {}", patience.as_secs(), why.text);
+        Err(Failure { text, ..why })
+    }
+}
+
+/// Chunks that were refused together do not come back together.
+fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(rand::rng().random_range(0.75..1.25))
+}
+
+/// The caller's query, with the layout of a chunk in place of the file's.
+fn leg_query(query: &str) -> String {
+    let layout = |name: &str| matches!(name, "encoding" | "sample_rate" | "channels" | "multichannel");
+    let pairs = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| !layout(name));
+    let mut query = Serializer::new(String::new());
+    query.extend_pairs(pairs);
+    query.append_pair("encoding", "linear16").append_pair("sample_rate", &RATE.hertz().to_string());
+    query.append_pair("channels", "1").finish()
+}
+
+/// One chunk on its way.
+struct Chunk<'a> {
+    lane: &'a Lane,
+    id: ChunkId,
+    sound: Bytes,
+    epoch: u32,
+    slot: Duration,
+}
+
+impl Chunk<'_> {
+    /// Asks for nodes and tries them.
+    async fn round(&mut self) -> Result<Part, Setback> {
+        let mut candidates = Candidates::new(self.place(BTreeSet::new()).await?);
+        let mut last = CloseReason::NoCapacity;
+        loop {
+            match candidates.advance() {
+                Next::Try(placement) => match self.try_node(&placement).await {
+                    Ok(part) => return Ok(part),
+                    Err(Lost::Revoked) => return Err(Setback::Passing(CloseReason::NoCapacity)),
+                    Err(Lost::Failed(OpenError::CallersFault { status, text })) => {
+                        return Err(Setback::Final(Failure::of_caller(status, text)));
+                    }
+                    Err(Lost::Failed(OpenError::TryAnother(_))) => {
+                        candidates.note_failed(placement.node);
+                        last = CloseReason::NodeFailed;
+                    }
+                },
+                Next::Ask => candidates.add(self.place(candidates.failed().clone()).await?),
+                Next::Exhausted => return Err(Setback::Passing(last)),
+            }
+        }
+    }
+
+    async fn place(&self, exclude: BTreeSet<NodeId>) -> Result<Vec<Placement>, Setback> {
+        let wanted = Request { session: self.id.session, exclude, ..self.lane.wanted.clone() };
+        let placed = self.lane.shared.placer.place(&wanted, self.lane.trace).await;
+        placed.map_err(|reason| match reason {
+            CloseReason::NotAllowed => Setback::Final(Failure::no_node(reason)),
+            _ => Setback::Passing(reason),
+        })
+    }
+
+    async fn try_node(&mut self, placement: &Placement) -> Result<Part, Lost> {
+        let hold = self.lane.shared.reporter.hold_chunk(self.id, &placement.node);
+        let opened = Instant::now();
+        let answered = tokio::select! {
+            answer = self.send(placement) => answer.map_err(Lost::Failed),
+            () = hold.revoked() => Err(Lost::Revoked),
+        };
+        self.slot += opened.elapsed();
+        self.note(&hold, &placement.node, answered)
+    }
+
+    /// Sends the chunk and reads the answer. Dropping this breaks the connection, and with it the node's work.
+    async fn send(&mut self, placement: &Placement) -> Result<Part, OpenError> {
+        self.epoch += 1;
+        let Lane { shared, query, trace, .. } = self.lane;
+        let headers = LegHeaders { session: self.id.session, epoch: self.epoch, trace: *trace };
+        let url = format!("http://{}/v1/listen?{query}", placement.address);
+        let sent = send_file(&shared.http, &url, &headers, (RAW, self.sound.clone().into()));
+        let answer = timeout(shared.config.files.chunk_timeout, sent).await.map_err(|_elapsed| late())??;
+        Part::read(&answer).map_err(|error| OpenError::TryAnother(format!("its answer makes no sense: {error}")))
+    }
+
+    fn note(&self, hold: &Hold, node: &NodeId, answered: Result<Part, Lost>) -> Result<Part, Lost> {
+        let (file, chunk) = (self.id.file, self.id.session);
+        match &answered {
+            Ok(_) => {
+                metrics::leg_answered();
+                metrics::chunk_heard();
+                hold.opened(self.epoch);
+            }
+            Err(Lost::Revoked) => {
+                metrics::chunk_revoked();
+                info!(%file, %chunk, %node, "a stream takes the slot of a chunk, placing it again later");
+            }
+            Err(Lost::Failed(OpenError::TryAnother(cause))) => {
+                metrics::leg_refused();
+                metrics::chunk_failed();
+                info!(%file, %chunk, %node, cause, "node failed a chunk, trying another");
+                hold.failed(cause.clone());
+            }
+            Err(Lost::Failed(OpenError::CallersFault { status, text })) => {
+                metrics::chunk_failed();
+                warn!(%file, %chunk, %node, status, cause = text, "node calls a chunk bad");
+            }
+        }
+        answered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_has_a_layout_of_its_own_and_the_callers_wishes() {
+        let query = leg_query("model=m&encoding=mulaw&sample_rate=8000&channels=2&keyterm=a+b&multichannel=false");
+        assert_eq!(query, "model=m&keyterm=a+b&encoding=linear16&sample_rate=16000&channels=1");
+    }
+}
