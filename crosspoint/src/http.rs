@@ -5,7 +5,7 @@ use std::error::Error as _;
 use reqwest::Response;
 
 /// The longest answer that is read, in bytes: a day of words fits well.
-const LONGEST: usize = 256 * 1024 * 1024;
+pub(crate) const LONGEST: usize = 256 * 1024 * 1024;
 
 /// Reads a whole body.
 ///

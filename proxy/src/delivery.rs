@@ -1,7 +1,7 @@
 //! Files on their way to nodes, whichever API they came by: that says what it wants, and how its outcome is told.
 //!
 //! * [`Spool`]: the upload, on disk; everybody reads it there. `way`: whether it goes whole or is cut.
-//! * `whole`: to one node after the other until one answers.
+//! * `whole`: to one node after the other until one answers. `placing`: how routers are asked for nodes.
 //! * `cut`: in chunks to as many nodes as there is room on: `sound` makes them, `chunk` gets one heard, `merge` puts the
 //!   answers together (`parts`: what they consist of).
 
@@ -10,6 +10,7 @@ mod cut;
 mod limits;
 mod merge;
 mod parts;
+mod placing;
 mod sound;
 mod spool;
 mod way;

@@ -1,10 +1,11 @@
 //! `crosspoint transcribe`: files to text, as any caller of the proxy would do it.
 //!
-//! * `upload`: a whole file over HTTP. `stream`: a WAV file over a WebSocket at the speed of speech.
+//! * `upload`: a whole file over HTTP; `progress`: how far it is. `stream`: a WAV file over a WebSocket at the speed of speech.
 //! * `transcript`: what comes back, and how it is written. `failure`: what can go wrong, said to people.
 
 mod failure;
 mod live;
+mod progress;
 mod proxy;
 mod stream;
 mod transcript;

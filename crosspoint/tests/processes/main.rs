@@ -3,6 +3,8 @@
 mod bad_input;
 mod bad_start;
 mod bad_streams;
+mod bad_uploads;
+mod long_files;
 mod main_job;
 mod node_death;
 mod support;

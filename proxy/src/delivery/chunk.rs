@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::merge::Part;
+use super::placing::place;
 use super::sound::RATE;
 use super::{Failure, Parcel, late};
 use crate::app::Shared;
@@ -163,7 +164,7 @@ impl Chunk<'_> {
 
     async fn place(&self, exclude: BTreeSet<NodeId>) -> Result<Vec<Placement>, Setback> {
         let wanted = Request { session: self.id.session, exclude, ..self.lane.wanted.clone() };
-        let placed = self.lane.shared.placer.place(&wanted, self.lane.trace).await;
+        let placed = place(&self.lane.shared, wanted, self.lane.trace).await;
         placed.map_err(|reason| match reason {
             CloseReason::NotAllowed => Setback::Final(Failure::no_node(reason)),
             _ => Setback::Passing(reason),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use audio::Format;
+use audio::{AudioError, Format, MAX_DURATION};
 use session::{CloseReason, Usage};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,10 @@ pub(crate) async fn deliver_cut(
     parcel: Parcel,
     cutting: Cutting,
 ) -> Result<Answer, Failure> {
+    // How long raw audio is, its bytes tell before they come; what a header says may be a lie.
+    if cutting.format.is_some() && cutting.expected.is_some_and(|length| length > MAX_DURATION) {
+        return Err(Failure::of_audio(&AudioError::TooLong { limit: MAX_DURATION }));
+    }
     let over = CancellationToken::new();
     // Whatever ends this ends the chunks.
     let _over = over.clone().drop_guard();

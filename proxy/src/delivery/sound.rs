@@ -160,7 +160,7 @@ impl From<Chunk> for Cut {
 
 impl Failure {
     /// Tells why a file cannot be heard, in the words of an engine that was given it.
-    fn of_audio(error: &AudioError) -> Self {
+    pub(super) fn of_audio(error: &AudioError) -> Self {
         match error {
             AudioError::TooLong { .. } | AudioError::Inflated { .. } => {
                 Self::new(CloseReason::UploadTooBig, error.to_string())

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use scheduler::{Class, Placement};
 use session::{Candidates, CloseReason, Next, Usage};
 
+use super::placing::place;
 use super::{Answer, Failure, Parcel, Spool, late};
 use crate::app::Shared;
 use crate::engines::listen::send_file;
@@ -60,7 +61,7 @@ impl Delivery<'_> {
     }
 
     async fn place(&self) -> Result<Vec<Placement>, Failure> {
-        self.shared.placer.place(&self.parcel.wanted, self.record.trace()).await.map_err(Failure::no_node)
+        place(self.shared, self.parcel.wanted.clone(), self.record.trace()).await.map_err(Failure::no_node)
     }
 
     async fn send(&mut self, placement: &Placement) -> Result<Answer, OpenError> {

@@ -57,6 +57,11 @@ impl Reporter {
         Hold { reporter: self.clone(), chunk, node: node.clone(), revoked }
     }
 
+    /// Gives back a slot that was promised.
+    pub(crate) fn released(&self, session: SessionId, node: &NodeId) {
+        self.hint(Update::Released(Released { session: session.to_string(), node: node.to_string() }));
+    }
+
     /// Takes back the slot of a chunk, where the chunk still holds that one.
     pub(super) fn revoke(&self, Revoke { session, node }: &Revoke) {
         let outbox = self.outbox();
@@ -97,8 +102,7 @@ impl Drop for Hold {
         outbox.held.remove(&self.chunk.session);
         outbox.chunks.0.remove(&self.chunk.session);
         drop(outbox);
-        let (session, node, _file) = self.names();
-        self.reporter.hint(Update::Released(Released { session, node }));
+        self.reporter.released(self.chunk.session, &self.node);
     }
 }
 

@@ -83,6 +83,17 @@ pub(super) enum Failure {
         /// The request, to ask about.
         request: RequestId,
     },
+    /// The proxy gave up after it had begun to answer.
+    #[error("the proxy could not go on: {what}{request}")]
+    Ended {
+        /// The proxy's words.
+        what: String,
+        /// The request, to ask about.
+        request: RequestId,
+    },
+    /// Somebody pressed Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
     /// The answer is no transcript.
     #[error("the proxy's answer is no transcript: {cause}{request}")]
     Unexpected {

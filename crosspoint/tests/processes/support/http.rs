@@ -90,3 +90,15 @@ pub(crate) async fn post(up: &Up, query: &str, file: Vec<u8>) -> anyhow::Result<
     let target = format!("/v1/listen?{query}");
     send(request(up, Method::POST, &target)?.header("content-type", "audio/wav").body(file)).await
 }
+
+/// Posts a file in a form: it comes first, its fields after it.
+pub(crate) async fn transcribe(up: &Up, file: &[u8], fields: &[(&str, &str)]) -> anyhow::Result<Answer> {
+    let mut form = b"--cut\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n".to_vec();
+    form.extend_from_slice(file);
+    for (name, value) in fields {
+        form.extend(format!("\r\n--cut\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}").bytes());
+    }
+    form.extend_from_slice(b"\r\n--cut--\r\n");
+    let request = request(up, Method::POST, "/v1/audio/transcriptions")?;
+    send(request.header("content-type", "multipart/form-data; boundary=cut").body(form)).await
+}

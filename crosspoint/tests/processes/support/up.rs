@@ -78,6 +78,12 @@ impl Up {
         kill(node.pid).await
     }
 
+    /// Returns the most memory that the proxy with its router, and that each engine has had resident, in bytes.
+    pub(crate) fn peaks(&self) -> anyhow::Result<(u64, Vec<u64>)> {
+        let engines = self.ready.nodes.iter().map(|node| peak(node.pid)).collect::<anyhow::Result<_>>()?;
+        Ok((peak(self.ready.pid)?, engines))
+    }
+
     /// Ends `up` by closing its standard input and tells whether it was a success; no node may be left behind.
     pub(crate) async fn close(self) -> anyhow::Result<bool> {
         let ended = self.child.close().await?;
@@ -154,6 +160,14 @@ impl Up {
         let count = line.and_then(|line| line.rsplit(' ').next()).context("a counter of sessions")?;
         Ok(count.parse()?)
     }
+}
+
+/// Reads the most memory that a process has had resident, in bytes.
+fn peak(pid: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no peak of memory")?;
+    let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kilobytes * 1024)
 }
 
 async fn nobody_left(nodes: &[Node]) -> anyhow::Result<()> {
