@@ -63,7 +63,7 @@ impl Reporter {
     }
 
     /// Takes back the slot of a chunk, where the chunk still holds that one.
-    pub(super) fn revoke(&self, Revoke { session, node }: &Revoke) {
+    pub(crate) fn revoke(&self, Revoke { session, node }: &Revoke) {
         let outbox = self.outbox();
         let placed = session.parse().ok().and_then(|session| outbox.chunks.0.get(&session));
         match placed.filter(|placed| placed.node.as_str() == node) {

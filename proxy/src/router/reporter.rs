@@ -125,8 +125,14 @@ impl Reporter {
     }
 
     fn renewal(&self) -> Option<Update> {
+        let held = self.renewed();
+        (!held.is_empty()).then_some(Update::Renewal(Renewal { held }))
+    }
+
+    /// Lists the leases that are still used.
+    pub(crate) fn renewed(&self) -> Vec<Held> {
         let outbox = self.outbox();
-        let held: Vec<_> = outbox
+        outbox
             .held
             .iter()
             .map(|(session, node)| Held {
@@ -134,8 +140,7 @@ impl Reporter {
                 node: node.to_string(),
                 file: outbox.chunks.file(*session),
             })
-            .collect();
-        (!held.is_empty()).then_some(Update::Renewal(Renewal { held }))
+            .collect()
     }
 
     fn holds_nothing(&self) -> bool {

@@ -1,6 +1,8 @@
 //! The API as its SDKs meet it: whole requests, a node behind them.
 
 mod bench;
+mod chunks;
+mod early;
 mod errors;
 mod forms;
 mod pages;

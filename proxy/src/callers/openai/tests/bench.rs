@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,12 +26,12 @@ use tokio_tungstenite::tungstenite::handshake::server as handshake;
 use tonic::{Status, Streaming};
 use tower::ServiceExt;
 
-use crate::Config;
 use crate::app::Shared;
 use crate::edge::Peer;
 use crate::overload::MemoryWatch;
 use crate::router::{Placer, Reporter};
 use crate::wire::{Dial, Pipe, Tcp};
+use crate::{Config, FileLimits};
 
 pub(super) const FORM: &str = "multipart/form-data; boundary=cut";
 
@@ -51,12 +52,17 @@ struct Node {
     body: String,
     heard: Arc<Mutex<Vec<Heard>>>,
     traces: Traces,
+    /// How many requests it leaves without an answer, before it answers.
+    deaf: Arc<AtomicUsize>,
 }
 
 async fn listen(State(node): State<Node>, uri: Uri, headers: HeaderMap, body: Body) -> (StatusCode, String) {
     node.traces.lock().unwrap().push(headers["traceparent"].to_str().unwrap().to_owned());
     let bytes = to_bytes(body, usize::MAX).await.unwrap();
     node.heard.lock().unwrap().push(Heard { query: uri.query().unwrap_or_default().to_owned(), bytes });
+    if node.deaf.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+        std::future::pending::<()>().await;
+    }
     (node.status, node.body)
 }
 
@@ -141,6 +147,7 @@ pub(super) struct Bench {
     reporter: Reporter,
     heard: Arc<Mutex<Vec<Heard>>>,
     traces: Traces,
+    deaf: Arc<AtomicUsize>,
 }
 
 impl Bench {
@@ -156,10 +163,12 @@ impl Bench {
 
     async fn start(answers: &[(u16, &str)], origins: &[&str]) -> Self {
         let (shutdown, heard, traces) = (Shutdown::new(), Arc::default(), Traces::default());
+        let deaf: Arc<AtomicUsize> = Arc::default();
         let mut nodes = Vec::new();
         for (status, body) in answers {
             let (status, body) = (StatusCode::from_u16(*status).unwrap(), (*body).to_owned());
-            let node = Node { status, body, heard: Arc::clone(&heard), traces: Arc::clone(&traces) };
+            let (heard, traces, deaf) = (Arc::clone(&heard), Arc::clone(&traces), Arc::clone(&deaf));
+            let node = Node { status, body, heard, traces, deaf };
             let (listener, address) = bound().await;
             let routes = Router::new().fallback(listen).with_state(node);
             shutdown.spawn("node", async move { axum::serve(listener, routes).await.unwrap() });
@@ -175,12 +184,24 @@ impl Bench {
         shared.dialer = Arc::new(Streams(Arc::clone(&traces)));
         shared.config.origins = origins.iter().map(|origin| (*origin).to_owned().try_into().unwrap()).collect();
         let app = crate::callers::routes(Arc::new(shared));
-        Self { app, reporter, heard, traces }
+        Self { app, reporter, heard, traces, deaf }
     }
 
     /// Starts one node that hears [`super::HELLO`].
     pub(super) async fn new() -> Self {
         Self::with_nodes(&[(200, super::HELLO)]).await
+    }
+
+    /// Lets the nodes leave so many requests without an answer.
+    pub(super) fn deafen(&self, requests: usize) {
+        self.deaf.store(requests, Ordering::Relaxed);
+    }
+
+    /// Takes back every slot that is held, as a router may.
+    pub(super) fn revoke_all(&self) {
+        for v1::Held { session, node, .. } in self.reporter.renewed() {
+            self.reporter.revoke(&v1::Revoke { session, node });
+        }
     }
 
     /// Sends a request as a caller with the right key would.
@@ -247,7 +268,8 @@ pub(super) fn form(parts: &[(&str, &str)]) -> String {
 }
 
 fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Shared {
-    let config = Config { place_timeout: Duration::from_secs(5), ..Config::default() };
+    let files = FileLimits { cut_from: Duration::from_secs(6), ..FileLimits::default() };
+    let config = Config { place_timeout: Duration::from_secs(5), files, ..Config::default() };
     let aliases = ["gpt-4o-transcribe", "whisper-1"].map(str::to_owned).into();
     let spec = ModelSpec { languages: vec!["en-US".parse().unwrap()], aliases };
     let keys = Embedded::new().with_dev_key(&Secret::new("k"), "dev".parse().unwrap());
