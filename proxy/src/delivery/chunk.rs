@@ -88,6 +88,7 @@ impl Lane {
         let mut chunk = Chunk { lane: self, id, sound, epoch: 0, slot: Duration::ZERO };
         let (began, mut wait) = (Instant::now(), FIRST_WAIT);
         loop {
+            let tried = Instant::now();
             let reason = match chunk.round().await {
                 Ok(part) => {
                     self.progress.send_replace(Instant::now());
@@ -98,7 +99,9 @@ impl Lane {
             };
             self.check_patience(began, reason)?;
             sleep(jittered(wait)).await;
-            wait = (wait * 2).min(LONGEST_WAIT);
+            // While other chunks of the file are heard, slots become free.
+            let moves = *self.progress.borrow() > tried;
+            wait = if moves { FIRST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
         }
     }
 
