@@ -1,8 +1,11 @@
 //! The proxy's part of the configuration.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use scheduler::PoolName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +38,8 @@ pub struct Config {
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub file_timeout: Duration,
+    /// Files that hold the keys that engines of a pool want of those who call them.
+    pub engine_keys: BTreeMap<PoolName, PathBuf>,
     /// Round trip plus chunk latency that a stream accepts.
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
@@ -61,6 +66,7 @@ impl Default for Config {
             place_timeout: Duration::from_millis(500),
             open_timeout: Duration::from_secs(2),
             file_timeout: Duration::from_secs(600),
+            engine_keys: BTreeMap::new(),
             latency_limit: Duration::from_millis(300),
             drain: Duration::from_secs(900),
             stream: session::Limits::default(),

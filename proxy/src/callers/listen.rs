@@ -6,6 +6,7 @@ mod key;
 mod query;
 mod stream;
 mod text;
+mod words;
 
 use std::sync::Arc;
 

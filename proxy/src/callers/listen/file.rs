@@ -1,7 +1,7 @@
 //! Files: the body is the audio, and the engine's answer is relayed as it is.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -14,11 +14,13 @@ use session::CloseReason;
 
 use super::key::presented;
 use super::query::Interims;
+use super::words::{self, Upload};
 use super::{Listen, Problem, placement_request};
 use crate::app::Shared;
-use crate::callers::{header_value, peer};
-use crate::delivery::{Failure, Parcel, Spool, deliver};
+use crate::callers::{header_value, peer, tell_caveat};
+use crate::delivery::{Answer, Failure, Heard, Parcel, Spool, deliver};
 use crate::trace::Trace;
+use crate::transcript::Timing;
 
 /// Serves one file.
 pub(super) async fn serve(
@@ -40,15 +42,18 @@ pub(super) async fn serve(
     let query = listen.leg_query(Interims::Unwanted);
     let answered = async {
         let spool = spool(body).await?;
-        let answer = deliver(&shared, &mut record, Parcel { wanted, query, content_type, spool }).await?;
-        record.used(answer.usage(audio_length(&answer.body), answer.body.len()));
-        Ok(answer.body)
+        let mut answer = deliver(&shared, &mut record, Parcel { wanted, query, content_type, spool }).await?;
+        let (body, timing) = write(session, &listen, &mut answer).await?;
+        record.used(answer.usage(audio_length(&body), body.len()));
+        Ok((body, timing))
     };
-    let answered: Result<Vec<u8>, Failure> = answered.await;
+    let answered: Result<(Vec<u8>, Timing), Failure> = answered.await;
     Ok(match answered {
-        Ok(body) => {
+        Ok((body, timing)) => {
             record.end(CloseReason::Completed);
-            completed(body, session)
+            let mut response = completed(body, session);
+            tell_caveat(response.headers_mut(), timing);
+            response
         }
         Err(failure) => {
             record.end(failure.reason);
@@ -83,6 +88,18 @@ async fn refuse_document(body: Body) -> Problem {
 async fn spool(body: Body) -> Result<Spool, Failure> {
     let spool = Spool::take(body).await?;
     if spool.length() == 0 { Err(Failure::new(CloseReason::BadAudio, EMPTY)) } else { Ok(spool) }
+}
+
+/// Relays an answer that is written already, and writes one where an engine only told what it heard.
+async fn write(session: SessionId, listen: &Listen, answer: &mut Answer) -> Result<(Vec<u8>, Timing), Failure> {
+    let heard = match &mut answer.heard {
+        Heard::Written(body) => return Ok((std::mem::take(body), Timing::Heard)),
+        Heard::Words(heard) => heard,
+    };
+    let created = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    let heard = std::mem::take(heard);
+    let upload = Upload { sha256: answer.sha256().await?, created };
+    Ok((words::answer(session, listen, &heard, &upload).to_string().into_bytes(), heard.timing))
 }
 
 fn completed(body: Vec<u8>, session: SessionId) -> Response<Body> {

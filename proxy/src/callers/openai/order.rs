@@ -27,6 +27,16 @@ pub(super) enum Format {
     VerboseJson,
 }
 
+impl Format {
+    /// Tells whether there are times in it.
+    pub(super) fn has_times(self) -> bool {
+        match self {
+            Self::Json | Self::Text => false,
+            Self::Srt | Self::Vtt | Self::VerboseJson => true,
+        }
+    }
+}
+
 /// How an answer comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {

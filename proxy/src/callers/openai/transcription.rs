@@ -14,7 +14,7 @@ use super::form::Form;
 use super::order::{Manner, Order};
 use super::render::render;
 use crate::app::Shared;
-use crate::callers::{authorization, peer};
+use crate::callers::{authorization, peer, tell_caveat};
 use crate::delivery::{Failure, Parcel, deliver};
 use crate::record::Record;
 use crate::trace::Trace;
@@ -65,6 +65,9 @@ async fn transcribe(
     let (content_type, body) = render(&order, &heard);
     record.used(answer.usage(heard.duration, body.len()));
     let mut response = found(content_type, body);
+    if order.format.has_times() {
+        tell_caveat(response.headers_mut(), heard.timing);
+    }
     if order.manner == Manner::Events {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
