@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 use uuid::Uuid;
 
 use super::child::{Child, Start};
-use super::until;
+use super::{until, within};
 
 #[derive(Debug, Deserialize)]
 struct Ready {
@@ -39,10 +39,13 @@ impl Router {
     /// Starts one on free ports, on this Redis.
     pub(crate) async fn start(redis: &str) -> anyhow::Result<Self> {
         // The machine may be slower than a Redis is given by default.
-        let yaml = format!(
-            "store: {{ redis: \"{redis}\", timeout: 5s }}\n\
-             router: {{ listen: \"127.0.0.1:0\", admin: \"127.0.0.1:0\", metrics: \"127.0.0.1:0\" }}\n"
-        );
+        Self::configured(&format!("store: {{ redis: \"{redis}\", timeout: 5s }}"), "127.0.0.1:0").await
+    }
+
+    /// Starts one with more configuration, for agents and proxies at this address.
+    pub(crate) async fn configured(yaml: &str, listen: &str) -> anyhow::Result<Self> {
+        let yaml =
+            format!("{yaml}\nrouter: {{ listen: \"{listen}\", admin: \"127.0.0.1:0\", metrics: \"127.0.0.1:0\" }}\n");
         let (child, ready): (_, Ready) = Start::of(&["router"]).config(yaml).child().await?;
         let placement = PlacementClient::connect(format!("http://{}", ready.grpc)).await?;
         Ok(Self { ready, placement, client: reqwest::Client::builder().no_proxy().build()?, child })
@@ -53,6 +56,26 @@ impl Router {
         let [first, second] = [self, other].map(|router| format!("http://{}", router.ready.grpc));
         let arguments = ["--name", name, "--pool", "on-prem", "--slots", "1", "--router", &first, "--router", &second];
         Start::of(&["node", "--engine", "synthetic"]).with(&arguments).child().await
+    }
+
+    /// Returns where agents and proxies reach it.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.ready.grpc)
+    }
+
+    /// Asks the admin API.
+    pub(crate) async fn ask(&self, path: &str) -> anyhow::Result<Value> {
+        let url = format!("http://{}/v1/{path}", self.ready.admin);
+        Ok(within("answer of the admin API", self.client.get(url).send()).await??.json().await?)
+    }
+
+    /// Returns the record of a session once it is over.
+    pub(crate) async fn record(&self, session: &str) -> anyhow::Result<Value> {
+        until("end of a session", async || {
+            let record = self.ask(&format!("sessions/{session}")).await?;
+            Ok((record["state"] == "ended").then_some(record))
+        })
+        .await
     }
 
     /// Returns its process.
@@ -81,8 +104,7 @@ impl Router {
     }
 
     async fn view(&self, node: &Node) -> anyhow::Result<Option<Value>> {
-        let url = format!("http://{}/v1/nodes", self.ready.admin);
-        let answer: Value = self.client.get(url).send().await?.json().await?;
+        let answer = self.ask("nodes").await?;
         let mut nodes = answer["nodes"].as_array().context("a list of nodes")?.iter();
         Ok(nodes.find(|view| view["node"] == node.name).cloned())
     }

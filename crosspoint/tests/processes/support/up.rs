@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::child::{Child, Start, is_gone, kill};
+use super::http::Door;
 use super::until;
 
 /// The key that opens the proxy.
@@ -51,11 +52,6 @@ impl Up {
         let up = ["up", "--engine", "synthetic", "--port", "0", "--dev-key", KEY];
         let (child, ready) = Start::of(&up).with(arguments).config(yaml).child().await?;
         Ok(Self { ready, client: reqwest::Client::builder().no_proxy().build()?, child })
-    }
-
-    /// Returns where callers call.
-    pub(crate) fn address(&self) -> &str {
-        &self.ready.address
     }
 
     /// Returns the nodes of a pool.
@@ -153,6 +149,12 @@ impl Up {
         let line = lines.find(|line| labels.iter().all(|label| line.contains(label)));
         let count = line.and_then(|line| line.rsplit(' ').next()).context("a counter of sessions")?;
         Ok(count.parse()?)
+    }
+}
+
+impl Door for Up {
+    fn address(&self) -> &str {
+        &self.ready.address
     }
 }
 
