@@ -24,9 +24,9 @@ pub struct Config {
     pub origins: Vec<Origin>,
     /// `/metrics`, `/livez` and `/readyz`.
     pub metrics: SocketAddr,
-    /// Routers, asked in this order: the next one when one does not answer.
+    /// Routers: the one that answered last is asked first, the next when it does not answer within 100 ms.
     pub routers: Vec<String>,
-    /// How long one router may take to place a session.
+    /// How long one router may take to place a session; while none does, all are asked again for a second.
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub place_timeout: Duration,
@@ -63,7 +63,7 @@ impl Default for Config {
             origins: Vec::new(),
             metrics: loopback(7480),
             routers: vec!["http://127.0.0.1:7400".to_owned()],
-            place_timeout: Duration::from_millis(500),
+            place_timeout: Duration::from_millis(300),
             open_timeout: Duration::from_secs(2),
             file_timeout: Duration::from_secs(600),
             engine_keys: BTreeMap::new(),
