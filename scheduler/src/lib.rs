@@ -31,6 +31,7 @@ mod models;
 mod pool;
 mod report;
 mod request;
+pub mod rules;
 pub mod score;
 #[cfg(test)]
 mod testing;
@@ -39,7 +40,7 @@ pub mod units;
 pub use decide::{Decision, Placement, Refusal, decide};
 pub use filter::{AllowedSet, Reason, Rejected};
 pub use fleet::{Fleet, Node, UnknownPool};
-pub use ids::{KeyId, Language, ModelName, NodeId, PoolName, Region, SessionId, TenantId};
+pub use ids::{KeyId, Language, ModelName, NodeId, PoolName, Region, RuleName, SessionId, TenantId};
 pub use models::{ModelSpec, Models, UnknownModel};
 pub use pool::{Compliance, Link, LinkMode, Market, Pool, Price, Provider, Residency, Tier};
 pub use report::{Gpu, NodeState, Report};
