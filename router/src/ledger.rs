@@ -262,6 +262,8 @@ mod tests {
             pool: "aws".parse().unwrap(),
             address: "127.0.0.1:1".to_owned(),
             terms,
+            api: scheduler::EngineApi::Listen,
+            engine_model: None,
         };
         Decision { placements: vec![placement], refusal: None, rejected: Vec::new(), fleet_version: 1 }
     }

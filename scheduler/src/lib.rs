@@ -6,7 +6,7 @@
 //! * [`decide()`]: the decision, in the order it is made: allowed set, filters, score, two choices.
 //! * [`filter`]: why a node may not serve. [`score`]: what serving there costs, in dollars per session-hour.
 //! * [`Fleet`]: pools and nodes as last reported, with the slots promised since. [`Request`]: what a session needs.
-//! * [`Pool`], [`Report`], [`Models`], [`Scoring`]: what operators configure and agents say.
+//! * [`Pool`], [`Report`], [`EngineApi`], [`Models`], [`Scoring`]: what operators configure and agents say.
 //! * [`ids`] and [`units`]: names and measures that cannot be mixed up.
 //!
 //! # The words
@@ -24,6 +24,7 @@
 //! * **Ledger**: what was used and what it cost.
 
 mod decide;
+mod engine;
 pub mod filter;
 mod fleet;
 pub mod ids;
@@ -38,6 +39,7 @@ mod testing;
 pub mod units;
 
 pub use decide::{Decision, Placement, Refusal, decide};
+pub use engine::EngineApi;
 pub use filter::{AllowedSet, Reason, Rejected};
 pub use fleet::{Fleet, Node, UnknownPool};
 pub use ids::{KeyId, Language, ModelName, NodeId, PoolName, Region, RuleName, SessionId, TenantId};

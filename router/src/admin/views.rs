@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use scheduler::filter::SUSPECT_AFTER;
 use scheduler::{
-    Compliance, Fleet, Gpu, Market, MicroDollars, ModelName, Node, NodeId, NodeState, Placement, Pool, PoolName, Price,
-    Provider, Refusal, Region, Rejected, Residency, ScoreTerms, SessionId, TenantId, Tier, Timestamp, Work,
+    Compliance, EngineApi, Fleet, Gpu, Market, MicroDollars, ModelName, Node, NodeId, NodeState, Placement, Pool,
+    PoolName, Price, Provider, Refusal, Region, Rejected, Residency, ScoreTerms, SessionId, TenantId, Tier, Timestamp,
+    Work,
 };
 use serde::Serialize;
 
@@ -26,6 +27,7 @@ pub(super) struct NodeView {
     silent: bool,
     age_ms: f64,
     models: BTreeSet<ModelName>,
+    api: EngineApi,
     soft_slots: u32,
     hard_slots: u32,
     used_slots: u32,
@@ -51,6 +53,7 @@ impl NodeView {
             address: report.address,
             state: report.state,
             models: report.models,
+            api: report.api,
             soft_slots: report.soft_slots,
             hard_slots: report.hard_slots,
             used_slots: report.used_slots,

@@ -120,6 +120,8 @@ mod tests {
             address: "a-1:80".to_owned(),
             state: NodeState::Serving,
             models: BTreeSet::new(),
+            api: scheduler::EngineApi::Listen,
+            engine_models: [].into(),
             soft_slots: 1,
             hard_slots: 1,
             used_slots: 0,
