@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::callers::Origin;
 use crate::edge;
+use crate::facts::FactsConfig;
 
 /// Where the proxy listens, whom it asks, and what it allows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +20,8 @@ pub struct Config {
     pub tls: Option<edge::TlsConfig>,
     /// Origins whose web pages may call; pages of the proxy's own host always may.
     pub origins: Vec<Origin>,
+    /// What rules may look at.
+    pub facts: FactsConfig,
     /// `/metrics`, `/livez` and `/readyz`.
     pub metrics: SocketAddr,
     /// Routers, asked in this order: the next one when one does not answer.
@@ -56,6 +59,7 @@ impl Default for Config {
             listen: loopback(8080),
             tls: None,
             origins: Vec::new(),
+            facts: FactsConfig::default(),
             metrics: loopback(7480),
             routers: vec!["http://127.0.0.1:7400".to_owned()],
             place_timeout: Duration::from_millis(500),

@@ -85,10 +85,6 @@ pub enum RuleProblem {
     TooManyPools(usize),
 }
 
-/// The paths that there are.
-const PATHS: [(&str, Service); 2] =
-    [("/v1/listen", Service::Listen), ("/v1/audio/transcriptions", Service::Transcriptions)];
-
 pub(super) fn check(rules: &[Rule], pools: &[Pool], models: &Models) -> Result<(), RuleError> {
     let mut names = BTreeSet::new();
     for (index, rule) in rules.iter().enumerate() {
@@ -154,14 +150,12 @@ fn unmatchable(when: &When, models: &Models) -> Option<RuleProblem> {
     if let Some(language) = when.language.0.iter().find(|language| !heard(language)) {
         return Some(RuleProblem::UnknownLanguage(language.clone()));
     }
-    let leads_nowhere = |pattern: &&Pattern| !PATHS.iter().any(|(path, _)| pattern.matches(path));
+    let leads_nowhere = |pattern: &&Pattern| !Service::ALL.iter().any(|service| pattern.matches(service.path()));
     if let Some(pattern) = when.path.0.iter().find(leads_nowhere) {
         return Some(RuleProblem::UnknownPath(pattern.clone()));
     }
-    let serves = |path: &str, service: Service| {
-        when.path.holds(|pattern| pattern.matches(path)) && when.service.holds(|wanted| *wanted == service)
-    };
-    let only_files = !PATHS.iter().any(|(path, service)| *service == Service::Listen && serves(path, *service));
+    let door = Service::Listen;
+    let only_files = !when.path.holds(|pattern| pattern.matches(door.path())) || !when.service.holds(|it| *it == door);
     (only_files && when.work == Some(Work::Stream)).then_some(RuleProblem::NoStreams)
 }
 

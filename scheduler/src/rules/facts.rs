@@ -23,6 +23,20 @@ pub enum Service {
     Transcriptions,
 }
 
+impl Service {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Listen, Self::Transcriptions];
+
+    /// Returns the path of its requests.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Listen => "/v1/listen",
+            Self::Transcriptions => "/v1/audio/transcriptions",
+        }
+    }
+}
+
 /// A country as two letters of ISO 3166-1, such as `DE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
