@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use crate::edge::{Certificates, Tls, TlsConfig, Ways};
+use crate::facts::{CountriesError, FactReader};
 use crate::overload::MemoryWatch;
 use crate::record::Record;
 use crate::router::{Placer, Reporter, RouterAddressError, report};
@@ -31,6 +32,9 @@ pub enum ProxyError {
     /// A router's address is none.
     #[error(transparent)]
     Router(#[from] RouterAddressError),
+    /// The database of countries cannot be used.
+    #[error(transparent)]
+    Countries(#[from] CountriesError),
     /// No HTTP client can be made.
     #[error("cannot make an HTTP client: {0}")]
     Http(#[from] reqwest::Error),
@@ -43,6 +47,7 @@ pub enum ProxyError {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) models: Models,
+    pub(crate) facts: FactReader,
     pub(crate) placer: Placer,
     pub(crate) reporter: Reporter,
     pub(crate) http: reqwest::Client,
@@ -84,6 +89,7 @@ impl Shared {
 pub struct App {
     config: Config,
     models: Models,
+    facts: FactReader,
     keys: Arc<dyn Keys>,
     placer: Placer,
     http: reqwest::Client,
@@ -128,6 +134,7 @@ impl Config {
         };
         Ok(App {
             secure,
+            facts: FactReader::open(&self.facts)?,
             placer: Placer::new(&self.routers, self.place_timeout)?,
             callers: Bound::bind("callers", self.listen).await?,
             metrics: Bound::bind("metrics", self.metrics).await?,
@@ -171,6 +178,7 @@ impl App {
             placer: self.placer,
             config: self.config,
             models: self.models,
+            facts: self.facts,
             keys: self.keys,
             http: self.http,
             dialer: Arc::new(Tcp),

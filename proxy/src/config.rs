@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::callers::Origin;
 use crate::edge;
+use crate::facts::FactsConfig;
 
 /// Where the proxy listens, whom it asks, and what it allows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +23,8 @@ pub struct Config {
     pub tls: Option<edge::TlsConfig>,
     /// Origins whose web pages may call; pages of the proxy's own host always may.
     pub origins: Vec<Origin>,
+    /// What rules may look at.
+    pub facts: FactsConfig,
     /// `/metrics`, `/livez` and `/readyz`.
     pub metrics: SocketAddr,
     /// Routers: the one that answered last is asked first, the next when it does not answer within 100 ms.
@@ -61,6 +64,7 @@ impl Default for Config {
             listen: loopback(8080),
             tls: None,
             origins: Vec::new(),
+            facts: FactsConfig::default(),
             metrics: loopback(7480),
             routers: vec!["http://127.0.0.1:7400".to_owned()],
             place_timeout: Duration::from_millis(300),

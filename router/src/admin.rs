@@ -142,6 +142,7 @@ async fn explain(State(core): State<Arc<Core>>, question: Result<Json<Question>,
         latency_limit: Duration::from_millis(300),
         audio_bytes_per_second: question.audio_bytes_per_second,
         exclude: [].into(),
+        facts: scheduler::rules::Facts::default(),
     };
     let decision = core.consider(&request);
     Json(DecisionView::new(&decision.placements, decision.refusal, &decision.rejected)).into_response()

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use axum::http::HeaderMap;
+use scheduler::rules::Facts;
 use scheduler::{Class, Compliance, MicroDollars, ModelName, Priority, Residency, SessionId, Work};
 use store::Caller;
 
@@ -55,6 +56,8 @@ pub(crate) struct Asked {
     pub(crate) caller: Caller,
     pub(crate) model: ModelName,
     pub(crate) wishes: Wishes,
+    /// What rules may look at.
+    pub(crate) facts: Facts,
 }
 
 impl Asked {
@@ -85,6 +88,7 @@ impl Asked {
             latency_limit: shared.config.latency_limit,
             audio_bytes_per_second: bytes_per_second.unwrap_or(GUESSED_BYTES_PER_SECOND),
             exclude: [].into(),
+            facts: self.facts.clone(),
         }
     }
 }

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Response, header};
 use http_body_util::{BodyExt, Collected, Limited};
+use scheduler::rules::Service;
 use scheduler::{SessionId, Work};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -30,7 +31,8 @@ pub(super) async fn serve(
 ) -> Result<Response<Body>, Problem> {
     let key = presented(request.headers())?.key;
     let caller = shared.keys.check(&key, peer(&request)).await?;
-    let listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
+    let mut listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
+    shared.facts.add(&mut listen.asked.facts, Service::Listen, request.headers(), peer(&request));
     let (parts, body) = request.into_parts();
     let content_type = content_type(&parts.headers);
     if is_json(&content_type) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use audio::{Channels, Encoding, Format, SampleRate};
 use axum::http::{HeaderMap, Uri};
 use form_urlencoded::{Serializer, parse};
+use scheduler::rules::Facts;
 use scheduler::{Language, ModelName, Models};
 use session::CloseReason;
 use store::Caller;
@@ -46,7 +47,12 @@ impl Listen {
             Some(_) | None => Interims::Unwanted,
         };
         let wishes = Wishes::read(headers, |name| extra(&pairs, name)).map_err(|bad| invalid(bad.to_string()))?;
-        Ok(Self { asked: Asked { caller, model, wishes }, format, interims, pairs })
+        Ok(Self {
+            asked: Asked { caller, model, wishes, facts: Facts { language, ..Facts::default() } },
+            format,
+            interims,
+            pairs,
+        })
     }
 
     /// Returns the rate of raw audio; a container's is not known before it was read.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Response, header};
+use scheduler::rules::Service;
 use scheduler::{SessionId, Work};
 use session::CloseReason;
 use store::Caller;
@@ -55,8 +56,10 @@ async fn transcribe(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let headers: HeaderMap = request.headers().clone();
+    let peer = peer(&request);
     let form = Form::read(request).await?;
-    let order = Order::read(&form, &headers, &shared.models, caller)?;
+    let mut order = Order::read(&form, &headers, &shared.models, caller)?;
+    shared.facts.add(&mut order.asked.facts, Service::Transcriptions, &headers, peer);
     let wanted = order.asked.request(shared, record.session(), Work::File, None);
     let content_type = ANY_TYPE.to_owned();
     let parcel = Parcel { wanted, query: order.leg_query(), content_type, spool: form.into_file()? };

@@ -216,6 +216,7 @@ fn placement(name: &str) -> Placement {
 fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Shared {
     let config = Config { drain: Duration::from_secs(3), ..Config::default() };
     Shared {
+        facts: crate::facts::FactReader::open(&config.facts).unwrap(),
         placer: Placer::new(&[], config.place_timeout).unwrap(),
         config,
         models: Models(BTreeMap::from([("sphinx-en-us".parse().unwrap(), scheduler::ModelSpec::default())])),

@@ -252,6 +252,7 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
     let spec = ModelSpec { languages: vec!["en-US".parse().unwrap()], aliases };
     let keys = Embedded::new().with_dev_key(&Secret::new("k"), "dev".parse().unwrap());
     Shared {
+        facts: crate::facts::FactReader::open(&config.facts).unwrap(),
         placer: Placer::new(&[format!("http://{router}")], config.place_timeout).unwrap(),
         config,
         models: Models(BTreeMap::from([("sphinx-en-us".parse().unwrap(), spec)])),
