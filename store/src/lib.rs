@@ -4,6 +4,7 @@
 //! * [`Reports`]: what nodes said last, for routers that did not hear it themselves.
 //! * [`Keys`]: who a caller is.
 //! * [`Embedded`]: all of them in this process's memory, for one router and one proxy in one process.
+//! * [`Journal`]: records that are on disk before anybody is told that they are safe.
 //! * [`Redis`]: leases and reports that several routers share. [`StoreConfig`] says which it is.
 //!
 //! Leases and reports are hints: their owner writes them again within seconds, so the store may lose them. Nothing here is
@@ -11,6 +12,7 @@
 
 mod config;
 mod embedded;
+mod journal;
 mod keys;
 mod leases;
 mod redis;
@@ -18,6 +20,7 @@ mod reports;
 
 pub use config::{BadRedisUrl, RedisUrl, StoreConfig};
 pub use embedded::Embedded;
+pub use journal::{Damage, Journal, JournalError, Kept, RecordNumber, Replay};
 pub use keys::{Caller, KeyError, Keys, Limits, Secret};
 pub use leases::{Claim, LEASE_LIFE, Leases};
 pub use redis::Redis;
