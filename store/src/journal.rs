@@ -137,11 +137,7 @@ impl<R: Serialize + DeserializeOwned> Journal<R> {
     /// # Errors
     /// Fails when the disk or the journal is full, and on a record beyond 256 KiB; then none of them is safe.
     pub async fn append(&self, records: &[R]) -> Result<Vec<RecordNumber>, JournalError> {
-        let lines = records.iter().map(|record| self.line(Vec::new(), record));
-        let entries = lines.collect::<Result<Vec<Entry>, _>>()?;
-        let numbers = entries.iter().map(Entry::number).collect();
-        self.commit(entries).await?;
-        Ok(numbers)
+        self.write(records.iter().map(|record| (Vec::new(), record))).await
     }
 
     /// Puts one record in the place of others, atomically, and resolves when that is on disk.
@@ -155,6 +151,14 @@ impl<R: Serialize + DeserializeOwned> Journal<R> {
         Ok(number)
     }
 
+    /// Puts records in the places of others, each of them atomically, as [`Journal::append`] does with none.
+    ///
+    /// # Errors
+    /// As [`Journal::append`]; then the others are live still.
+    pub async fn supersede(&self, changes: &[(Vec<RecordNumber>, R)]) -> Result<Vec<RecordNumber>, JournalError> {
+        self.write(changes.iter().map(|(old, record)| (old.clone(), record))).await
+    }
+
     /// Lets records go that somebody else keeps now. A crash soon after may replay them.
     ///
     /// # Errors
@@ -165,6 +169,27 @@ impl<R: Serialize + DeserializeOwned> Journal<R> {
         }
         let entry = Line::forgetting(self.number(), numbers).encode().map(Entry::forgets)?;
         self.commit(vec![entry]).await
+    }
+
+    /// Tells whether what is appended outlives the process.
+    #[must_use]
+    pub fn is_on_disk(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    async fn write<'a>(
+        &self,
+        changes: impl Iterator<Item = (Vec<RecordNumber>, &'a R)>,
+    ) -> Result<Vec<RecordNumber>, JournalError>
+    where
+        R: 'a,
+    {
+        let entries = changes.map(|(old, record)| self.line(old, record)).collect::<Result<Vec<Entry>, _>>()?;
+        let numbers = entries.iter().map(Entry::number).collect();
+        if !entries.is_empty() {
+            self.commit(entries).await?;
+        }
+        Ok(numbers)
     }
 
     fn number(&self) -> RecordNumber {
