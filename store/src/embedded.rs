@@ -1,4 +1,6 @@
-//! The embedded backend: leases, reports and the dev key in this process's memory.
+//! The embedded backend: leases, reports and the dev key in this process's memory, and the ledger beside them.
+
+mod ledger;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -9,9 +11,12 @@ use scheduler::{KeyId, NodeId, Report, SessionId, TenantId, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::StoreAway;
+use crate::journal::{Journal, Kept};
 use crate::keys::{Caller, KeyError, Keys, Secret};
 use crate::leases::{Claim, LEASE_LIFE, Leases};
 use crate::reports::{Aged, Changes, Cursor, REPORT_BATCH, REPORT_LIFE, Reports, Rest};
+
+pub use ledger::Page;
 
 type Held = HashMap<SessionId, Timestamp>;
 
@@ -21,6 +26,7 @@ pub struct Embedded {
     dev_key: Option<DevKey>,
     leases: Mutex<HashMap<NodeId, Held>>,
     reports: Mutex<Written>,
+    books: ledger::Shared,
 }
 
 /// Each node's last report, in the order they were written.
@@ -41,7 +47,15 @@ impl Embedded {
     /// Starts empty: no leases, and no key opens anything.
     #[must_use]
     pub fn new() -> Self {
-        Self { dev_key: None, leases: Mutex::default(), reports: Mutex::default() }
+        let books = ledger::Books::open(Journal::in_memory(), Vec::new());
+        Self { dev_key: None, leases: Mutex::default(), reports: Mutex::default(), books: books.into() }
+    }
+
+    /// Goes on with the ledger that a journal holds, and writes it there.
+    #[must_use]
+    pub fn with_ledger(mut self, journal: Journal<Page>, pages: Vec<Kept<Page>>) -> Self {
+        self.books = ledger::Books::open(journal, pages).into();
+        self
     }
 
     /// Accepts `key` for `tenant`, from this machine only.

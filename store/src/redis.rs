@@ -1,6 +1,7 @@
-//! The Redis backend: leases and reports that several routers share.
+//! The Redis backend: leases, reports and the ledger that several routers share.
 //!
 //! * `leases`: one script per claim, on Redis' own clock. `reports`: what was written since, in one trip.
+//! * `ledger`: charges that may be heard twice, and totals by day.
 //! * `breaker`: who waits for a Redis that does not answer, and who does not.
 //!
 //! Every call is bounded in time. Whatever goes wrong is [`StoreAway`]: no answer, an answer that makes no sense, a server that
@@ -8,6 +9,7 @@
 
 mod breaker;
 mod leases;
+mod ledger;
 mod reports;
 
 use std::fmt;
@@ -23,13 +25,14 @@ use breaker::{Breaker, Verdict};
 /// Connections of one process, made when they are needed.
 const CONNECTIONS: usize = 16;
 
-/// A Redis 7 or later, one server, that keeps leases and reports.
+/// A Redis 7 or later, one server, that keeps leases, reports and the ledger.
 pub struct Redis {
     pool: Pool,
     timeout: Duration,
     breaker: Breaker,
     leases: leases::Scripts,
     reports: reports::Scripts,
+    ledger: ledger::Scripts,
 }
 
 /// Why one call came to nothing.
@@ -60,6 +63,7 @@ impl Redis {
             breaker: Breaker::default(),
             leases: leases::Scripts::new(),
             reports: reports::Scripts::new(),
+            ledger: ledger::Scripts::new(),
         })
     }
 

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use crosspoint_store::{
-    Aged, Claim, Cursor, Embedded, KeyError, Keys, LEASE_LIFE, Leases, REPORT_BATCH, REPORT_LIFE, Reports, Rest, Secret,
+    Aged, Amounts, Charge, Claim, Cursor, DAYS_KEPT, Day, Embedded, KeyError, Keys, LEASE_LIFE, Leases, Ledger, Period,
+    REPORT_BATCH, REPORT_LIFE, Reports, Rest, Secret, Total,
 };
-use scheduler::{NodeId, NodeState, Report, SessionId, Timestamp};
+use scheduler::{MicroDollars, NodeId, NodeState, Report, SessionId, Timestamp};
 
 /// Time passes in steps that are long beside what a slow machine takes for a test.
 const STEP: Duration = Duration::from_secs(5);
@@ -22,6 +23,7 @@ const STEP: Duration = Duration::from_secs(5);
 trait Bench {
     fn leases(&self) -> &dyn Leases;
     fn reports(&self) -> &dyn Reports;
+    fn ledger(&self) -> &dyn Ledger;
     fn now(&self) -> Timestamp;
     /// Lets time pass.
     async fn pass(&mut self, time: Duration);
@@ -45,6 +47,10 @@ impl Bench for InMemory {
     }
 
     fn reports(&self) -> &dyn Reports {
+        &self.store
+    }
+
+    fn ledger(&self) -> &dyn Ledger {
         &self.store
     }
 
@@ -159,6 +165,111 @@ async fn a_large_fleet_is_read_in_parts(bench: &mut dyn Bench) {
     assert_eq!((second.reports.len(), second.rest), (1, Rest::Nothing));
 }
 
+fn day(text: &str) -> Day {
+    text.parse().unwrap()
+}
+
+fn amounts(seconds: u64) -> Amounts {
+    Amounts {
+        audio: Duration::from_secs(seconds),
+        slot: Duration::from_secs(seconds + 1),
+        bytes_in: seconds * 32_000,
+        bytes_out: seconds * 10,
+        gpu: MicroDollars(7),
+        egress: MicroDollars(3),
+        sessions: 0,
+    }
+}
+
+/// A charge of a session's first part, in the pool `aws`.
+fn charge(number: u128, key: &str, on: &str, seconds: u64) -> Charge {
+    Charge {
+        session: session(number),
+        part: 1,
+        key: key.parse().unwrap(),
+        pool: "aws".parse().unwrap(),
+        model: "m".parse().unwrap(),
+        day: day(on),
+        amounts: amounts(seconds),
+    }
+}
+
+fn elsewhere(charge: Charge) -> Charge {
+    Charge { part: 2, pool: "on-prem".parse().unwrap(), ..charge }
+}
+
+const TODAY: &str = "2026-11-20";
+
+async fn add(bench: &dyn Bench, charges: &[Charge]) -> Vec<Amounts> {
+    bench.ledger().charge(charges, day(TODAY)).await.unwrap()
+}
+
+async fn totals(bench: &dyn Bench, since: &str, key: Option<&str>) -> Vec<Total> {
+    let period = Period { since: day(since), until: day(TODAY), key: key.map(|key| key.parse().unwrap()) };
+    bench.ledger().totals(&period).await.unwrap()
+}
+
+/// Reads day, key, pool, seconds of audio and sessions.
+async fn audio(bench: &dyn Bench, since: &str, key: Option<&str>) -> Vec<(String, String, String, u64, u64)> {
+    let row = |total: Total| {
+        let Total { day, key, pool, amounts, .. } = total;
+        (day.to_string(), key.to_string(), pool.to_string(), amounts.audio.as_secs(), amounts.sessions)
+    };
+    totals(bench, since, key).await.into_iter().map(row).collect()
+}
+
+fn row(day: &str, key: &str, pool: &str, seconds: u64, sessions: u64) -> (String, String, String, u64, u64) {
+    (day.to_owned(), key.to_owned(), pool.to_owned(), seconds, sessions)
+}
+
+async fn charges_are_added_up_by_day_key_and_pool(bench: &mut dyn Bench) {
+    assert_eq!(totals(bench, TODAY, None).await, []);
+    let moved = elsewhere(charge(1, "k1", TODAY, 20));
+    add(bench, &[charge(1, "k1", TODAY, 10), moved, charge(2, "k1", TODAY, 5), charge(3, "k2", TODAY, 1)]).await;
+    let expected = [row(TODAY, "k1", "aws", 15, 2), row(TODAY, "k1", "on-prem", 20, 0), row(TODAY, "k2", "aws", 1, 1)];
+    assert_eq!(audio(bench, TODAY, None).await, expected);
+    let all = &totals(bench, TODAY, None).await[0];
+    let expected = Amounts { sessions: 2, ..amounts(10) + amounts(5) };
+    assert_eq!((all.model.as_str(), all.amounts), ("m", expected));
+}
+
+async fn a_charge_that_is_heard_twice_late_or_out_of_order_counts_once(bench: &mut dyn Bench) {
+    let charges = [4, 9, 9, 4, 12].map(|seconds| charge(1, "k", TODAY, seconds));
+    let added = add(bench, &charges).await;
+    let seconds: Vec<_> = added.iter().map(|more| (more.audio.as_secs(), more.gpu.0, more.sessions)).collect();
+    assert_eq!(seconds, [(4, 7, 1), (5, 0, 0), (0, 0, 0), (0, 0, 0), (3, 0, 0)]);
+    add(bench, &charges[..2]).await;
+    assert_eq!(audio(bench, TODAY, None).await, [row(TODAY, "k", "aws", 12, 1)]);
+}
+
+async fn a_session_over_midnight_is_shared_between_its_days(bench: &mut dyn Bench) {
+    add(bench, &[charge(1, "k", "2026-11-19", 4)]).await;
+    add(bench, &[charge(1, "k", TODAY, 10)]).await;
+    add(bench, &[charge(1, "k", "2026-11-19", 4)]).await;
+    let (before, after) = (row("2026-11-19", "k", "aws", 4, 1), row(TODAY, "k", "aws", 6, 0));
+    assert_eq!(audio(bench, "2026-11-01", None).await, [before, after.clone()]);
+    assert_eq!(audio(bench, TODAY, None).await, [after]);
+}
+
+async fn a_key_that_is_asked_for_is_alone(bench: &mut dyn Bench) {
+    let keys: Vec<_> = (0..150).map(|number| charge(number, &format!("k{number}"), TODAY, 1)).collect();
+    add(bench, &keys).await;
+    assert_eq!(audio(bench, TODAY, Some("k7")).await, [row(TODAY, "k7", "aws", 1, 1)]);
+    assert_eq!(audio(bench, TODAY, Some("nobody")).await, []);
+    assert_eq!(audio(bench, TODAY, None).await.len(), 150, "more than are looked at in one call");
+}
+
+#[test]
+fn a_charge_that_cannot_be_is_bounded() {
+    let mad = Charge { amounts: Amounts::from([u64::MAX; 7]), ..charge(1, "k", "2031-01-01", 1) };
+    let sane = mad.sane(day(TODAY));
+    assert_eq!((sane.day, sane.amounts), (day(TODAY), Amounts { sessions: 0, ..Amounts::from([1 << 50; 7]) }));
+    let old = charge(1, "k", "2020-01-01", 1).sane(day(TODAY));
+    assert_eq!(old.day, day(TODAY));
+    let kept = day(TODAY).before(DAYS_KEPT - 1);
+    assert_eq!(Charge { day: kept, ..old }.sane(day(TODAY)).day, kept);
+}
+
 async fn write(bench: &dyn Bench, reports: &[Aged]) {
     bench.reports().put(reports, bench.now()).await.unwrap();
 }
@@ -201,6 +312,10 @@ contract!(
     a_reader_sees_what_was_written_since_it_looked,
     a_report_is_kept_as_it_was_for_its_life,
     a_large_fleet_is_read_in_parts,
+    charges_are_added_up_by_day_key_and_pool,
+    a_charge_that_is_heard_twice_late_or_out_of_order_counts_once,
+    a_session_over_midnight_is_shared_between_its_days,
+    a_key_that_is_asked_for_is_alone,
 );
 
 #[tokio::test]

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use crosspoint_store::{Claim, Cursor, Leases, Redis, RedisUrl, Reports, StoreAway};
+use crosspoint_store::{Claim, Cursor, Leases, Ledger, Redis, RedisUrl, Reports, StoreAway};
 use deadpool_redis::redis::{Client, Cmd, FromRedisValue, Script, Value, cmd};
 use scheduler::Timestamp;
 use tempfile::TempDir;
 
-use super::{Bench, LEASE_LIFE, aged, node, read, session};
+use super::{Bench, LEASE_LIFE, TODAY, add, aged, audio, charge, node, read, row, session};
 
 /// Patience for a machine that builds beside the tests.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -107,6 +107,10 @@ impl Bench for Server {
     }
 
     fn reports(&self) -> &dyn Reports {
+        &self.store
+    }
+
+    fn ledger(&self) -> &dyn Ledger {
         &self.store
     }
 
@@ -206,4 +210,32 @@ async fn a_redis_that_hangs_costs_five_short_waits_and_then_none() {
     let waited = causes.iter().filter(|cause| *cause != "redis did not answer lately").count();
     assert!(waited >= 5 && waited <= 5 + usize::try_from(began.elapsed().as_secs()).unwrap(), "{causes:?}");
     assert!(LEASE_LIFE > began.elapsed());
+}
+
+#[tokio::test]
+async fn garbage_in_the_ledger_is_ignored_and_written_over() {
+    let Some(server) = Server::start().await else { return };
+    let prefix = "crosspoint:{usage}";
+    let names = [format!(":session:{}", session(1)), format!(":keys:{TODAY}"), format!(":day:{TODAY}:k")];
+    for key in names.map(|name| format!("{prefix}{name}")) {
+        server.ask::<Value>(&["SET", &key, "\u{1}"]).await;
+    }
+    assert_eq!(audio(&server, TODAY, None).await, []);
+    assert_eq!(audio(&server, TODAY, Some("k")).await, []);
+    add(&server, &[charge(1, "k", TODAY, 2)]).await;
+    server.ask::<Value>(&["HSET", &format!("{prefix}:day:{TODAY}:k"), "two words|m", "1", "aws|m|n", "1 2 x"]).await;
+    server.ask::<Value>(&["SADD", &format!("{prefix}:keys:{TODAY}"), "a key", ""]).await;
+    assert_eq!(audio(&server, TODAY, None).await, [row(TODAY, "k", "aws", 2, 1)]);
+}
+
+#[tokio::test]
+async fn what_the_ledger_keeps_goes_in_time() {
+    let Some(server) = Server::start().await else { return };
+    add(&server, &[charge(1, "k", TODAY, 2)]).await;
+    let lives =
+        [(format!(":session:{}", session(1)), 2), (format!(":keys:{TODAY}"), 400), (format!(":day:{TODAY}:k"), 400)];
+    for (name, days) in lives {
+        let life: u64 = server.ask(&["TTL", &format!("crosspoint:{{usage}}{name}")]).await;
+        assert_eq!(life.div_ceil(86_400), days, "{name}");
+    }
 }
