@@ -7,11 +7,12 @@ use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
 use scheduler::{Models, SessionId, Timestamp, Work};
 use session::CloseReason;
-use store::{Caller, Keys};
+use store::{Caller, Keyring};
 use tokio::time::Instant;
 use tracing::info;
 
 use crate::edge::{Certificates, Tls, TlsConfig, Ways};
+use crate::keys::{IssuerKeyError, Keys, Tokens, follow};
 use crate::overload::MemoryWatch;
 use crate::record::Record;
 use crate::router::{Placer, Reporter, RouterAddressError, report};
@@ -28,6 +29,9 @@ pub enum ProxyError {
     /// The TLS certificate cannot be used.
     #[error("proxy.tls cannot be used")]
     Certificate(#[from] edge::CertificateError),
+    /// The public keys of an issuer cannot be used.
+    #[error("proxy.jwt cannot be used")]
+    Issuer(#[from] IssuerKeyError),
     /// A router's address is none.
     #[error(transparent)]
     Router(#[from] RouterAddressError),
@@ -49,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) dialer: Arc<dyn Dial>,
     pub(crate) memory: MemoryWatch,
     pub(crate) shutdown: Shutdown,
-    pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) started: Instant,
 }
 
@@ -84,7 +88,7 @@ impl Shared {
 pub struct App {
     config: Config,
     models: Models,
-    keys: Arc<dyn Keys>,
+    keys: Arc<Keys>,
     placer: Placer,
     http: reqwest::Client,
     callers: Bound,
@@ -113,8 +117,8 @@ impl Config {
     ///
     /// # Errors
     /// Fails when an address is taken, naming it and what it is for, on a router address that is none, and on a
-    /// TLS certificate or key that cannot be used.
-    pub async fn build(self, models: Models, keys: Arc<dyn Keys>) -> Result<App, ProxyError> {
+    /// TLS certificate or key and public keys of issuers that cannot be used.
+    pub async fn build(self, models: Models, keyring: Keyring) -> Result<App, ProxyError> {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
         let http = reqwest::Client::builder()
@@ -126,6 +130,7 @@ impl Config {
             Some(tls) => Some(Secure::build(tls).await?),
             None => None,
         };
+        let keys = Arc::new(Keys::new(keyring, Tokens::read(self.jwt.as_ref()).await?));
         Ok(App {
             secure,
             placer: Placer::new(&self.routers, self.place_timeout)?,
@@ -186,6 +191,7 @@ impl App {
             ways = ways.and_tls(bound.listener, tls);
             shutdown.spawn("certificates", certificates.follow(shutdown.clone()));
         }
+        shutdown.spawn("keys", follow(Arc::downgrade(&shared.keys), shared.keys.gone()));
         shutdown.spawn("memory watch", shared.memory.clone().keep(shutdown.clone()));
         info!(callers = %self.callers.address, metrics = %self.metrics.address, "proxy serves");
         readiness.ready();

@@ -19,7 +19,7 @@ use crate::edge::{Dialect, Peer};
 
 pub use browsers::Origin;
 
-pub(crate) use asked::{Asked, Wishes};
+pub(crate) use asked::{Asked, Widened, Wishes};
 
 /// Builds the routes of every caller API.
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {

@@ -39,7 +39,7 @@ pub mod units;
 pub use decide::{Decision, Placement, Refusal, decide};
 pub use filter::{AllowedSet, Reason, Rejected};
 pub use fleet::{Fleet, Node, UnknownPool};
-pub use ids::{KeyId, Language, ModelName, NodeId, PoolName, Region, SessionId, TenantId};
+pub use ids::{BadName, KeyId, Language, ModelName, NodeId, PoolName, Region, SessionId, TenantId};
 pub use models::{ModelSpec, Models, UnknownModel};
 pub use pool::{Compliance, Link, LinkMode, Market, Pool, Price, Provider, Residency, Tier};
 pub use report::{Gpu, NodeState, Report};

@@ -5,12 +5,12 @@
 mod redis;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use crosspoint_store::{
-    Aged, Claim, Cursor, Embedded, KeyError, Keys, LEASE_LIFE, Leases, REPORT_BATCH, REPORT_LIFE, Reports, Rest, Secret,
+    Aged, Claim, Cursor, Embedded, Environment, Grants, KEY_BATCH, KeyIndex, KeyOrder, KeyRecord, LEASE_LIFE, Leases,
+    REPORT_BATCH, REPORT_LIFE, Reports, Rest, Secret, UnixTime,
 };
 use scheduler::{NodeId, NodeState, Report, SessionId, Timestamp};
 
@@ -22,6 +22,7 @@ const STEP: Duration = Duration::from_secs(5);
 trait Bench {
     fn leases(&self) -> &dyn Leases;
     fn reports(&self) -> &dyn Reports;
+    fn keys(&self) -> &dyn KeyIndex;
     fn now(&self) -> Timestamp;
     /// Lets time pass.
     async fn pass(&mut self, time: Duration);
@@ -45,6 +46,10 @@ impl Bench for InMemory {
     }
 
     fn reports(&self) -> &dyn Reports {
+        &self.store
+    }
+
+    fn keys(&self) -> &dyn KeyIndex {
         &self.store
     }
 
@@ -157,6 +162,66 @@ async fn a_large_fleet_is_read_in_parts(bench: &mut dyn Bench) {
     assert_eq!((second.reports.len(), second.rest), (1, Rest::Nothing));
 }
 
+fn key(tenant: &str) -> KeyRecord {
+    let order = KeyOrder {
+        environment: Environment::default(),
+        tenant: tenant.parse().unwrap(),
+        label: "a \"label\" of some – length".to_owned(),
+        grants: Grants { pools: Some(BTreeSet::from(["aws".parse().unwrap()])), ..Grants::everything() },
+        expires: Some(UnixTime(4_000_000_000)),
+    };
+    order.fill(UnixTime(1_700_000_000)).unwrap().0
+}
+
+fn revoked(record: &KeyRecord, at: u64) -> KeyRecord {
+    KeyRecord { revoked: Some(UnixTime(at)), ..record.clone() }
+}
+
+async fn find(bench: &dyn Bench, records: &[&KeyRecord]) -> Vec<KeyRecord> {
+    let ids: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
+    bench.keys().find(&ids).await.unwrap()
+}
+
+async fn a_key_is_found_as_it_was_written(bench: &mut dyn Bench) {
+    let (one, two) = (key("one"), key("two"));
+    bench.keys().write(std::slice::from_ref(&one)).await.unwrap();
+    assert_eq!(find(bench, &[&one]).await, std::slice::from_ref(&one));
+    assert_eq!(find(bench, &[&two, &one]).await, [one], "and what nobody wrote is not");
+}
+
+async fn a_key_that_was_revoked_stays_revoked_whoever_writes_it(bench: &mut dyn Bench) {
+    let record = key("one");
+    for written in [&record, &revoked(&record, 5), &record, &revoked(&record, 7)] {
+        bench.keys().write(std::slice::from_ref(written)).await.unwrap();
+    }
+    assert_eq!(find(bench, &[&record]).await, [revoked(&record, 5)]);
+}
+
+async fn whatever_changes_changes_the_edition(bench: &mut dyn Bench) {
+    let begun = bench.keys().write(&[]).await.unwrap();
+    assert_eq!(bench.keys().edition().await, Ok(Some(begun)), "an index without keys is no lost one");
+    let record = key("one");
+    let mut editions = vec![begun];
+    for written in [&record, &revoked(&record, 5)] {
+        editions.push(bench.keys().write(std::slice::from_ref(written)).await.unwrap());
+        assert_eq!(bench.keys().edition().await.unwrap().as_ref(), editions.last());
+    }
+    assert!(editions.windows(2).all(|pair| pair[0].changed != pair[1].changed), "{editions:?}");
+    assert!(editions.iter().all(|edition| edition.begun == begun.begun), "{editions:?}");
+}
+
+async fn every_key_is_listed(bench: &mut dyn Bench) {
+    let mut written: Vec<_> = (0..KEY_BATCH + 1).map(|_| key("many")).collect();
+    for batch in written.chunks(KEY_BATCH) {
+        bench.keys().write(batch).await.unwrap();
+    }
+    let mut listed = bench.keys().all().await.unwrap();
+    written.sort_by(|a, b| a.id.cmp(&b.id));
+    listed.sort_by(|a, b| a.id.cmp(&b.id));
+    listed.dedup();
+    assert_eq!(listed, written);
+}
+
 async fn write(bench: &dyn Bench, reports: &[Aged]) {
     bench.reports().put(reports, bench.now()).await.unwrap();
 }
@@ -199,20 +264,11 @@ contract!(
     a_reader_sees_what_was_written_since_it_looked,
     a_report_is_kept_as_it_was_for_its_life,
     a_large_fleet_is_read_in_parts,
+    a_key_is_found_as_it_was_written,
+    a_key_that_was_revoked_stays_revoked_whoever_writes_it,
+    whatever_changes_changes_the_edition,
+    every_key_is_listed,
 );
-
-#[tokio::test]
-async fn a_dev_key_opens_on_loopback_only() {
-    let store = Embedded::new().with_dev_key(&Secret::new("right"), "dev".parse().unwrap());
-    let home = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let away = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-    assert_eq!(store.check(&Secret::new("right"), home).await.unwrap().tenant.as_str(), "dev");
-    let mapped = IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
-    assert!(store.check(&Secret::new("right"), mapped).await.is_ok(), "as a socket on [::] shows it");
-    assert_eq!(store.check(&Secret::new("wrong"), home).await, Err(KeyError::Unknown));
-    assert_eq!(store.check(&Secret::new("right"), away).await, Err(KeyError::NotLoopback(away)));
-    assert_eq!(Embedded::new().check(&Secret::new("right"), home).await, Err(KeyError::Unknown));
-}
 
 #[test]
 fn a_secret_shows_only_its_length() {

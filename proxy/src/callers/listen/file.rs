@@ -11,6 +11,7 @@ use scheduler::{SessionId, Work};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use session::CloseReason;
+use store::Scope;
 
 use super::key::presented;
 use super::query::Interims;
@@ -18,6 +19,7 @@ use super::{Listen, Problem, placement_request};
 use crate::app::Shared;
 use crate::callers::{header_value, peer};
 use crate::delivery::{Failure, Parcel, Spool, deliver};
+use crate::keys::unless_revoked;
 use crate::trace::Trace;
 
 /// Serves one file.
@@ -27,7 +29,7 @@ pub(super) async fn serve(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let key = presented(request.headers())?.key;
-    let caller = shared.keys.check(&key, peer(&request)).await?;
+    let caller = shared.keys.check(&key, peer(&request), Scope::Transcribe).await?;
     let listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
     let (parts, body) = request.into_parts();
     let content_type = content_type(&parts.headers);
@@ -44,7 +46,7 @@ pub(super) async fn serve(
         record.used(answer.usage(audio_length(&answer.body), answer.body.len()));
         Ok(answer.body)
     };
-    let answered: Result<Vec<u8>, Failure> = answered.await;
+    let answered: Result<Vec<u8>, Failure> = unless_revoked(&listen.asked.caller, answered).await;
     Ok(match answered {
         Ok(body) => {
             record.end(CloseReason::Completed);

@@ -74,7 +74,7 @@ impl Order {
         check_unsupported(form)?;
         let wishes = Wishes::read(headers, |_| None)
             .map_err(|bad| Problem::invalid("x-crosspoint-max-cost", bad.to_string()))?;
-        let asked = Asked { caller, model, wishes };
+        let asked = Asked::new(caller, model, wishes)?;
         Ok(Self { asked, name: name.to_owned(), format, manner, granularities, language, native })
     }
 
