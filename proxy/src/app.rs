@@ -7,12 +7,13 @@ use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
 use scheduler::{Models, SessionId, Timestamp, Work};
 use session::CloseReason;
-use store::{Caller, Keys};
+use store::{Caller, Keyring};
 use tokio::time::Instant;
 use tracing::info;
 
 use crate::edge::{Certificates, Tls, TlsConfig, Ways};
 use crate::facts::{CountriesError, FactReader};
+use crate::keys::{IssuerKeyError, Keys, Tokens, follow};
 use crate::overload::MemoryWatch;
 use crate::record::Record;
 use crate::router::{Placer, Reporter, RouterAddressError, report};
@@ -29,6 +30,9 @@ pub enum ProxyError {
     /// The TLS certificate cannot be used.
     #[error("proxy.tls cannot be used")]
     Certificate(#[from] edge::CertificateError),
+    /// The public keys of an issuer cannot be used.
+    #[error("proxy.jwt cannot be used")]
+    Issuer(#[from] IssuerKeyError),
     /// A router's address is none.
     #[error(transparent)]
     Router(#[from] RouterAddressError),
@@ -54,7 +58,7 @@ pub(crate) struct Shared {
     pub(crate) dialer: Arc<dyn Dial>,
     pub(crate) memory: MemoryWatch,
     pub(crate) shutdown: Shutdown,
-    pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) started: Instant,
 }
 
@@ -90,7 +94,7 @@ pub struct App {
     config: Config,
     models: Models,
     facts: FactReader,
-    keys: Arc<dyn Keys>,
+    keys: Arc<Keys>,
     placer: Placer,
     http: reqwest::Client,
     callers: Bound,
@@ -119,8 +123,8 @@ impl Config {
     ///
     /// # Errors
     /// Fails when an address is taken, naming it and what it is for, on a router address that is none, and on a
-    /// TLS certificate or key that cannot be used.
-    pub async fn build(self, models: Models, keys: Arc<dyn Keys>) -> Result<App, ProxyError> {
+    /// TLS certificate or key and public keys of issuers that cannot be used.
+    pub async fn build(self, models: Models, keyring: Keyring) -> Result<App, ProxyError> {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
         let http = reqwest::Client::builder()
@@ -132,6 +136,7 @@ impl Config {
             Some(tls) => Some(Secure::build(tls).await?),
             None => None,
         };
+        let keys = Arc::new(Keys::new(keyring, Tokens::read(self.jwt.as_ref()).await?));
         Ok(App {
             secure,
             facts: FactReader::open(&self.facts)?,
@@ -194,6 +199,7 @@ impl App {
             ways = ways.and_tls(bound.listener, tls);
             shutdown.spawn("certificates", certificates.follow(shutdown.clone()));
         }
+        shutdown.spawn("keys", follow(Arc::downgrade(&shared.keys), shared.keys.gone()));
         shutdown.spawn("memory watch", shared.memory.clone().keep(shutdown.clone()));
         info!(callers = %self.callers.address, metrics = %self.metrics.address, "proxy serves");
         readiness.ready();

@@ -23,7 +23,7 @@ use crate::transcript::Timing;
 
 pub use browsers::Origin;
 
-pub(crate) use asked::{Asked, Wishes};
+pub(crate) use asked::{Asked, Widened, Wishes};
 
 /// Builds the routes of every caller API.
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {

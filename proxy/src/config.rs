@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::callers::Origin;
 use crate::edge;
 use crate::facts::FactsConfig;
+use crate::keys::JwtConfig;
 
 /// Where the proxy listens, whom it asks, and what it allows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +22,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The same over TLS; off unless set.
     pub tls: Option<edge::TlsConfig>,
+    /// Tokens of other issuers that open it, beside keys; none unless set.
+    pub jwt: Option<JwtConfig>,
     /// Origins whose web pages may call; pages of the proxy's own host always may.
     pub origins: Vec<Origin>,
     /// What rules may look at.
@@ -63,6 +66,7 @@ impl Default for Config {
         Self {
             listen: loopback(8080),
             tls: None,
+            jwt: None,
             origins: Vec::new(),
             facts: FactsConfig::default(),
             metrics: loopback(7480),

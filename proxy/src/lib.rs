@@ -2,6 +2,7 @@
 //!
 //! * [`Config`] → [`App`] (sockets bound) → [`App::run`].
 //! * [`edge`]: the accept loop, its deadlines and bounds. `callers`: the APIs callers speak. `engines`: how legs speak to nodes.
+//! * `keys`: who a caller is and what it may do.
 //! * `pump`: the shell around one stream's state machine: two sockets, one timer, no lock.
 //! * `delivery`: a file's way to a node, whichever API it came by.
 //! * `router`: asks where to go and tells how it went. `record`: one session's life as the ledger will see it. `trace`: the
@@ -16,6 +17,7 @@ mod delivery;
 pub mod edge;
 mod engines;
 mod facts;
+mod keys;
 mod metrics;
 mod overload;
 mod pump;
@@ -29,3 +31,4 @@ pub use app::{App, ProxyError};
 pub use callers::Origin;
 pub use config::Config;
 pub use facts::{BadFactHeader, CountriesError, FactHeader, FactsConfig};
+pub use keys::{IssuerConfig, IssuerKeyError, JwtConfig};

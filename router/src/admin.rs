@@ -1,5 +1,6 @@
 //! The admin API: HTTP and JSON for people and tools. Money is in US dollars, as numbers.
 
+mod keys;
 mod views;
 
 use std::sync::Arc;
@@ -16,10 +17,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::core::Core;
+use crate::keys::Registry;
 use views::{DecisionView, NodeView, PoolView, SessionView};
 
 /// Builds the routes.
-pub(crate) fn routes(core: Arc<Core>) -> Router {
+pub(crate) fn routes(core: Arc<Core>, registry: Option<Arc<Registry>>) -> Router {
+    let keys = keys::routes(Arc::clone(&core), registry);
     Router::new()
         .route("/v1/nodes", get(nodes))
         .route("/v1/pools", get(pools))
@@ -27,9 +30,11 @@ pub(crate) fn routes(core: Arc<Core>) -> Router {
         .route("/v1/sessions/{session}", get(session))
         .route("/v1/explain", post(explain))
         .fallback(|| async {
-            problem(StatusCode::NOT_FOUND, "no such path; there are /v1/nodes, /v1/pools, /v1/sessions and /v1/explain")
+            let text = "no such path; there are /v1/nodes, /v1/pools, /v1/sessions, /v1/explain and /v1/keys";
+            problem(StatusCode::NOT_FOUND, text)
         })
         .with_state(core)
+        .merge(keys)
 }
 
 fn problem(status: StatusCode, text: impl Into<String>) -> Response {

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use crate::agents::AgentsDoor;
 use crate::config::{Config, Policy};
 use crate::core::Core;
+use crate::keys::{Registry, keep_index};
 use crate::placement::PlacementDoor;
 use crate::{admin, metrics, sharing, watch};
 
@@ -42,6 +43,7 @@ pub struct App {
     config: Config,
     core: Arc<Core>,
     reports: Arc<dyn Reports>,
+    registry: Option<Arc<Registry>>,
     grpc: Bound,
     admin: Bound,
     metrics: Bound,
@@ -49,11 +51,12 @@ pub struct App {
 }
 
 impl Config {
-    /// Binds every socket. What `store` holds is shared with every router on the same one.
+    /// Binds every socket. What `store` holds is shared with every router on the same one; without a `registry`, where no
+    /// proxy could read them, no keys are made.
     ///
     /// # Errors
     /// Fails when an address is taken, naming it and what it is for.
-    pub async fn build<S>(self, policy: Policy, store: Arc<S>) -> Result<App, RouterError>
+    pub async fn build<S>(self, policy: Policy, store: Arc<S>, registry: Option<Registry>) -> Result<App, RouterError>
     where
         S: Leases + Reports + 'static,
     {
@@ -65,6 +68,7 @@ impl Config {
             metrics: Bound::bind("metrics", self.metrics).await?,
             core: Arc::new(Core::new(policy, store.clone())),
             reports: store,
+            registry: registry.map(Arc::new),
             config: self,
             metrics_page,
         })
@@ -95,7 +99,10 @@ impl App {
         let readiness = Readiness::default();
         let health_routes = health::routes(self.metrics_page, readiness.clone(), &shutdown);
         shutdown.spawn("router metrics", health::serve(self.metrics.listener, health_routes, shutdown.clone()));
-        let admin_routes = admin::routes(Arc::clone(&self.core));
+        let admin_routes = admin::routes(Arc::clone(&self.core), self.registry.clone());
+        if let Some(registry) = self.registry {
+            shutdown.spawn("keys to the store", keep_index(registry, shutdown.clone()));
+        }
         shutdown.spawn("admin API", health::serve(self.admin.listener, admin_routes, shutdown.clone()));
         let watching = watch::watch(Arc::clone(&self.core), self.config.forget_after, shutdown.clone());
         shutdown.spawn("node watch", watching);

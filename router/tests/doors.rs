@@ -30,7 +30,7 @@ impl Running {
     async fn start() -> Self {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = Config { listen: free, admin: free, metrics: free, ..Config::default() };
-        let app: App = config.build(policy(), Arc::new(store::Embedded::new())).await.unwrap();
+        let app: App = config.build(policy(), Arc::new(store::Embedded::new()), None).await.unwrap();
         let shutdown = Shutdown::new();
         let (grpc, admin) = (format!("http://{}", app.grpc_address()), format!("http://{}", app.admin_address()));
         shutdown.spawn("router", app.run(shutdown.clone()));

@@ -42,7 +42,7 @@ pub use decide::{Decision, Placement, Refusal, decide};
 pub use engine::EngineApi;
 pub use filter::{AllowedSet, Reason, Rejected};
 pub use fleet::{Fleet, Node, UnknownPool};
-pub use ids::{KeyId, Language, ModelName, NodeId, PoolName, Region, RuleName, SessionId, TenantId};
+pub use ids::{BadName, KeyId, Language, ModelName, NodeId, PoolName, Region, RuleName, SessionId, TenantId};
 pub use models::{ModelSpec, Models, UnknownModel};
 pub use pool::{Compliance, Link, LinkMode, Market, Pool, Price, Provider, Residency, Tier};
 pub use report::{Gpu, NodeState, Report};

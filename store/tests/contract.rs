@@ -5,13 +5,12 @@
 mod redis;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use crosspoint_store::{
-    Aged, Amounts, Charge, Claim, Cursor, DAYS_KEPT, Day, Embedded, KeyError, Keys, LEASE_LIFE, Leases, Ledger, Period,
-    REPORT_BATCH, REPORT_LIFE, Reports, Rest, Secret, Total,
+    Aged, Amounts, Charge, Claim, Cursor, DAYS_KEPT, Day, Embedded, Environment, Grants, KEY_BATCH, KeyIndex, KeyOrder,
+    KeyRecord, LEASE_LIFE, Leases, Ledger, Period, REPORT_BATCH, REPORT_LIFE, Reports, Rest, Secret, Total, UnixTime,
 };
 use scheduler::{MicroDollars, NodeId, NodeState, Report, SessionId, Timestamp};
 
@@ -24,6 +23,7 @@ trait Bench {
     fn leases(&self) -> &dyn Leases;
     fn reports(&self) -> &dyn Reports;
     fn ledger(&self) -> &dyn Ledger;
+    fn keys(&self) -> &dyn KeyIndex;
     fn now(&self) -> Timestamp;
     /// Lets time pass.
     async fn pass(&mut self, time: Duration);
@@ -51,6 +51,10 @@ impl Bench for InMemory {
     }
 
     fn ledger(&self) -> &dyn Ledger {
+        &self.store
+    }
+
+    fn keys(&self) -> &dyn KeyIndex {
         &self.store
     }
 
@@ -270,6 +274,66 @@ fn a_charge_that_cannot_be_is_bounded() {
     assert_eq!(Charge { day: kept, ..old }.sane(day(TODAY)).day, kept);
 }
 
+fn key(tenant: &str) -> KeyRecord {
+    let order = KeyOrder {
+        environment: Environment::default(),
+        tenant: tenant.parse().unwrap(),
+        label: "a \"label\" of some – length".to_owned(),
+        grants: Grants { pools: Some(BTreeSet::from(["aws".parse().unwrap()])), ..Grants::everything() },
+        expires: Some(UnixTime(4_000_000_000)),
+    };
+    order.fill(UnixTime(1_700_000_000)).unwrap().0
+}
+
+fn revoked(record: &KeyRecord, at: u64) -> KeyRecord {
+    KeyRecord { revoked: Some(UnixTime(at)), ..record.clone() }
+}
+
+async fn find(bench: &dyn Bench, records: &[&KeyRecord]) -> Vec<KeyRecord> {
+    let ids: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
+    bench.keys().find(&ids).await.unwrap()
+}
+
+async fn a_key_is_found_as_it_was_written(bench: &mut dyn Bench) {
+    let (one, two) = (key("one"), key("two"));
+    bench.keys().write(std::slice::from_ref(&one)).await.unwrap();
+    assert_eq!(find(bench, &[&one]).await, std::slice::from_ref(&one));
+    assert_eq!(find(bench, &[&two, &one]).await, [one], "and what nobody wrote is not");
+}
+
+async fn a_key_that_was_revoked_stays_revoked_whoever_writes_it(bench: &mut dyn Bench) {
+    let record = key("one");
+    for written in [&record, &revoked(&record, 5), &record, &revoked(&record, 7)] {
+        bench.keys().write(std::slice::from_ref(written)).await.unwrap();
+    }
+    assert_eq!(find(bench, &[&record]).await, [revoked(&record, 5)]);
+}
+
+async fn whatever_changes_changes_the_edition(bench: &mut dyn Bench) {
+    let begun = bench.keys().write(&[]).await.unwrap();
+    assert_eq!(bench.keys().edition().await, Ok(Some(begun)), "an index without keys is no lost one");
+    let record = key("one");
+    let mut editions = vec![begun];
+    for written in [&record, &revoked(&record, 5)] {
+        editions.push(bench.keys().write(std::slice::from_ref(written)).await.unwrap());
+        assert_eq!(bench.keys().edition().await.unwrap().as_ref(), editions.last());
+    }
+    assert!(editions.windows(2).all(|pair| pair[0].changed != pair[1].changed), "{editions:?}");
+    assert!(editions.iter().all(|edition| edition.begun == begun.begun), "{editions:?}");
+}
+
+async fn every_key_is_listed(bench: &mut dyn Bench) {
+    let mut written: Vec<_> = (0..KEY_BATCH + 1).map(|_| key("many")).collect();
+    for batch in written.chunks(KEY_BATCH) {
+        bench.keys().write(batch).await.unwrap();
+    }
+    let mut listed = bench.keys().all().await.unwrap();
+    written.sort_by(|a, b| a.id.cmp(&b.id));
+    listed.sort_by(|a, b| a.id.cmp(&b.id));
+    listed.dedup();
+    assert_eq!(listed, written);
+}
+
 async fn write(bench: &dyn Bench, reports: &[Aged]) {
     bench.reports().put(reports, bench.now()).await.unwrap();
 }
@@ -316,20 +380,11 @@ contract!(
     a_charge_that_is_heard_twice_late_or_out_of_order_counts_once,
     a_session_over_midnight_is_shared_between_its_days,
     a_key_that_is_asked_for_is_alone,
+    a_key_is_found_as_it_was_written,
+    a_key_that_was_revoked_stays_revoked_whoever_writes_it,
+    whatever_changes_changes_the_edition,
+    every_key_is_listed,
 );
-
-#[tokio::test]
-async fn a_dev_key_opens_on_loopback_only() {
-    let store = Embedded::new().with_dev_key(&Secret::new("right"), "dev".parse().unwrap());
-    let home = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let away = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-    assert_eq!(store.check(&Secret::new("right"), home).await.unwrap().tenant.as_str(), "dev");
-    let mapped = IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
-    assert!(store.check(&Secret::new("right"), mapped).await.is_ok(), "as a socket on [::] shows it");
-    assert_eq!(store.check(&Secret::new("wrong"), home).await, Err(KeyError::Unknown));
-    assert_eq!(store.check(&Secret::new("right"), away).await, Err(KeyError::NotLoopback(away)));
-    assert_eq!(Embedded::new().check(&Secret::new("right"), home).await, Err(KeyError::Unknown));
-}
 
 #[test]
 fn a_secret_shows_only_its_length() {

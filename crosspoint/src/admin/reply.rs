@@ -177,3 +177,44 @@ pub(crate) struct Cost {
     pub(crate) egress: f64,
     pub(crate) total: f64,
 }
+
+/// `GET /v1/keys`, oldest first.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Keys {
+    pub(crate) keys: Vec<Key>,
+    #[serde(default)]
+    pub(crate) complete: bool,
+}
+
+/// `POST /v1/keys`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NewKey {
+    pub(crate) key: String,
+    pub(crate) record: Key,
+    #[serde(default)]
+    pub(crate) proxies_know: String,
+}
+
+/// `POST /v1/keys/{id}/revoke`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RevokedKey {
+    pub(crate) record: Key,
+    #[serde(default)]
+    pub(crate) proxies_know: String,
+}
+
+/// An API key as it may be shown.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Key {
+    pub(crate) id: String,
+    pub(crate) tenant: String,
+    pub(crate) label: String,
+    pub(crate) state: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) pools: Option<Vec<String>>,
+    pub(crate) residency: Option<String>,
+    pub(crate) created_at: String,
+    pub(crate) expires_at: Option<String>,
+    pub(crate) revoked_at: Option<String>,
+}

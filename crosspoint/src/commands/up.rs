@@ -10,11 +10,11 @@ use std::time::Duration;
 use anyhow::Context;
 use process::Shutdown;
 use serde_json::json;
-use store::Secret;
+use store::{Embedded, Secret};
 
 use crate::commands::engine::Voice;
-use crate::commands::proxy::keys;
-use crate::commands::router::policy;
+use crate::commands::proxy::keyring;
+use crate::commands::router::{policy, registry};
 use crate::config::Config;
 use crate::roles::{RoleArgs, new_dev_key};
 use crate::terminal::note;
@@ -69,11 +69,12 @@ impl Args {
         self.place(&mut config);
         let key = self.dev_key.clone().map_or_else(new_dev_key, Secret::new);
 
-        let store = Arc::new(keys(Some(key.expose()))?);
+        let store = Arc::new(Embedded::new());
+        let registry = registry(&config.store, store.clone())?;
         let router = config
             .router
             .clone()
-            .build(policy(&config), store.clone())
+            .build(policy(&config), store.clone(), Some(registry))
             .await
             .context("cannot start the router (is another `crosspoint up` running? --port 0 takes free ports)")?;
         config.proxy.routers = vec![format!("http://{}", router.grpc_address())];
@@ -81,7 +82,7 @@ impl Args {
         let proxy = config
             .proxy
             .clone()
-            .build(config.models.clone(), store)
+            .build(config.models.clone(), keyring(store, Some(key.expose()))?)
             .await
             .context("cannot start the proxy (is another one running? --port 0 takes free ports)")?;
         let banner = Banner {

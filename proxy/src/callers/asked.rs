@@ -50,6 +50,14 @@ fn max_cost(text: String) -> Result<MicroDollars, BadWish> {
     }
 }
 
+/// Says that a caller wants more than its key allows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the key keeps audio in {granted}, and the request wants it in {wanted}: ask for {granted}, or for nothing")]
+pub(crate) struct Widened {
+    granted: String,
+    wanted: String,
+}
+
 /// Who asks for which model, and what narrows the choice.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
@@ -61,6 +69,16 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// Binds the wishes to what the key allows: they may narrow it, never widen.
+    pub(crate) fn new(caller: Caller, model: ModelName, wishes: Wishes, facts: Facts) -> Result<Self, Widened> {
+        match (&caller.residency, &wishes.residency) {
+            (Some(Residency(granted)), Some(Residency(wanted))) if granted != wanted => {
+                Err(Widened { granted: granted.clone(), wanted: wanted.chars().take(64).collect() })
+            }
+            _ => Ok(Self { caller, model, wishes, facts }),
+        }
+    }
+
     /// Writes what a session needs in the router's terms. `bytes_per_second` is the rate of the audio, where known.
     pub(crate) fn request(
         &self,

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use crosspoint_store::{Claim, Cursor, Leases, Ledger, Redis, RedisUrl, Reports, StoreAway};
+use crosspoint_store::{Claim, Cursor, KeyIndex, Leases, Ledger, Redis, RedisUrl, Reports, StoreAway};
 use deadpool_redis::redis::{Client, Cmd, FromRedisValue, Script, Value, cmd};
 use scheduler::Timestamp;
 use tempfile::TempDir;
 
-use super::{Bench, LEASE_LIFE, TODAY, add, aged, audio, charge, node, read, row, session};
+use super::{Bench, LEASE_LIFE, TODAY, add, aged, audio, charge, find, key, node, read, revoked, row, session};
 
 /// Patience for a machine that builds beside the tests.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -111,6 +111,10 @@ impl Bench for Server {
     }
 
     fn ledger(&self) -> &dyn Ledger {
+        &self.store
+    }
+
+    fn keys(&self) -> &dyn KeyIndex {
         &self.store
     }
 
@@ -238,4 +242,47 @@ async fn what_the_ledger_keeps_goes_in_time() {
         let life: u64 = server.ask(&["TTL", &format!("crosspoint:{{usage}}{name}")]).await;
         assert_eq!(life.div_ceil(86_400), days, "{name}");
     }
+}
+
+const RECORDS: &str = "crosspoint:{keys}:records";
+
+#[tokio::test]
+async fn an_index_of_keys_that_was_lost_says_so_until_it_is_begun_again() {
+    let Some(server) = Server::start().await else { return };
+    let (store, record) = (&server.store, key("one"));
+    assert_eq!(store.edition().await, Ok(None));
+    let ids = [record.id.clone()];
+    let StoreAway(cause) = store.find(&ids).await.unwrap_err();
+    assert_eq!(cause, "no router has written the keys yet");
+    let before = store.write(std::slice::from_ref(&record)).await.unwrap();
+    server.ask::<Value>(&["FLUSHALL"]).await;
+    assert!(store.find(&ids).await.is_err());
+    let after = store.write(&[]).await.unwrap();
+    assert_ne!(before.begun, after.begun);
+    assert_eq!(store.find(&ids).await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn garbage_among_the_keys_opens_nothing_and_is_written_over() {
+    let Some(server) = Server::start().await else { return };
+    let (store, record, other) = (&server.store, key("one"), key("two"));
+    for garbage in [["SET", RECORDS, "x"], ["SADD", RECORDS, "x"]] {
+        server.ask::<Value>(&["DEL", RECORDS]).await;
+        server.ask::<Value>(&garbage).await;
+        assert_eq!((store.edition().await, store.all().await), (Ok(None), Ok(Vec::new())));
+        store.write(std::slice::from_ref(&record)).await.unwrap();
+        assert_eq!(find(&server, &[&record]).await, std::slice::from_ref(&record));
+    }
+    let stolen = serde_json::to_string(&serde_json::json!({ "version": 1, "key": other })).unwrap();
+    let longer = "x".repeat(65 << 10);
+    for garbage in ["\u{1}", "[]", r#"{"version":1}"#, r#"{"version":2,"key":{"revoked":1}}"#, &stolen, &longer] {
+        server.ask::<Value>(&["HSET", RECORDS, record.id.as_str(), garbage]).await;
+        assert_eq!(find(&server, &[&record]).await, [], "{garbage}");
+        store.write(std::slice::from_ref(&record)).await.unwrap();
+        assert_eq!(find(&server, &[&record]).await, std::slice::from_ref(&record), "{garbage}");
+    }
+    server.ask::<Value>(&["HSET", RECORDS, "#begun", "soon", "#changed", "never"]).await;
+    assert_eq!(store.edition().await, Ok(None));
+    store.write(&[revoked(&record, 5)]).await.unwrap();
+    assert_eq!(find(&server, &[&record]).await, [revoked(&record, 5)]);
 }

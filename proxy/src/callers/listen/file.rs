@@ -12,6 +12,7 @@ use scheduler::{SessionId, Work};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use session::CloseReason;
+use store::Scope;
 
 use super::key::presented;
 use super::query::Interims;
@@ -20,6 +21,7 @@ use super::{Listen, Problem, placement_request};
 use crate::app::Shared;
 use crate::callers::{header_value, peer, tell_caveat};
 use crate::delivery::{Answer, Failure, Heard, Parcel, Spool, deliver};
+use crate::keys::unless_revoked;
 use crate::trace::Trace;
 use crate::transcript::Timing;
 
@@ -30,7 +32,7 @@ pub(super) async fn serve(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let key = presented(request.headers())?.key;
-    let caller = shared.keys.check(&key, peer(&request)).await?;
+    let caller = shared.keys.check(&key, peer(&request), Scope::Transcribe).await?;
     let mut listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
     shared.facts.add(&mut listen.asked.facts, Service::Listen, request.headers(), peer(&request));
     let (parts, body) = request.into_parts();
@@ -49,7 +51,7 @@ pub(super) async fn serve(
         record.used(answer.usage(audio_length(&body), body.len()));
         Ok((body, timing))
     };
-    let answered: Result<(Vec<u8>, Timing), Failure> = answered.await;
+    let answered: Result<(Vec<u8>, Timing), Failure> = unless_revoked(&listen.asked.caller, answered).await;
     Ok(match answered {
         Ok((body, timing)) => {
             record.end(CloseReason::Completed);

@@ -47,12 +47,8 @@ impl Listen {
             Some(_) | None => Interims::Unwanted,
         };
         let wishes = Wishes::read(headers, |name| extra(&pairs, name)).map_err(|bad| invalid(bad.to_string()))?;
-        Ok(Self {
-            asked: Asked { caller, model, wishes, facts: Facts { language, ..Facts::default() } },
-            format,
-            interims,
-            pairs,
-        })
+        let facts = Facts { language, ..Facts::default() };
+        Ok(Self { asked: Asked::new(caller, model, wishes, facts)?, format, interims, pairs })
     }
 
     /// Returns the rate of raw audio; a container's is not known before it was read.

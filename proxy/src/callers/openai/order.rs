@@ -86,7 +86,7 @@ impl Order {
         let wishes = Wishes::read(headers, |_| None)
             .map_err(|bad| Problem::invalid("x-crosspoint-max-cost", bad.to_string()))?;
         let facts = Facts { language: language.clone(), ..Facts::default() };
-        let asked = Asked { caller, model, wishes, facts };
+        let asked = Asked::new(caller, model, wishes, facts)?;
         Ok(Self { asked, name: name.to_owned(), format, manner, granularities, language, native })
     }
 

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, header};
 use scheduler::rules::Service;
 use scheduler::{SessionId, Work};
 use session::CloseReason;
-use store::Caller;
+use store::{Caller, Scope};
 
 use super::answer::{Problem, found};
 use super::form::Form;
@@ -17,6 +17,7 @@ use super::render::render;
 use crate::app::Shared;
 use crate::callers::{authorization, peer, tell_caveat};
 use crate::delivery::{Failure, Parcel, deliver};
+use crate::keys::unless_revoked;
 use crate::record::Record;
 use crate::trace::Trace;
 
@@ -26,12 +27,16 @@ const NO_KEY: &str =
 /// What an upload is sent on as: engines look at the bytes themselves, and callers' types are often wrong.
 const ANY_TYPE: &str = "application/octet-stream";
 
-/// Tells whose key a request brings.
-pub(super) fn caller(shared: &Shared, request: &Request) -> impl Future<Output = Result<Caller, Problem>> {
+/// Tells whose key a request brings, where it may do `scope`.
+pub(super) fn caller(
+    shared: &Shared,
+    request: &Request,
+    scope: Scope,
+) -> impl Future<Output = Result<Caller, Problem>> {
     let (key, peer) = (authorization(request.headers()), peer(request));
     async move {
         let key = key.ok_or_else(|| Problem::new(CloseReason::Unauthorised, NO_KEY))?;
-        Ok(shared.keys.check(&key, peer).await?)
+        Ok(shared.keys.check(&key, peer, scope).await?)
     }
 }
 
@@ -41,10 +46,11 @@ pub(super) async fn serve(
     session: SessionId,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let caller = caller(shared, &request).await?;
+    let caller = caller(shared, &request, Scope::Transcribe).await?;
     let trace = Trace::of(request.headers());
     let mut record = shared.admit(session, trace, &caller, Work::File).map_err(Failure::no_node)?;
-    let transcribed = transcribe(shared, &mut record, caller, request).await;
+    let transcribing = transcribe(shared, &mut record, caller.clone(), request);
+    let transcribed = unless_revoked(&caller, transcribing).await;
     record.end(transcribed.as_ref().map_or_else(|problem| problem.reason, |_| CloseReason::Completed));
     Ok(transcribed.unwrap_or_else(|problem| problem.answer()))
 }

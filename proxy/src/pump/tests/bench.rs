@@ -11,7 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use process::Shutdown;
 use proto::v1::session_update::Update;
 use scheduler::{KeyId, Models, Placement, ScoreTerms, SessionId, Work};
-use store::{Caller, Embedded};
+use store::{Caller, Embedded, Keyring};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
@@ -22,6 +22,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use crate::Config;
 use crate::app::Shared;
 use crate::callers::listen::{Listen, placement_request};
+use crate::keys::{Keys, Tokens};
 use crate::overload::MemoryWatch;
 use crate::pump::Admitted;
 use crate::pump::admission::open_first;
@@ -225,7 +226,7 @@ fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Sh
         dialer,
         memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
-        keys: Arc::new(Embedded::new()),
+        keys: Arc::new(Keys::new(Keyring::new(Arc::new(Embedded::new())), Tokens::default())),
         started: tokio::time::Instant::now(),
     }
 }

@@ -85,6 +85,7 @@ fn request() -> Request {
         latency_limit: Duration::from_millis(300),
         audio_bytes_per_second: 32_000,
         exclude: [].into(),
+        facts: scheduler::rules::Facts::default(),
     }
 }
 

@@ -17,7 +17,7 @@ use proto::v1::placement_server::{Placement, PlacementServer};
 use proto::v1::session_update::Update;
 use proto::v1::{self, Ended, PlaceReply, PlaceRequest, RefusalKind, SessionOrder, SessionUpdate};
 use scheduler::{ModelSpec, Models};
-use store::{Embedded, Secret};
+use store::{Embedded, Keyring, Secret};
 use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -28,6 +28,7 @@ use tower::ServiceExt;
 use crate::Config;
 use crate::app::Shared;
 use crate::edge::Peer;
+use crate::keys::{Keys, Tokens};
 use crate::overload::MemoryWatch;
 use crate::router::{Placer, Reporter};
 use crate::wire::{Dial, Pipe, Tcp};
@@ -250,7 +251,8 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
     let config = Config { place_timeout: Duration::from_secs(5), ..Config::default() };
     let aliases = ["gpt-4o-transcribe", "whisper-1"].map(str::to_owned).into();
     let spec = ModelSpec { languages: vec!["en-US".parse().unwrap()], aliases };
-    let keys = Embedded::new().with_dev_key(&Secret::new("k"), "dev".parse().unwrap());
+    let keyring = Keyring::new(Arc::new(Embedded::new()));
+    let keyring = keyring.with_dev_key(&Secret::new("k"), "dev".parse().unwrap());
     Shared {
         facts: crate::facts::FactReader::open(&config.facts).unwrap(),
         placer: Placer::new(&[format!("http://{router}")], config.place_timeout).unwrap(),
@@ -261,7 +263,7 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
         dialer: Arc::new(Tcp),
         memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
-        keys: Arc::new(keys),
+        keys: Arc::new(Keys::new(keyring, Tokens::default())),
         started: tokio::time::Instant::now(),
     }
 }
