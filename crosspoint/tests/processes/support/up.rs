@@ -58,6 +58,11 @@ impl Up {
         &self.ready.address
     }
 
+    /// Returns where its router's admin API is.
+    pub(crate) fn admin(&self) -> &str {
+        &self.ready.admin
+    }
+
     /// Returns the nodes of a pool.
     pub(crate) fn pool(&self, pool: &str) -> Vec<&Node> {
         self.ready.nodes.iter().filter(|node| node.pool == pool).collect()
