@@ -4,6 +4,7 @@ mod bad_input;
 mod bad_start;
 mod bad_streams;
 mod engines;
+mod keys;
 mod main_job;
 mod node_death;
 mod support;

@@ -18,6 +18,7 @@ struct Ready {
     pid: u32,
     grpc: String,
     admin: String,
+    metrics: String,
 }
 
 /// A node as `crosspoint node` announces it.
@@ -38,8 +39,14 @@ pub(crate) struct Router {
 impl Router {
     /// Starts one on free ports, on this Redis.
     pub(crate) async fn start(redis: &str) -> anyhow::Result<Self> {
+        Self::keeping(redis, "null").await
+    }
+
+    /// Starts one that keeps its records in a directory.
+    pub(crate) async fn keeping(redis: &str, directory: &str) -> anyhow::Result<Self> {
         // The machine may be slower than a Redis is given by default.
-        Self::configured(&format!("store: {{ redis: \"{redis}\", timeout: 5s }}"), "127.0.0.1:0").await
+        let store = format!("store: {{ redis: \"{redis}\", timeout: 5s, directory: {directory} }}");
+        Self::configured(&store, "127.0.0.1:0").await
     }
 
     /// Starts one with more configuration, for agents and proxies at this address.
@@ -81,6 +88,21 @@ impl Router {
     /// Returns its process.
     pub(crate) fn pid(&self) -> u32 {
         self.ready.pid
+    }
+
+    /// Returns where proxies reach it.
+    pub(crate) fn grpc(&self) -> &str {
+        &self.ready.grpc
+    }
+
+    /// Returns where its admin API is.
+    pub(crate) fn admin(&self) -> &str {
+        &self.ready.admin
+    }
+
+    /// Returns where its metrics are.
+    pub(crate) fn metrics(&self) -> &str {
+        &self.ready.metrics
     }
 
     /// Returns what it has logged so far.

@@ -65,11 +65,16 @@ pub(crate) async fn open(door: &impl Door, query: &str) -> anyhow::Result<Stream
 
 /// Tries to open a stream with these headers.
 pub(crate) async fn knock(door: &impl Door, query: &str, headers: &[(&str, &str)]) -> anyhow::Result<Opened> {
-    let mut request = format!("ws://{}/v1/listen?{query}", door.address()).into_client_request()?;
+    knock_at(door.address(), query, headers).await
+}
+
+/// Tries to open a stream at an address with these headers.
+pub(crate) async fn knock_at(address: &str, query: &str, headers: &[(&str, &str)]) -> anyhow::Result<Opened> {
+    let mut request = format!("ws://{address}/v1/listen?{query}").into_client_request()?;
     for (name, value) in headers {
         request.headers_mut().insert(name.parse::<HeaderName>()?, HeaderValue::from_str(value)?);
     }
-    let tcp = TcpStream::connect(door.address()).await?;
+    let tcp = TcpStream::connect(address).await?;
     match within("answer to a handshake", client_async(request, tcp)).await? {
         Ok((socket, response)) => {
             let (parts, _body) = response.into_parts();

@@ -54,6 +54,11 @@ impl Up {
         Ok(Self { ready, client: reqwest::Client::builder().no_proxy().build()?, child })
     }
 
+    /// Returns where its router's admin API is.
+    pub(crate) fn admin(&self) -> &str {
+        &self.ready.admin
+    }
+
     /// Returns the nodes of a pool.
     pub(crate) fn pool(&self, pool: &str) -> Vec<&Node> {
         self.ready.nodes.iter().filter(|node| node.pool == pool).collect()

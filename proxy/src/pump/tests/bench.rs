@@ -11,7 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use process::Shutdown;
 use proto::v1::session_update::Update;
 use scheduler::{KeyId, Models, Placement, ScoreTerms, SessionId, Work};
-use store::{Caller, Embedded, Keyring};
+use store::{Caller, Embedded, Keyring, Standing};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
@@ -120,20 +120,26 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) async fn with_nodes(names: &[&str]) -> Self {
-        Self::start(names, "interim_results=true").await
+        Self::start(names, "interim_results=true", Standing::default()).await
     }
 
     pub(super) async fn without_interims(names: &[&str]) -> Self {
-        Self::start(names, "").await
+        Self::start(names, "", Standing::default()).await
     }
 
-    async fn start(names: &[&str], query: &str) -> Self {
+    /// Starts a stream whose key does not hold for ever.
+    pub(super) async fn with_standing(standing: Standing) -> Self {
+        Self::start(&["a"], "", standing).await
+    }
+
+    async fn start(names: &[&str], query: &str, standing: Standing) -> Self {
         let (connected, nodes) = mpsc::channel(8);
         let shutdown = Shutdown::new();
         let reporter = Reporter::default();
         let shared = Arc::new(shared(Arc::new(Nodes(connected)), &reporter, &shutdown));
         let uri = format!("/v1/listen?encoding=linear16&sample_rate=16000&{query}").parse().unwrap();
         let caller = Caller::unlimited("dev".parse().unwrap(), KeyId::dev());
+        let caller = Caller { standing, ..caller };
         let listen = Listen::read(&uri, &HeaderMap::new(), &shared.models, caller).unwrap();
         let session = SessionId::from_random(1);
         let record =

@@ -156,6 +156,15 @@ impl Bench {
     }
 
     async fn start(answers: &[(u16, &str)], origins: &[&str]) -> Self {
+        Self::opened_by(answers, origins, Arc::new(Embedded::new())).await
+    }
+
+    /// Starts one node that hears [`super::HELLO`], for callers with these keys.
+    pub(super) async fn with_keys(index: Arc<Embedded>) -> Self {
+        Self::opened_by(&[(200, super::HELLO)], &[], index).await
+    }
+
+    async fn opened_by(answers: &[(u16, &str)], origins: &[&str], index: Arc<Embedded>) -> Self {
         let (shutdown, heard, traces) = (Shutdown::new(), Arc::default(), Traces::default());
         let mut nodes = Vec::new();
         for (status, body) in answers {
@@ -172,7 +181,7 @@ impl Bench {
         let placing = placing.serve_with_incoming(TcpListenerStream::new(listener));
         shutdown.spawn("router", async move { placing.await.unwrap() });
         let reporter = Reporter::default();
-        let mut shared = shared(router, &reporter, &shutdown);
+        let mut shared = shared(router, &reporter, &shutdown, index);
         shared.dialer = Arc::new(Streams(Arc::clone(&traces)));
         shared.config.origins = origins.iter().map(|origin| (*origin).to_owned().try_into().unwrap()).collect();
         let app = crate::callers::routes(Arc::new(shared));
@@ -247,11 +256,11 @@ pub(super) fn form(parts: &[(&str, &str)]) -> String {
     parts.iter().map(|(name, value)| part(name, value)).collect::<String>() + "--cut--\r\n"
 }
 
-fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Shared {
+fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown, index: Arc<Embedded>) -> Shared {
     let config = Config { place_timeout: Duration::from_secs(5), ..Config::default() };
     let aliases = ["gpt-4o-transcribe", "whisper-1"].map(str::to_owned).into();
     let spec = ModelSpec { languages: vec!["en-US".parse().unwrap()], aliases };
-    let keyring = Keyring::new(Arc::new(Embedded::new()));
+    let keyring = Keyring::new(index);
     let keyring = keyring.with_dev_key(&Secret::new("k"), "dev".parse().unwrap());
     Shared {
         facts: crate::facts::FactReader::open(&config.facts).unwrap(),
