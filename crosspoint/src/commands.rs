@@ -3,6 +3,7 @@
 mod agent;
 mod bench;
 mod config;
+mod costs;
 mod engine;
 mod explain;
 mod node;
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Pools(pools::Args),
     /// List the sessions: who served them, and what they cost
     Sessions(sessions::Args),
+    /// Show what was used and what it cost, by pool, key, day or model
+    Costs(costs::Args),
     /// Show why a session went where it went, or where one would go
     Explain(explain::Args),
     /// Measure what it costs on this machine
@@ -65,6 +68,7 @@ impl Command {
             Self::Nodes(args) => args.run().await,
             Self::Pools(args) => args.run().await,
             Self::Sessions(args) => args.run().await,
+            Self::Costs(args) => args.run().await,
             Self::Explain(args) => args.run().await,
             Self::Bench(args) => Box::pin(args.run()).await,
             Self::Config(args) => args.run(),

@@ -143,14 +143,17 @@ impl Delivery<'_> {
         let headers = LegHeaders { session: self.record.session(), epoch, trace: self.record.trace() };
         let url = format!("http://{}/v1/listen?{}", placement.address, self.parcel.query);
         let body = self.parcel.spool.body().await.map_err(|error| OpenError::TryAnother(error.to_string()))?;
-        self.record.trying(&placement.node);
+        self.record.trying(&self.parcel.wanted, placement);
         let opened = Instant::now();
         let upload = (self.parcel.content_type.as_str(), body);
         let sent = send_file(&self.shared.http, &url, &headers, upload, self.shared.config.file_timeout).await;
         let (bytes_in, slot) = (self.parcel.spool.length(), opened.elapsed());
-        self.record.used(Usage { bytes_in, slot, ..Usage::default() });
+        // What another node will be sent once more is paid for there.
+        if !matches!(sent, Err(OpenError::TryAnother(_))) {
+            self.record.used(Usage { bytes_in, slot, ..Usage::default() });
+        }
         let body = sent?;
-        self.record.opened(&placement.node, epoch);
+        self.record.answered(&placement.node, epoch);
         Ok(Answer { body, bytes_in, took: slot })
     }
 }

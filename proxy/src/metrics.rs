@@ -5,6 +5,7 @@ use std::time::Duration;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use scheduler::Work;
 use session::{CloseReason, Usage};
+use store::JournalError;
 
 const SESSIONS: &str = "crosspoint_proxy_sessions_total";
 const LIVE: &str = "crosspoint_proxy_sessions_live";
@@ -17,6 +18,8 @@ const FIRST: &str = "crosspoint_proxy_first_result_seconds";
 const LEGS: &str = "crosspoint_proxy_legs_total";
 const CERTIFICATES: &str = "crosspoint_proxy_certificates_total";
 const MEMORY: &str = "crosspoint_proxy_memory_ratio";
+const USAGE: &str = "crosspoint_proxy_usage_records_total";
+const WAITING: &str = "crosspoint_proxy_usage_records_waiting";
 const UNSENT: &str = "crosspoint_proxy_updates_dropped_total";
 
 /// Describes every metric and lets the counters start at zero.
@@ -32,6 +35,12 @@ pub(crate) fn describe() {
     describe_counter!(LEGS, "legs to nodes, by how they began or ended");
     describe_counter!(CERTIFICATES, "changes of the TLS certificate, by whether the new one is shown");
     describe_gauge!(MEMORY, "resident memory over what this process may have");
+    describe_counter!(USAGE, "records of usage, by what the journal did with them");
+    describe_gauge!(WAITING, "parts of sessions whose last record of usage no router has acknowledged, or that go on");
+    gauge!(WAITING).set(0.0);
+    for outcome in USAGE_OUTCOMES {
+        counter!(USAGE, "outcome" => outcome).absolute(0);
+    }
     describe_counter!(UNSENT, "session updates dropped because no router took them");
     for work in [Work::Stream, Work::File] {
         gauge!(LIVE, "work" => work_label(work)).set(0.0);
@@ -100,6 +109,23 @@ pub(crate) fn first_result(took: Duration) {
 
 pub(crate) fn memory(used: f64) {
     gauge!(MEMORY).set(used);
+}
+
+/// Records taken; records that found the disk or the journal full; records that failed otherwise.
+const USAGE_OUTCOMES: [&str; 3] = ["journalled", "disk_full", "failed"];
+
+pub(crate) fn usage_journalled(records: usize, failed: Option<&JournalError>) {
+    let [journalled, disk_full, other] = USAGE_OUTCOMES;
+    let outcome = match failed {
+        None => journalled,
+        Some(error) if error.is_full() => disk_full,
+        Some(_) => other,
+    };
+    counter!(USAGE, "outcome" => outcome).increment(records as u64);
+}
+
+pub(crate) fn usage_waiting(parts: usize) {
+    gauge!(WAITING).set(parts as f64);
 }
 
 pub(crate) fn update_dropped() {

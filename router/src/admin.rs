@@ -1,5 +1,6 @@
 //! The admin API: HTTP and JSON for people and tools. Money is in US dollars, as numbers.
 
+mod costs;
 mod views;
 
 use std::sync::Arc;
@@ -15,21 +16,27 @@ use scheduler::{Class, Compliance, Language, MicroDollars, Priority, Request, Re
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::billing::Billing;
 use crate::core::Core;
 use views::{DecisionView, NodeView, PoolView, SessionView};
 
 /// Builds the routes.
-pub(crate) fn routes(core: Arc<Core>) -> Router {
-    Router::new()
+pub(crate) fn routes(core: Arc<Core>, billing: Arc<Billing>) -> Router {
+    let costs = Router::new().route("/v1/costs", get(costs::costs)).with_state(billing);
+    let routes = Router::new()
         .route("/v1/nodes", get(nodes))
         .route("/v1/pools", get(pools))
         .route("/v1/sessions", get(sessions))
         .route("/v1/sessions/{session}", get(session))
         .route("/v1/explain", post(explain))
         .fallback(|| async {
-            problem(StatusCode::NOT_FOUND, "no such path; there are /v1/nodes, /v1/pools, /v1/sessions and /v1/explain")
+            problem(
+                StatusCode::NOT_FOUND,
+                "no such path; there are /v1/nodes, /v1/pools, /v1/sessions, /v1/costs and /v1/explain",
+            )
         })
-        .with_state(core)
+        .with_state(core);
+    routes.merge(costs)
 }
 
 fn problem(status: StatusCode, text: impl Into<String>) -> Response {

@@ -8,12 +8,13 @@ use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
 use proto::v1::agents_server::AgentsServer;
 use proto::v1::placement_server::PlacementServer;
-use store::{Leases, Reports};
+use store::{Charge, Journal, Kept, Leases, Ledger, Reports};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tracing::{info, warn};
 
 use crate::agents::AgentsDoor;
+use crate::billing::{self, Billing};
 use crate::config::{Config, Policy};
 use crate::core::Core;
 use crate::placement::PlacementDoor;
@@ -37,11 +38,15 @@ pub enum RouterError {
     Metrics(#[from] process::MetricsError),
 }
 
+/// The journal of charges that the store did not take, and what it held when it was opened.
+pub type Charges = (Journal<Charge>, Vec<Kept<Charge>>);
+
 /// A router with its sockets bound.
 pub struct App {
     config: Config,
     core: Arc<Core>,
     reports: Arc<dyn Reports>,
+    billing: Arc<Billing>,
     grpc: Bound,
     admin: Bound,
     metrics: Bound,
@@ -49,21 +54,24 @@ pub struct App {
 }
 
 impl Config {
-    /// Binds every socket. What `store` holds is shared with every router on the same one.
+    /// Binds every socket. What `store` holds is shared with every router on the same one; `charges` keeps what it does not
+    /// take while it is away.
     ///
     /// # Errors
     /// Fails when an address is taken, naming it and what it is for.
-    pub async fn build<S>(self, policy: Policy, store: Arc<S>) -> Result<App, RouterError>
+    pub async fn build<S>(self, policy: Policy, store: Arc<S>, charges: Charges) -> Result<App, RouterError>
     where
-        S: Leases + Reports + 'static,
+        S: Leases + Reports + Ledger + 'static,
     {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
+        metrics::describe_billing(policy.pools.iter().map(|pool| &pool.name));
         Ok(App {
             grpc: Bound::bind("agents and proxies", self.listen).await?,
             admin: Bound::bind("the admin API", self.admin).await?,
             metrics: Bound::bind("metrics", self.metrics).await?,
             core: Arc::new(Core::new(policy, store.clone())),
+            billing: Arc::new(Billing::new(store.clone(), charges)),
             reports: store,
             config: self,
             metrics_page,
@@ -95,7 +103,9 @@ impl App {
         let readiness = Readiness::default();
         let health_routes = health::routes(self.metrics_page, readiness.clone(), &shutdown);
         shutdown.spawn("router metrics", health::serve(self.metrics.listener, health_routes, shutdown.clone()));
-        let admin_routes = admin::routes(Arc::clone(&self.core));
+        let forwarding = billing::forward(Arc::clone(&self.billing), Arc::clone(&self.core), shutdown.clone());
+        shutdown.spawn("charges to the store", forwarding);
+        let admin_routes = admin::routes(Arc::clone(&self.core), Arc::clone(&self.billing));
         shutdown.spawn("admin API", health::serve(self.admin.listener, admin_routes, shutdown.clone()));
         let watching = watch::watch(Arc::clone(&self.core), self.config.forget_after, shutdown.clone());
         shutdown.spawn("node watch", watching);
@@ -109,7 +119,7 @@ impl App {
             shutdown: shutdown.clone(),
             report_interval: self.config.report_interval,
         };
-        let placement = PlacementDoor { core: self.core, shutdown: shutdown.clone() };
+        let placement = PlacementDoor { core: self.core, billing: self.billing, shutdown: shutdown.clone() };
         let (reporter, grpc_health) = tonic_health::server::health_reporter();
         reporter.set_serving::<PlacementServer<PlacementDoor>>().await;
         info!(grpc = %self.grpc.address, admin = %self.admin.address, metrics = %self.metrics.address, "router serves");

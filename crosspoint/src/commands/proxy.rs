@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use process::Shutdown;
+use proxy::UsageJournal;
 use scheduler::TenantId;
 use serde_json::json;
 use store::{Embedded, Secret};
@@ -32,7 +33,8 @@ impl Args {
         let config = self.role.start()?;
         let keys = Arc::new(keys(self.dev_key.as_deref())?);
         let drain = config.proxy.drain;
-        let app = config.proxy.build(config.models, keys).await?;
+        let usage = UsageJournal::open(&config.store)?;
+        let app = config.proxy.build(config.models, keys, usage).await?;
         let addresses = json!({
             "role": "proxy",
             "pid": std::process::id(),

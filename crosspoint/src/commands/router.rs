@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use process::Shutdown;
 use serde_json::json;
-use store::{Embedded, Redis};
+use store::{Embedded, Journal, Redis, StoreConfig};
 
 use crate::config::Config;
 use crate::roles::{QUICK_DRAIN, RoleArgs};
@@ -49,10 +49,24 @@ impl Args {
 async fn build(config: &Config) -> anyhow::Result<router::App> {
     let (router, policy, store) = (config.router.clone(), policy(config), &config.store);
     let app = match &store.redis {
-        Some(url) => router.build(policy, Arc::new(Redis::new(url, store.timeout)?)).await,
-        None => router.build(policy, Arc::new(Embedded::new())).await,
+        Some(url) => {
+            let charges = store.journal("router-charges")?;
+            router.build(policy, Arc::new(Redis::new(url, store.timeout)?), charges).await
+        }
+        None => router.build(policy, Arc::new(with_ledger(Embedded::new(), store)?), no_charges()).await,
     };
     Ok(app?)
+}
+
+/// Gives the embedded store the ledger that is journalled where the configuration says.
+pub(crate) fn with_ledger(embedded: Embedded, store: &StoreConfig) -> anyhow::Result<Embedded> {
+    let (journal, pages) = store.journal("router-ledger")?;
+    Ok(embedded.with_ledger(journal, pages))
+}
+
+/// The embedded store is never away: nothing need be kept for it.
+pub(crate) fn no_charges() -> router::Charges {
+    (Journal::in_memory(), Vec::new())
 }
 
 /// Takes what a router decides by out of the configuration.

@@ -60,16 +60,25 @@ pub(crate) struct Ended {
 
 /// Opens a stream with the key.
 pub(crate) async fn open(up: &Up, query: &str) -> anyhow::Result<Stream> {
-    knock(up, query, &[("authorization", &format!("Token {KEY}"))]).await?.stream()
+    open_at(up.address(), query).await
+}
+
+/// Opens a stream with the key, at the proxy with this address.
+pub(crate) async fn open_at(address: &str, query: &str) -> anyhow::Result<Stream> {
+    knock_at(address, query, &[("authorization", &format!("Token {KEY}"))]).await?.stream()
 }
 
 /// Tries to open a stream with these headers.
 pub(crate) async fn knock(up: &Up, query: &str, headers: &[(&str, &str)]) -> anyhow::Result<Opened> {
-    let mut request = format!("ws://{}/v1/listen?{query}", up.address()).into_client_request()?;
+    knock_at(up.address(), query, headers).await
+}
+
+async fn knock_at(address: &str, query: &str, headers: &[(&str, &str)]) -> anyhow::Result<Opened> {
+    let mut request = format!("ws://{address}/v1/listen?{query}").into_client_request()?;
     for (name, value) in headers {
         request.headers_mut().insert(name.parse::<HeaderName>()?, HeaderValue::from_str(value)?);
     }
-    let tcp = TcpStream::connect(up.address()).await?;
+    let tcp = TcpStream::connect(address).await?;
     match within("answer to a handshake", client_async(request, tcp)).await? {
         Ok((socket, response)) => {
             let (parts, _body) = response.into_parts();
