@@ -24,10 +24,6 @@ async fn ask(mut io: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<String> 
     Ok(answer)
 }
 
-fn usage() -> UsageJournal {
-    UsageJournal::open(&StoreConfig::default()).unwrap()
-}
-
 #[tokio::test]
 async fn both_ports_lead_to_the_same_routes() {
     let folder = tempfile::tempdir().unwrap();
@@ -38,7 +34,8 @@ async fn both_ports_lead_to_the_same_routes() {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let tls = Some(TlsConfig { listen: any, certificate, key });
     let config = Config { listen: any, metrics: any, tls, ..Config::default() };
-    let app = config.build(Models::default(), Arc::new(Embedded::new()), usage()).await.unwrap();
+    let usage = UsageJournal::open(&StoreConfig::default()).unwrap();
+    let app = config.build(Models::default(), Arc::new(Embedded::new()), usage).await.unwrap();
     let (plain, secure) = (app.address(), app.tls_address().unwrap());
     let shutdown = Shutdown::new();
     shutdown.spawn("proxy", app.run(shutdown.clone()));

@@ -62,11 +62,7 @@ impl Placement for PlacementDoor {
                     update = updates.message() => update,
                 };
                 let Ok(Some(SessionUpdate { update: Some(update) })) = update else { return };
-                let order = match update {
-                    Update::Usage(usage) => billed(&core, &billing, usage.records).await,
-                    update => apply(&core, update).await,
-                };
-                let Some(order) = order else { continue };
+                let Some(order) = apply(&core, &billing, update).await else { continue };
                 if orders.send(Ok(SessionOrder { order: Some(order) })).await.is_err() {
                     return;
                 }
@@ -87,7 +83,7 @@ async fn billed(core: &Core, billing: &Billing, records: Vec<proto::v1::UsageRec
 }
 
 /// Applies one update. What cannot be understood is logged and skipped: one bad line must not cost the others.
-async fn apply(core: &Core, update: Update) -> Option<Order> {
+async fn apply(core: &Core, billing: &Billing, update: Update) -> Option<Order> {
     match update {
         Update::Renewal(renewal) => {
             for held in renewal.held {
@@ -118,7 +114,7 @@ async fn apply(core: &Core, update: Update) -> Option<Order> {
             None
         }
         Update::Ended(ended) => end(core, ended).await,
-        Update::Usage(_) => None,
+        Update::Usage(usage) => billed(core, billing, usage.records).await,
     }
 }
 

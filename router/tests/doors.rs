@@ -136,10 +136,11 @@ fn usage(records: Vec<UsageRecord>) -> Update {
 }
 
 async fn acknowledged(orders: &mut Streaming<SessionOrder>) -> v1::Acknowledged {
-    match orders.message().await.unwrap().unwrap().order.unwrap() {
-        Order::Acknowledged(acknowledged) => acknowledged,
-        Order::Revoke(revoke) => panic!("{revoke:?}"),
-    }
+    let acknowledged = match orders.message().await.unwrap().unwrap().order.unwrap() {
+        Order::Acknowledged(acknowledged) => Some(acknowledged),
+        Order::Revoke(_) => None,
+    };
+    acknowledged.unwrap()
 }
 
 impl Running {

@@ -103,7 +103,7 @@ impl Keeper {
         let mut desk = self.meters.desk();
         for (old, spent) in changes {
             // What the journal did not take leaves the record before it there.
-            let number = numbers.next().or(old.first().copied());
+            let number = numbers.next().or_else(|| old.first().copied());
             desk.tell(spent, number);
         }
         drop(desk);
