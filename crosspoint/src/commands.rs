@@ -3,6 +3,7 @@
 mod agent;
 mod bench;
 mod config;
+mod costs;
 mod engine;
 mod explain;
 mod keys;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Sessions(sessions::Args),
     /// Make, list and revoke the keys that open the proxies
     Keys(keys::Args),
+    /// Show what was used and what it cost, by pool, key, day or model
+    Costs(costs::Args),
     /// Show why a session went where it went, or where one would go
     Explain(explain::Args),
     /// Measure what it costs on this machine
@@ -69,6 +72,7 @@ impl Command {
             Self::Pools(args) => args.run().await,
             Self::Sessions(args) => args.run().await,
             Self::Keys(args) => args.run().await,
+            Self::Costs(args) => args.run().await,
             Self::Explain(args) => args.run().await,
             Self::Bench(args) => Box::pin(args.run()).await,
             Self::Config(args) => args.run(),

@@ -8,6 +8,7 @@ use process::{Bound, Shutdown};
 use scheduler::{Models, SessionId, Timestamp, Work};
 use session::CloseReason;
 use store::{Caller, Keyring};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::info;
 
@@ -18,6 +19,7 @@ use crate::overload::MemoryWatch;
 use crate::record::Record;
 use crate::router::{Placer, Reporter, RouterAddressError, report};
 use crate::trace::Trace;
+use crate::usage::{Meters, UsageJournal, keep};
 use crate::wire::{Dial, Tcp};
 use crate::{Config, callers, edge, metrics};
 
@@ -95,6 +97,7 @@ pub struct App {
     models: Models,
     facts: FactReader,
     keys: Arc<Keys>,
+    usage: UsageJournal,
     placer: Placer,
     http: reqwest::Client,
     callers: Bound,
@@ -124,7 +127,7 @@ impl Config {
     /// # Errors
     /// Fails when an address is taken, naming it and what it is for, on a router address that is none, and on a
     /// TLS certificate or key and public keys of issuers that cannot be used.
-    pub async fn build(self, models: Models, keyring: Keyring) -> Result<App, ProxyError> {
+    pub async fn build(self, models: Models, keyring: Keyring, usage: UsageJournal) -> Result<App, ProxyError> {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
         let http = reqwest::Client::builder()
@@ -146,6 +149,7 @@ impl Config {
             config: self,
             models,
             keys,
+            usage,
             http,
             metrics_page,
         })
@@ -178,8 +182,12 @@ impl App {
         shutdown.spawn("proxy metrics", health::serve(self.metrics.listener, health_routes, shutdown.clone()));
         // Load balancers look where callers come in.
         let probes = health::probes(readiness.clone(), &shutdown);
+        let news = Arc::new(Notify::new());
+        let UsageJournal { journal, found } = self.usage;
+        let meters = Meters::new(journal, Arc::clone(&news));
+        shutdown.spawn("usage", keep(meters.clone(), found, shutdown.clone()));
         let shared = Arc::new(Shared {
-            reporter: Reporter::default(),
+            reporter: Reporter::new(meters, news),
             placer: self.placer,
             config: self.config,
             models: self.models,

@@ -4,6 +4,7 @@ mod asked;
 mod browsers;
 pub(crate) mod listen;
 mod openai;
+mod usage;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -29,7 +30,10 @@ pub(crate) use asked::{Asked, Widened, Wishes};
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
     let cors = browsers::cors(&shared.config.origins);
     let unknown = Router::new().fallback(unknown_path).with_state(Arc::clone(&shared));
-    let routes = unknown.merge(listen::routes(Arc::clone(&shared))).merge(openai::routes(shared));
+    let routes = unknown
+        .merge(listen::routes(Arc::clone(&shared)))
+        .merge(usage::routes(Arc::clone(&shared)))
+        .merge(openai::routes(shared));
     match cors {
         Some(cors) => routes.layer(cors),
         None => routes,

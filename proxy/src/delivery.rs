@@ -161,16 +161,19 @@ impl Delivery<'_> {
 
     async fn send(&mut self, placement: &Placement, epoch: u32) -> Result<(Heard, Duration), OpenError> {
         let headers = LegHeaders { session: self.record.session(), epoch, trace: self.record.trace() };
-        self.record.trying(&placement.node);
+        self.record.trying(&self.parcel.wanted, placement);
         let opened = Instant::now();
         let heard = match placement.api {
             EngineApi::Listen => self.send_written(placement, &headers).await,
             EngineApi::OpenAi => self.send_form(placement, &headers).await,
         };
         let (bytes_in, slot) = (self.parcel.spool.length(), opened.elapsed());
-        self.record.used(Usage { bytes_in, slot, ..Usage::default() });
+        // What another node will be sent once more is paid for there.
+        if !matches!(heard, Err(OpenError::TryAnother(_))) {
+            self.record.used(Usage { bytes_in, slot, ..Usage::default() });
+        }
         let heard = heard?;
-        self.record.opened(&placement.node, epoch);
+        self.record.answered(&placement.node, epoch);
         Ok((heard, slot))
     }
 

@@ -6,7 +6,7 @@
 //! * `pump`: the shell around one stream's state machine: two sockets, one timer, no lock.
 //! * `delivery`: a file's way to a node, whichever API it came by.
 //! * `router`: asks where to go and tells how it went. `record`: one session's life as the ledger will see it. `trace`: the
-//!   trace that it belongs to.
+//!   trace that it belongs to. `usage`: what sessions use, journalled until a router has it.
 //!
 //! Callers and engines never know each other: both speak the events of crate `session`.
 
@@ -25,6 +25,7 @@ mod record;
 mod router;
 mod trace;
 mod transcript;
+mod usage;
 mod wire;
 
 pub use app::{App, ProxyError};
@@ -32,3 +33,4 @@ pub use callers::Origin;
 pub use config::Config;
 pub use facts::{BadFactHeader, CountriesError, FactHeader, FactsConfig};
 pub use keys::{IssuerConfig, IssuerKeyError, JwtConfig};
+pub use usage::UsageJournal;

@@ -6,6 +6,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use scheduler::Work;
 use session::{CloseReason, Usage};
 use store::KeyError;
+use store::JournalError;
 
 const SESSIONS: &str = "crosspoint_proxy_sessions_total";
 const LIVE: &str = "crosspoint_proxy_sessions_live";
@@ -18,6 +19,8 @@ const FIRST: &str = "crosspoint_proxy_first_result_seconds";
 const LEGS: &str = "crosspoint_proxy_legs_total";
 const CERTIFICATES: &str = "crosspoint_proxy_certificates_total";
 const MEMORY: &str = "crosspoint_proxy_memory_ratio";
+const USAGE: &str = "crosspoint_proxy_usage_records_total";
+const WAITING: &str = "crosspoint_proxy_usage_records_waiting";
 const UNSENT: &str = "crosspoint_proxy_updates_dropped_total";
 const KEYS: &str = "crosspoint_proxy_keys_refused_total";
 const UNWATCHED: &str = "crosspoint_proxy_keys_unwatched_total";
@@ -35,6 +38,12 @@ pub(crate) fn describe() {
     describe_counter!(LEGS, "legs to nodes, by how they began or ended");
     describe_counter!(CERTIFICATES, "changes of the TLS certificate, by whether the new one is shown");
     describe_gauge!(MEMORY, "resident memory over what this process may have");
+    describe_counter!(USAGE, "records of usage, by what the journal did with them");
+    describe_gauge!(WAITING, "parts of sessions whose last record of usage no router has acknowledged, or that go on");
+    gauge!(WAITING).set(0.0);
+    for outcome in USAGE_OUTCOMES {
+        counter!(USAGE, "outcome" => outcome).absolute(0);
+    }
     describe_counter!(UNSENT, "session updates dropped because no router took them");
     describe_counter!(KEYS, "keys and tokens that opened nothing, by why");
     describe_counter!(UNWATCHED, "looks for revocations that the store did not answer");
@@ -108,6 +117,23 @@ pub(crate) fn first_result(took: Duration) {
 
 pub(crate) fn memory(used: f64) {
     gauge!(MEMORY).set(used);
+}
+
+/// Records taken; records that found the disk or the journal full; records that failed otherwise.
+const USAGE_OUTCOMES: [&str; 3] = ["journalled", "disk_full", "failed"];
+
+pub(crate) fn usage_journalled(records: usize, failed: Option<&JournalError>) {
+    let [journalled, disk_full, other] = USAGE_OUTCOMES;
+    let outcome = match failed {
+        None => journalled,
+        Some(error) if error.is_full() => disk_full,
+        Some(_) => other,
+    };
+    counter!(USAGE, "outcome" => outcome).increment(records as u64);
+}
+
+pub(crate) fn usage_waiting(parts: usize) {
+    gauge!(WAITING).set(parts as f64);
 }
 
 pub(crate) fn update_dropped() {

@@ -137,7 +137,7 @@ impl Pump {
         match leg {
             Ok(leg) => {
                 metrics::leg_opened(began.elapsed());
-                self.record.opened(&placement.node, self.session.epoch());
+                self.record.opened(&self.wanted, &placement, self.session.epoch());
                 self.leg = Some(leg);
                 self.garbage = 0;
                 Ok(self.session.leg_opened(self.shared.now()))
@@ -162,6 +162,7 @@ impl Pump {
         let reason = loop {
             let wake = self.wake(&mut caller).await;
             let action = self.take(wake);
+            self.record.used(self.session.usage(self.shared.now()));
             self.rearm();
             match action {
                 None => {}

@@ -103,6 +103,20 @@ pub enum JournalError {
     Closed(PathBuf),
 }
 
+impl JournalError {
+    /// Tells whether the disk or the journal has no room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::Write { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Self::Open { .. } | Self::Locked(_) | Self::Foreign(_) | Self::Record(_) | Self::Closed(_) => false,
+        }
+    }
+}
+
 /// An append-only file of records, or nothing but their numbers where no directory is configured. Dropping it waits until
 /// what was asked for is written.
 #[derive(Debug)]

@@ -169,6 +169,28 @@ pub(crate) struct Attempt {
     pub(crate) cause: Option<String>,
 }
 
+/// `GET /v1/costs`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Costs {
+    pub(crate) since: String,
+    pub(crate) until: String,
+    pub(crate) costs: Vec<Spent>,
+    pub(crate) total: Spent,
+}
+
+/// What was used by something with a name, or by all.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Spent {
+    pub(crate) name: String,
+    pub(crate) sessions: u64,
+    pub(crate) audio_seconds: f64,
+    pub(crate) gpu_seconds: f64,
+    pub(crate) bytes_in: f64,
+    pub(crate) bytes_out: f64,
+    pub(crate) cost: Cost,
+}
+
 /// What a session cost so far, in dollars.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use process::Shutdown;
+use proxy::UsageJournal;
 use serde_json::json;
 use store::{Embedded, KeyIndex, Keyring, Redis, Secret, StoreConfig};
 use tracing::warn;
@@ -35,7 +36,8 @@ impl Args {
         let dev_key = self.dev_key.as_deref();
         let keyring = keyring(index(&config, dev_key)?, dev_key)?;
         let drain = config.proxy.drain;
-        let app = config.proxy.build(config.models, keyring).await?;
+        let usage = UsageJournal::open(&config.store)?;
+        let app = config.proxy.build(config.models, keyring, usage).await?;
         let addresses = json!({
             "role": "proxy",
             "pid": std::process::id(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use process::Shutdown;
 use serde_json::json;
-use store::{Embedded, KeyIndex, Redis, StoreConfig};
+use store::{Embedded, Journal, KeyIndex, Redis, StoreConfig};
 
 use crate::config::Config;
 use crate::roles::{QUICK_DRAIN, RoleArgs};
@@ -51,10 +51,10 @@ async fn build(config: &Config) -> anyhow::Result<router::App> {
     let app = match &store.redis {
         Some(url) => {
             let redis = Arc::new(Redis::new(url, store.timeout)?);
-            let registry = registry(store, redis.clone())?;
-            router.build(policy, redis, Some(registry)).await
+            let (registry, charges) = (registry(store, redis.clone())?, store.journal("router-charges")?);
+            router.build(policy, redis, charges, Some(registry)).await
         }
-        None => router.build(policy, Arc::new(Embedded::new()), None).await,
+        None => router.build(policy, Arc::new(with_ledger(Embedded::new(), store)?), no_charges(), None).await,
     };
     Ok(app?)
 }
@@ -63,6 +63,17 @@ async fn build(config: &Config) -> anyhow::Result<router::App> {
 pub(crate) fn registry(config: &StoreConfig, index: Arc<dyn KeyIndex>) -> anyhow::Result<router::Registry> {
     let (journal, kept) = config.journal("keys")?;
     Ok(router::Registry::new(index, journal, kept))
+}
+
+/// Gives the embedded store the ledger that is journalled where the configuration says.
+pub(crate) fn with_ledger(embedded: Embedded, store: &StoreConfig) -> anyhow::Result<Embedded> {
+    let (journal, pages) = store.journal("router-ledger")?;
+    Ok(embedded.with_ledger(journal, pages))
+}
+
+/// The embedded store is never away: nothing need be kept for it.
+pub(crate) fn no_charges() -> router::Charges {
+    (Journal::in_memory(), Vec::new())
 }
 
 /// Takes what a router decides by out of the configuration.

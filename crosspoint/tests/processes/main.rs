@@ -9,3 +9,4 @@ mod main_job;
 mod node_death;
 mod support;
 mod two_routers;
+mod usage;

@@ -47,7 +47,8 @@ async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request) -> Re
 
 /// Answers a path that leads nowhere.
 pub(super) fn unknown_path(shared: &Shared, path: &str) -> Response {
-    let text = format!("there is no {path}; this proxy serves /v1/listen, /v1/audio/transcriptions and /v1/models");
+    let served = "/v1/listen, /v1/audio/transcriptions, /v1/models and /v1/usage";
+    let text = format!("there is no {path}; this proxy serves {served}");
     Problem::new(CloseReason::UnknownPath, text).answer(shared.new_session())
 }
 

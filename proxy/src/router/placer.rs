@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use proto::convert::{decision_from_reply, request_to_wire};
-use proto::v1::PlaceRequest;
 use proto::v1::placement_client::PlacementClient;
-use scheduler::{Placement, Request};
+use proto::v1::{CostsReply, CostsRequest, PlaceRequest};
+use scheduler::{KeyId, Placement, Request};
 use session::CloseReason;
 use tokio::time::{sleep, timeout};
+use tonic::Code;
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tracing::warn;
@@ -28,6 +29,19 @@ const HEDGE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Pause before all are asked again.
 const PAUSE: Duration = Duration::from_millis(50);
+/// A router may read many days before it answers what a key used.
+const COSTS: Duration = Duration::from_secs(5);
+
+/// Why nobody says what a key used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CostsError {
+    /// The question makes no sense.
+    #[error("{0}")]
+    BadQuestion(String),
+    /// No router, or no store behind it, answers.
+    #[error("usage cannot be read now, please try again")]
+    Away,
+}
 
 /// Says that a router's address is none.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +129,25 @@ impl Placer {
         let decision = decision_from_reply(reply);
         let decision = decision.inspect_err(|bad| warn!(router, error = %bad, "router's answer makes no sense"));
         (router, decision.ok().map(|decision| decision.map_err(|(refusal, _)| refusal.into())))
+    }
+
+    /// Asks what a key used: the first router that knows answers.
+    pub(crate) async fn costs(&self, key: &KeyId, since: &str) -> Result<CostsReply, CostsError> {
+        for channel in &self.channels {
+            let request = CostsRequest { key: key.to_string(), since: since.to_owned() };
+            let asked = tokio::time::timeout(COSTS, PlacementClient::new(channel.clone()).costs(request)).await;
+            match asked {
+                Ok(Ok(reply)) => return Ok(reply.into_inner()),
+                Ok(Err(status)) if status.code() == Code::InvalidArgument => {
+                    return Err(CostsError::BadQuestion(status.message().to_owned()));
+                }
+                Ok(Err(status)) => {
+                    warn!(code = ?status.code(), message = status.message(), "router did not say what a key used")
+                }
+                Err(_elapsed) => warn!(timeout_ms = COSTS.as_millis(), "router took too long to say what a key used"),
+            }
+        }
+        Err(CostsError::Away)
     }
 }
 

@@ -60,7 +60,12 @@ pub(crate) struct Ended {
 
 /// Opens a stream with the key.
 pub(crate) async fn open(door: &impl Door, query: &str) -> anyhow::Result<Stream> {
-    knock(door, query, &[("authorization", &format!("Token {KEY}"))]).await?.stream()
+    open_at(door.address(), query).await
+}
+
+/// Opens a stream with the key, at the proxy with this address.
+pub(crate) async fn open_at(address: &str, query: &str) -> anyhow::Result<Stream> {
+    knock_at(address, query, &[("authorization", &format!("Token {KEY}"))]).await?.stream()
 }
 
 /// Tries to open a stream with these headers.

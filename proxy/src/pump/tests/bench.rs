@@ -203,7 +203,7 @@ impl Bench {
         let updates = std::iter::from_fn(|| self.reporter.next());
         let reasons = updates.filter_map(|update| match update {
             Update::Ended(ended) => Some(ended.reason),
-            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) => None,
+            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Usage(_) => None,
         });
         reasons.collect()
     }

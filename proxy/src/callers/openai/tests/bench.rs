@@ -104,6 +104,10 @@ impl Placement for Placing {
         Ok(tonic::Response::new(PlaceReply { placements, refusal, ..PlaceReply::default() }))
     }
 
+    async fn costs(&self, _: tonic::Request<v1::CostsRequest>) -> Result<tonic::Response<v1::CostsReply>, Status> {
+        Err(Status::unimplemented("nothing is charged here"))
+    }
+
     async fn sessions(
         &self,
         _request: tonic::Request<Streaming<SessionUpdate>>,
@@ -232,7 +236,7 @@ impl Bench {
         let updates = std::iter::from_fn(|| self.reporter.next());
         let endings = updates.filter_map(|update| match update {
             Update::Ended(ended) => Some(ended),
-            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) => None,
+            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Usage(_) => None,
         });
         endings.collect()
     }
