@@ -6,5 +6,7 @@ mod bad_streams;
 mod engines;
 mod main_job;
 mod node_death;
+mod redis_faults;
+mod router_faults;
 mod support;
 mod two_routers;

@@ -4,6 +4,7 @@
 //! * [`redis`]: a Redis to kill. [`router`]: one of several routers, asked as a proxy would. [`proxy`]: a proxy of its own.
 //! * [`stub`]: servers of other makers, as faithful as their sources.
 //! * [`http`]: answers, and refusals with everything that SDKs read. [`stream`]: a caller of `/v1/listen`.
+//! * [`service`]: all of it under load, and what a fault costs.
 //! * [`speech`]: coded audio to send, and transcripts to check.
 
 pub(crate) mod child;
@@ -11,6 +12,7 @@ pub(crate) mod http;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod router;
+pub(crate) mod service;
 pub(crate) mod speech;
 pub(crate) mod stream;
 pub(crate) mod stub;
