@@ -3,7 +3,7 @@
 //! * [`Config`] → [`App`] (sockets bound) → [`App::run`].
 //! * `agents`: the report stream. `placement`: place, renew, outcomes. `admin`: HTTP and JSON for people and tools.
 //! * `core`: the fleet, the leases and the ledger that all three share. `ledger`: what each session was, why, and what it cost.
-//! * `watch`: notices nodes that fall silent. `sharing`: what agents say, to and from the other routers.
+//! * `watch`: notices nodes that fall silent. `sharing`: what agents say, to and from the other routers. `owed`: leases to give back.
 //!
 //! No audio ever passes here.
 
@@ -14,6 +14,7 @@ mod config;
 mod core;
 mod ledger;
 mod metrics;
+mod owed;
 mod placement;
 mod sharing;
 mod watch;

@@ -6,9 +6,6 @@ use std::time::Duration;
 use crate::support::child::{kill, signal};
 use crate::support::service::Service;
 
-/// What a new session may wait while a router dies, on a busy machine.
-const HASTE: Duration = Duration::from_secs(1);
-
 #[tokio::test]
 async fn each_router_killed_in_turn() -> anyhow::Result<()> {
     let Some(mut service) = Service::start().await? else { return Ok(()) };
@@ -19,7 +16,7 @@ async fn each_router_killed_in_turn() -> anyhow::Result<()> {
         service.newcomers(10).await?;
     }
     let row = service.settle("a router killed, each in turn").await?.ensure_harmless()?;
-    row.ensure_admitted()?.ensure_within(HASTE)?;
+    row.ensure_admitted()?;
     Ok(())
 }
 
@@ -34,7 +31,7 @@ async fn each_router_stopped_in_turn() -> anyhow::Result<()> {
         service.newcomers(5).await?;
     }
     let row = service.settle("a router stopped for 4 s, each in turn").await?.ensure_harmless()?;
-    row.ensure_admitted()?.ensure_within(HASTE)?;
+    row.ensure_admitted()?;
     Ok(())
 }
 
