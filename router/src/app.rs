@@ -19,7 +19,7 @@ use crate::config::{Config, Policy};
 use crate::core::Core;
 use crate::keys::{Registry, keep_index};
 use crate::placement::PlacementDoor;
-use crate::{admin, metrics, sharing, watch};
+use crate::{admin, metrics, owed, sharing, watch};
 
 /// Largest message taken on any call, in bytes.
 const MESSAGE_LIMIT: usize = 4 << 20;
@@ -123,6 +123,7 @@ impl App {
         shutdown.spawn("node watch", watching);
         let putting = sharing::put(Arc::clone(&self.core), Arc::clone(&self.reports), shutdown.clone());
         shutdown.spawn("reports to the store", putting);
+        shutdown.spawn("leases to give back", owed::give_back(Arc::clone(&self.core), shutdown.clone()));
         let reading = sharing::read(Arc::clone(&self.core), self.reports, shutdown.clone());
         shutdown.spawn("reports from the store", reading);
 

@@ -5,7 +5,7 @@
 //! * `core`: the fleet, the leases and the ledger that all three share. `ledger`: what each session was, why, and what it cost.
 //! * `keys`: the API keys that were made or revoked here.
 //! * `billing`: usage is priced, charged once, and acknowledged when it is safe. `costs`: what it comes to, for people and callers.
-//! * `watch`: notices nodes that fall silent. `sharing`: what agents say, to and from the other routers.
+//! * `watch`: notices nodes that fall silent. `sharing`: what agents say, to and from the other routers. `owed`: leases to give back.
 //!
 //! No audio ever passes here.
 
@@ -19,6 +19,7 @@ mod keys;
 mod costs;
 mod ledger;
 mod metrics;
+mod owed;
 mod placement;
 mod sharing;
 mod watch;

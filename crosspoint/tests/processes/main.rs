@@ -7,6 +7,8 @@ mod engines;
 mod keys;
 mod main_job;
 mod node_death;
+mod redis_faults;
+mod router_faults;
 mod support;
 mod two_routers;
 mod usage;

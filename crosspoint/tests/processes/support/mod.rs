@@ -5,6 +5,7 @@
 //! * [`stub`]: servers of other makers, as faithful as their sources.
 //! * [`keys`]: keys, and a proxy that reads them.
 //! * [`http`]: answers, and refusals with everything that SDKs read. [`stream`]: a caller of `/v1/listen`.
+//! * [`service`]: all of it under load, and what a fault costs.
 //! * [`speech`]: coded audio to send, and transcripts to check.
 
 pub(crate) mod child;
@@ -13,6 +14,7 @@ pub(crate) mod proxy;
 pub(crate) mod keys;
 pub(crate) mod redis;
 pub(crate) mod router;
+pub(crate) mod service;
 pub(crate) mod speech;
 pub(crate) mod stream;
 pub(crate) mod stub;

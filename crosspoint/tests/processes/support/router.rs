@@ -58,6 +58,17 @@ impl Router {
         Ok(Self { ready, placement, client: reqwest::Client::builder().no_proxy().build()?, child })
     }
 
+    /// Starts a node of many slots, whose engine hears as fast as it can, that reports to the first of these routers that
+    /// takes its reports.
+    pub(crate) async fn wide_node(name: &str, routers: &[String]) -> anyhow::Result<(Child, Node)> {
+        let mut node =
+            Start::of(&["node", "--engine", "synthetic", "--name", name, "--pool", "on-prem", "--slots", "60"]);
+        for router in routers {
+            node = node.with(&["--router", router]);
+        }
+        node.config("engine: { synthetic: { speed: 1000 } }").child().await
+    }
+
     /// Starts a node of one slot that reports to this router, and to another one when this one dies.
     pub(crate) async fn node(&self, name: &str, other: &Self) -> anyhow::Result<(Child, Node)> {
         let [first, second] = [self, other].map(|router| format!("http://{}", router.ready.grpc));

@@ -156,7 +156,8 @@ async fn send_all(mut sink: SplitSink<Socket, Message>, messages: impl Iterator<
     Ok(())
 }
 
-async fn listen<S>(mut source: S) -> anyhow::Result<Ended>
+/// Listens to the end.
+pub(crate) async fn listen<S>(mut source: S) -> anyhow::Result<Ended>
 where
     S: futures_util::Stream<Item = Result<Message, Error>> + Unpin,
 {
