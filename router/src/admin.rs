@@ -1,7 +1,7 @@
 //! The admin API: HTTP and JSON for people and tools. Money is in US dollars, as numbers.
 
-mod keys;
 mod costs;
+mod keys;
 mod views;
 
 use std::sync::Arc;
@@ -33,7 +33,8 @@ pub(crate) fn routes(core: Arc<Core>, billing: Arc<Billing>, registry: Option<Ar
         .route("/v1/sessions/{session}", get(session))
         .route("/v1/explain", post(explain))
         .fallback(|| async {
-            let text = "no such path; there are /v1/nodes, /v1/pools, /v1/sessions, /v1/costs, /v1/explain and /v1/keys";
+            let text =
+                "no such path; there are /v1/nodes, /v1/pools, /v1/sessions, /v1/costs, /v1/explain and /v1/keys";
             problem(StatusCode::NOT_FOUND, text)
         })
         .with_state(core);

@@ -11,6 +11,7 @@ use proto::v1::{CostsReply, CostsTotal};
 use scheduler::SessionId;
 use serde_json::{Value, json};
 use session::CloseReason;
+use store::Scope;
 
 use super::listen::Problem;
 use super::{authorization, peer};
@@ -35,7 +36,7 @@ async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request) -> Re
 async fn answer(shared: &Shared, session: SessionId, request: Request) -> Result<Response<Body>, Problem> {
     let missing = || Problem::new(CloseReason::Unauthorised, "Invalid credentials. Send `Authorization: Token KEY`.");
     let key = authorization(request.headers()).ok_or_else(missing)?;
-    let caller = shared.keys.check(&key, peer(&request)).await?;
+    let caller = shared.keys.check(&key, peer(&request), Scope::Usage).await?;
     let since = since(request.uri().query().unwrap_or_default())?;
     let reply = shared.placer.costs(&caller.key, &since).await?;
     let mut body = body(&reply);

@@ -135,7 +135,7 @@ impl Placer {
     pub(crate) async fn costs(&self, key: &KeyId, since: &str) -> Result<CostsReply, CostsError> {
         for channel in &self.channels {
             let request = CostsRequest { key: key.to_string(), since: since.to_owned() };
-            let asked = tokio::time::timeout(COSTS, PlacementClient::new(channel.clone()).costs(request)).await;
+            let asked = timeout(COSTS, PlacementClient::new(channel.clone()).costs(request)).await;
             match asked {
                 Ok(Ok(reply)) => return Ok(reply.into_inner()),
                 Ok(Err(status)) if status.code() == Code::InvalidArgument => {

@@ -10,8 +10,8 @@
 
 pub(crate) mod child;
 pub(crate) mod http;
-pub(crate) mod proxy;
 pub(crate) mod keys;
+pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod router;
 pub(crate) mod service;
