@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use crosspoint_store::{
-    Aged, Claim, Cursor, Embedded, Environment, Grants, KEY_BATCH, KeyIndex, KeyOrder, KeyRecord, LEASE_LIFE, Leases,
-    REPORT_BATCH, REPORT_LIFE, Reports, Rest, Secret, UnixTime,
+    Aged, Claim, Cursor, Digest, Embedded, Environment, Grants, KEY_BATCH, KeyIndex, KeyOrder, KeyRecord, LEASE_LIFE,
+    Leases, REPORT_BATCH, REPORT_LIFE, Reports, Rest, Secret, UnixTime,
 };
 use scheduler::{NodeId, NodeState, Report, SessionId, Timestamp};
 
@@ -210,6 +210,15 @@ async fn whatever_changes_changes_the_edition(bench: &mut dyn Bench) {
     assert!(editions.iter().all(|edition| edition.begun == begun.begun), "{editions:?}");
 }
 
+async fn a_token_is_good_once(bench: &mut dyn Bench) {
+    let (record, token, life) = (key("one"), Digest::of(&Secret::new("token")), Duration::from_secs(60));
+    assert_eq!(bench.keys().redeem(&token).await, Ok(None));
+    bench.keys().lend(&token, &record.id, life).await.unwrap();
+    assert_eq!(bench.keys().redeem(&Digest::of(&Secret::new("other"))).await, Ok(None));
+    assert_eq!(bench.keys().redeem(&token).await, Ok(Some(record.id.clone())));
+    assert_eq!(bench.keys().redeem(&token).await, Ok(None));
+}
+
 async fn every_key_is_listed(bench: &mut dyn Bench) {
     let mut written: Vec<_> = (0..KEY_BATCH + 1).map(|_| key("many")).collect();
     for batch in written.chunks(KEY_BATCH) {
@@ -268,6 +277,7 @@ contract!(
     a_key_that_was_revoked_stays_revoked_whoever_writes_it,
     whatever_changes_changes_the_edition,
     every_key_is_listed,
+    a_token_is_good_once,
 );
 
 #[test]
