@@ -9,9 +9,10 @@ mod tokens;
 
 use std::net::IpAddr;
 use std::sync::Weak;
+use std::time::Duration;
 
 use session::CloseReason;
-use store::{Caller, KEY_REFRESH, KeyError, Keyring, Scope, Secret, UnixTime};
+use store::{Caller, KEY_REFRESH, KeyError, Keyring, Scope, Secret, UnixTime, is_lent, key_id};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
@@ -50,6 +51,27 @@ impl Keys {
             None => self.keyring.check(key, peer).await,
         };
         checked.and_then(|caller| caller.allowed(scope)).inspect_err(metrics::key_refused)
+    }
+}
+
+/// How long a token that was lent is good.
+const LENT: Duration = Duration::from_secs(60);
+
+impl Keys {
+    /// Makes a token for the caller with `key`, good once and for `wanted`, or for a minute where that is longer; tells both.
+    /// Who has only a token cannot make another.
+    pub(crate) async fn lend(
+        &self,
+        key: &Secret,
+        peer: IpAddr,
+        wanted: Duration,
+    ) -> Result<(Secret, Duration), KeyError> {
+        if is_lent(key) || key_id(key).is_none() {
+            return Err(KeyError::NotLendable).inspect_err(metrics::key_refused);
+        }
+        let caller = self.check(key, peer, Scope::Listen).await?;
+        let life = wanted.min(LENT);
+        Ok((self.keyring.lend(&caller, life).await?, life))
     }
 }
 

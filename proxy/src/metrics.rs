@@ -47,7 +47,7 @@ pub(crate) fn describe() {
     describe_counter!(UNSENT, "session updates dropped because no router took them");
     describe_counter!(KEYS, "keys and tokens that opened nothing, by why");
     describe_counter!(UNWATCHED, "looks for revocations that the store did not answer");
-    for why in ["unknown", "revoked", "expired", "out_of_scope", "not_loopback", "away"] {
+    for why in ["unknown", "revoked", "expired", "out_of_scope", "not_lendable", "not_loopback", "away"] {
         counter!(KEYS, "why" => why).absolute(0);
     }
     for work in [Work::Stream, Work::File] {
@@ -146,6 +146,7 @@ pub(crate) fn key_refused(error: &KeyError) {
         KeyError::Revoked => "revoked",
         KeyError::Expired => "expired",
         KeyError::OutOfScope(_) => "out_of_scope",
+        KeyError::NotLendable => "not_lendable",
         KeyError::NotLoopback(_) => "not_loopback",
         KeyError::Away(_) => "away",
     };

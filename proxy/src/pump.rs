@@ -228,13 +228,6 @@ impl Pump {
         if self.shared.now() >= self.timer_at { self.tick() } else { None }
     }
 
-    fn end_for_key(&mut self, end: End) -> Action {
-        self.session.end(match end {
-            End::Revoked => CloseReason::KeyRevoked,
-            End::Expired => CloseReason::KeyExpired,
-        })
-    }
-
     fn note_drain(&mut self) {
         let end = self.shared.now() + self.shared.config.drain;
         self.drain_at.get_or_insert(end);

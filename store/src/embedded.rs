@@ -4,13 +4,15 @@ mod ledger;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use scheduler::{KeyId, NodeId, Report, SessionId, Timestamp};
+use tokio::time::Instant;
 
 use crate::StoreAway;
 use crate::journal::{Journal, Kept};
-use crate::keys::{Edition, KeyIndex, KeyRecord};
+use crate::keys::{Digest, Edition, KeyIndex, KeyRecord};
 use crate::leases::{Claim, LEASE_LIFE, Leases};
 use crate::reports::{Aged, Changes, Cursor, REPORT_BATCH, REPORT_LIFE, Reports, Rest};
 
@@ -39,7 +41,11 @@ struct Written {
 struct Keys {
     changed: u64,
     records: HashMap<KeyId, KeyRecord>,
+    lent: HashMap<Digest, (KeyId, Instant)>,
 }
+
+/// Tokens that may be lent at one time.
+const TOKENS: usize = 10_000;
 
 impl Embedded {
     /// Starts empty: no leases, and no key opens anything.
@@ -174,5 +180,20 @@ impl KeyIndex for Embedded {
         }
         keys.changed += 1;
         Ok(keys.edition())
+    }
+
+    async fn lend(&self, token: &Digest, key: &KeyId, life: Duration) -> Result<(), StoreAway> {
+        let (mut keys, now) = (self.keys(), Instant::now());
+        keys.lent.retain(|_, (_, end)| *end > now);
+        if keys.lent.len() >= TOKENS {
+            return Err(StoreAway(format!("{TOKENS} tokens are lent already, and no more")));
+        }
+        keys.lent.insert(*token, (key.clone(), now + life));
+        Ok(())
+    }
+
+    async fn redeem(&self, token: &Digest) -> Result<Option<KeyId>, StoreAway> {
+        let lent = self.keys().lent.remove(token);
+        Ok(lent.filter(|(_, end)| *end > Instant::now()).map(|(key, _)| key))
     }
 }

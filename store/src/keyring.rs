@@ -13,7 +13,9 @@ use std::time::Duration;
 use scheduler::{KeyId, TenantId};
 use tokio::time::Instant;
 
-use crate::keys::{Caller, Digest, KEY_BATCH, KeyError, KeyIndex, KeyRecord, Secret, Standing, key_id};
+use crate::keys::{
+    Caller, Digest, Environment, KEY_BATCH, KeyError, KeyIndex, KeyRecord, Secret, Standing, generate, is_lent, key_id,
+};
 use crate::{StoreAway, UnixTime};
 use memory::{Memory, Remembered, Trust};
 
@@ -58,11 +60,30 @@ impl Keyring {
             return dev.caller(peer);
         }
         let id = key_id(key).ok_or(KeyError::Unknown)?;
+        if is_lent(key) {
+            return self.redeem(&presented).await;
+        }
         let known = self.recall(&id).await?;
         // An id that nobody has takes as long as one with another secret.
         let expected = known.as_ref().map_or(Digest::NOBODYS, |known| known.record.digest);
         let right = expected.matches(&presented);
         known.filter(|_| right).ok_or(KeyError::Unknown)?.caller(UnixTime::now())
+    }
+
+    /// Makes a token that opens what a caller's key opens, once, within `life`: for web pages, which must not hold keys.
+    ///
+    /// # Errors
+    /// Fails when the store is away.
+    pub async fn lend(&self, caller: &Caller, life: Duration) -> Result<Secret, KeyError> {
+        let (_, token) = generate(&Environment::lent(), &mut rand::rng()).map_err(|_| KeyError::Unknown)?;
+        self.index.lend(&Digest::of(&token), &caller.key, life).await?;
+        Ok(token)
+    }
+
+    /// A token is found by its digest or not at all, so there is nothing to compare.
+    async fn redeem(&self, token: &Digest) -> Result<Caller, KeyError> {
+        let id = self.index.redeem(token).await?.ok_or(KeyError::Unknown)?;
+        self.recall(&id).await?.ok_or(KeyError::Unknown)?.caller(UnixTime::now())
     }
 
     /// Looks whether keys have changed, and reads those again that are known here. The owner calls it every [`KEY_REFRESH`].

@@ -21,7 +21,8 @@ use crate::StoreAway;
 pub use index::{Edition, KEY_BATCH, KeyIndex};
 pub use record::{BadDigest, Digest, Grants, KeyOrder, KeyRecord};
 pub use standing::{End, Standing};
-pub use text::{BadEnvironment, Environment, key_id};
+pub(crate) use text::generate;
+pub use text::{BadEnvironment, Environment, is_lent, key_id};
 
 /// A text that must not be seen: it has no `Display`, and `Debug` shows its length only.
 #[derive(Clone, PartialEq, Eq)]
@@ -154,6 +155,9 @@ pub enum KeyError {
     /// The key is good, and not for this.
     #[error("the key does not have the scope {0}")]
     OutOfScope(Scope),
+    /// What was presented is no key of ours, and only on those tokens are lent.
+    #[error("tokens are lent on keys of `crosspoint keys` only")]
+    NotLendable,
     /// A dev key came from another machine.
     #[error("a dev key is accepted on loopback only, got it from {0}")]
     NotLoopback(IpAddr),

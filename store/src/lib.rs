@@ -28,7 +28,7 @@ pub use journal::{Damage, Journal, JournalError, Kept, RecordNumber, Replay};
 pub use keyring::{KEY_REFRESH, Keyring};
 pub use keys::{
     BadDigest, BadEnvironment, Caller, Digest, Edition, End, Environment, Grants, KEY_BATCH, KeyError, KeyIndex,
-    KeyOrder, KeyRecord, Limits, Scope, Secret, Standing, key_id,
+    KeyOrder, KeyRecord, Limits, Scope, Secret, Standing, is_lent, key_id,
 };
 pub use leases::{Claim, LEASE_LIFE, Leases};
 pub use redis::Redis;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use crosspoint_store::{
-    Aged, Amounts, Charge, Claim, Cursor, DAYS_KEPT, Day, Embedded, Environment, Grants, KEY_BATCH, KeyIndex, KeyOrder,
+    Aged, Amounts, Charge, Claim, Cursor, DAYS_KEPT, Day, Digest, Embedded, Environment, Grants, KEY_BATCH, KeyIndex, KeyOrder,
     KeyRecord, LEASE_LIFE, Leases, Ledger, Period, REPORT_BATCH, REPORT_LIFE, Reports, Rest, Secret, Total, UnixTime,
 };
 use scheduler::{MicroDollars, NodeId, NodeState, Report, SessionId, Timestamp};
@@ -322,6 +322,15 @@ async fn whatever_changes_changes_the_edition(bench: &mut dyn Bench) {
     assert!(editions.iter().all(|edition| edition.begun == begun.begun), "{editions:?}");
 }
 
+async fn a_token_is_good_once(bench: &mut dyn Bench) {
+    let (record, token, life) = (key("one"), Digest::of(&Secret::new("token")), Duration::from_secs(60));
+    assert_eq!(bench.keys().redeem(&token).await, Ok(None));
+    bench.keys().lend(&token, &record.id, life).await.unwrap();
+    assert_eq!(bench.keys().redeem(&Digest::of(&Secret::new("other"))).await, Ok(None));
+    assert_eq!(bench.keys().redeem(&token).await, Ok(Some(record.id.clone())));
+    assert_eq!(bench.keys().redeem(&token).await, Ok(None));
+}
+
 async fn every_key_is_listed(bench: &mut dyn Bench) {
     let mut written: Vec<_> = (0..KEY_BATCH + 1).map(|_| key("many")).collect();
     for batch in written.chunks(KEY_BATCH) {
@@ -384,6 +393,7 @@ contract!(
     a_key_that_was_revoked_stays_revoked_whoever_writes_it,
     whatever_changes_changes_the_edition,
     every_key_is_listed,
+    a_token_is_good_once,
 );
 
 #[test]

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use process::Shutdown;
 use proxy::UsageJournal;
+use proxy::JwtConfig;
 use serde_json::json;
 use store::{Embedded, KeyIndex, Keyring, Redis, Secret, StoreConfig};
 use tracing::warn;
 
-use crate::config::Config;
 use crate::roles::RoleArgs;
 
 const EXAMPLES: &str = "\
@@ -34,7 +34,8 @@ impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = self.role.start()?;
         let dev_key = self.dev_key.as_deref();
-        let keyring = keyring(index(&config, dev_key)?, dev_key)?;
+        let keyring = keyring(index(&config.store)?, dev_key)?;
+        let others = other_openers(dev_key, config.proxy.jwt.as_ref());
         let drain = config.proxy.drain;
         let usage = UsageJournal::open(&config.store)?;
         let app = config.proxy.build(config.models, keyring, usage).await?;
@@ -47,6 +48,9 @@ impl Args {
         });
         let secure = app.tls_address().map_or_else(String::new, |address| format!(" and https://{address}"));
         let words = format!("proxy: callers http://{}{secure}", app.address());
+        if config.store.redis.is_none() {
+            warn!(opens = others, "store.redis is not set: keys of `crosspoint keys` are not known here");
+        }
         let shutdown = Shutdown::new();
         shutdown.spawn("proxy", app.run(shutdown.clone()));
         self.role.announce(&addresses, &words)?;
@@ -56,20 +60,22 @@ impl Args {
     }
 }
 
-/// Finds keys in the store that is configured. Without one only the dev key and tokens open anything, which is said.
-fn index(config: &Config, dev_key: Option<&str>) -> anyhow::Result<Arc<dyn KeyIndex>> {
-    let StoreConfig { redis, timeout, .. } = &config.store;
-    if let Some(url) = redis {
-        return Ok(Arc::new(Redis::new(url, *timeout)?));
-    }
-    let opens = match (dev_key, &config.proxy.jwt) {
+/// Finds keys in the store that is configured, or nowhere.
+fn index(config: &StoreConfig) -> anyhow::Result<Arc<dyn KeyIndex>> {
+    Ok(match &config.redis {
+        Some(url) => Arc::new(Redis::new(url, config.timeout)?),
+        None => Arc::new(Embedded::new()),
+    })
+}
+
+/// Tells what opens a proxy beside keys.
+fn other_openers(dev_key: Option<&str>, jwt: Option<&JwtConfig>) -> &'static str {
+    match (dev_key, jwt) {
         (Some(_), Some(_)) => "the dev key and tokens open this proxy",
         (Some(_), None) => "the dev key alone opens this proxy",
         (None, Some(_)) => "tokens alone open this proxy",
         (None, None) => "nothing opens this proxy, every caller is refused",
-    };
-    warn!(opens, "store.redis is not set: keys of `crosspoint keys` are not known here");
-    Ok(Arc::new(Embedded::new()))
+    }
 }
 
 /// Makes a keyring on an index, with the dev key where there is one.

@@ -2,6 +2,7 @@
 
 mod answer;
 mod file;
+mod grant;
 mod key;
 mod query;
 mod stream;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use scheduler::{SessionId, Work};
 use session::CloseReason;
 
@@ -25,7 +26,10 @@ pub(crate) use text::{CallerText, hear, schema_error};
 
 /// Builds the routes.
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
-    Router::new().route("/v1/listen", get(stream).post(file).fallback(wrong_method)).with_state(shared)
+    Router::new()
+        .route("/v1/listen", get(stream).post(file).fallback(wrong_method))
+        .route("/v1/auth/grant", post(grant).fallback(wrong_method_of_grant))
+        .with_state(shared)
 }
 
 async fn stream(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -38,6 +42,16 @@ async fn file(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let session = shared.new_session();
     let answered = file::serve(shared, session, request).await;
     answered.unwrap_or_else(|problem| problem.refuse(session, Work::File))
+}
+
+async fn grant(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let id = shared.new_session();
+    grant::serve(&shared, request).await.unwrap_or_else(|problem| problem.answer(id))
+}
+
+async fn wrong_method_of_grant(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let text = format!("{} is not taken here: ask for a token with POST", request.method());
+    Problem::new(CloseReason::WrongMethod, text).answer(shared.new_session())
 }
 
 async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request) -> Response {

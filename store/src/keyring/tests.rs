@@ -55,6 +55,14 @@ impl KeyIndex for Shelf {
     async fn write(&self, records: &[KeyRecord]) -> Result<Edition, StoreAway> {
         self.store()?.write(records).await
     }
+
+    async fn lend(&self, token: &Digest, key: &KeyId, life: Duration) -> Result<(), StoreAway> {
+        self.store()?.lend(token, key, life).await
+    }
+
+    async fn redeem(&self, token: &Digest) -> Result<Option<KeyId>, StoreAway> {
+        self.store()?.redeem(token).await
+    }
 }
 
 struct Bench {
@@ -212,6 +220,26 @@ async fn a_key_expires_when_it_says_so_and_ends_who_is_in() {
     assert!(lasted > Duration::from_secs(590) && lasted <= Duration::from_secs(601), "{lasted:?}");
     let (_, old) = bench.key(Some(UnixTime::now())).await;
     assert_eq!(bench.check(&old).await, Err(KeyError::Expired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_opens_what_its_key_opens_once_and_not_for_long() {
+    let bench = Bench::new();
+    let (record, key) = bench.key(None).await;
+    let caller = bench.check(&key).await.unwrap();
+    let life = Duration::from_secs(30);
+    let token = bench.keyring.lend(&caller, life).await.unwrap();
+    assert_eq!(bench.check(&token).await.unwrap().key, record.id);
+    assert_eq!(bench.check(&token).await, Err(KeyError::Unknown), "it was good once");
+    let late = bench.keyring.lend(&caller, life).await.unwrap();
+    tokio::time::advance(life).await;
+    assert_eq!(bench.check(&late).await, Err(KeyError::Unknown));
+    let revoked = bench.keyring.lend(&caller, life).await.unwrap();
+    bench.revoke(&record).await;
+    bench.pass(Duration::from_secs(2)).await;
+    assert_eq!(bench.check(&revoked).await, Err(KeyError::Revoked));
+    bench.shelf.leave();
+    assert!(is_away(&bench.check(&late).await), "nobody can say");
 }
 
 #[tokio::test(start_paused = true)]

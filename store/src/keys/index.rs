@@ -1,9 +1,11 @@
 //! The index of keys that proxies read. It may be lost: routers hold the records and write them again.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use scheduler::KeyId;
 
-use super::KeyRecord;
+use super::{Digest, KeyRecord};
 use crate::StoreAway;
 
 /// Keys that one call may read or write.
@@ -44,4 +46,16 @@ pub trait KeyIndex: Send + Sync {
     /// # Errors
     /// Fails when the store is away.
     async fn write(&self, records: &[KeyRecord]) -> Result<Edition, StoreAway>;
+
+    /// Lends a key to whoever presents the token of this digest first, within `life`.
+    ///
+    /// # Errors
+    /// Fails when the store is away, or holds as many tokens as it may.
+    async fn lend(&self, token: &Digest, key: &KeyId, life: Duration) -> Result<(), StoreAway>;
+
+    /// Takes a token and returns the key that it was for; it is good once.
+    ///
+    /// # Errors
+    /// Fails when the store is away.
+    async fn redeem(&self, token: &Digest) -> Result<Option<KeyId>, StoreAway>;
 }

@@ -13,7 +13,7 @@ use super::{Limits, Scope, Secret};
 use crate::UnixTime;
 
 /// The SHA-256 of a whole key. A key is random, so that slow hashing would protect nothing and be a lever to overload us.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
 

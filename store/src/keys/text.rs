@@ -10,6 +10,8 @@ use super::Secret;
 
 /// What every key begins with.
 const PRODUCT: &str = "cp";
+/// The environment of tokens.
+const LENT: &str = "lent";
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Letters and digits of an id: 71 bits, so that two keys never share one.
 const ID: usize = 12;
@@ -24,14 +26,14 @@ pub struct Environment(String);
 
 /// Says that a text names no environment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected an environment of 1 to 16 small letters and digits such as live, got {0:?}")]
+#[error("expected an environment of 1 to 16 small letters and digits such as live, and not \"lent\", got {0:?}")]
 pub struct BadEnvironment(String);
 
 impl FromStr for Environment {
     type Err = BadEnvironment;
 
     fn from_str(text: &str) -> Result<Self, BadEnvironment> {
-        if is_environment(text) {
+        if is_environment(text) && text != LENT {
             Ok(Self(text.to_owned()))
         } else {
             Err(BadEnvironment(text.chars().take(32).collect()))
@@ -43,6 +45,20 @@ impl Default for Environment {
     fn default() -> Self {
         Self("live".to_owned())
     }
+}
+
+impl Environment {
+    /// Stands in the tokens that are lent on a key, and in no key.
+    pub(crate) fn lent() -> Self {
+        Self(LENT.to_owned())
+    }
+}
+
+/// Tells whether a text is a token that was lent on a key, or would be if it were right.
+#[must_use]
+pub fn is_lent(key: &Secret) -> bool {
+    key.expose().strip_prefix(PRODUCT).and_then(|rest| rest.strip_prefix('_')).and_then(|rest| rest.split('_').next())
+        == Some(LENT)
 }
 
 fn is_environment(text: &str) -> bool {
@@ -114,7 +130,7 @@ mod tests {
     #[test]
     fn an_environment_is_a_short_word() {
         assert!("test2".parse::<Environment>().is_ok());
-        for wrong in ["", "Live", "a_b", "seventeen-letters", "averyveryverylongone"] {
+        for wrong in ["", "lent", "Live", "a_b", "seventeen-letters", "averyveryverylongone"] {
             let error = wrong.parse::<Environment>().unwrap_err();
             assert!(error.to_string().ends_with(&format!("got {wrong:?}")), "{error}");
         }

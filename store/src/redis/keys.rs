@@ -1,15 +1,17 @@
 //! Keys in Redis: one hash of records by their ids. What it is and how it changed stands in the same hash, so that an eviction
 //! takes everything: a part that is lost could be a revocation.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use deadpool_redis::redis::{Script, ScriptInvocation};
 use scheduler::KeyId;
 use serde::{Deserialize, Serialize};
 
-use super::Redis;
+use super::{Redis, milliseconds};
 use crate::StoreAway;
 use crate::keyring::lost;
-use crate::keys::{Edition, KEY_BATCH, KeyIndex, KeyRecord};
+use crate::keys::{Digest, Edition, KEY_BATCH, KeyIndex, KeyRecord};
 
 const KEY: &str = "crosspoint:{keys}:records";
 /// The longest record, in bytes; one with a hundred pools needs 4 KiB.
@@ -22,6 +24,8 @@ pub(super) struct Scripts {
     read: Script,
     write: Script,
     scan: Script,
+    lend: Script,
+    redeem: Script,
 }
 
 impl Scripts {
@@ -30,6 +34,8 @@ impl Scripts {
             read: Script::new(include_str!("read_keys.lua")),
             write: Script::new(include_str!("write_keys.lua")),
             scan: Script::new(include_str!("scan_keys.lua")),
+            lend: Script::new("redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])"),
+            redeem: Script::new("return redis.call('GETDEL', KEYS[1])"),
         }
     }
 }
@@ -38,6 +44,11 @@ impl Scripts {
 struct Body<K> {
     version: u32,
     key: K,
+}
+
+/// Tokens are keys of their own, for each has its own end; by their digests, for whoever reads Redis shall open nothing.
+fn token_key(token: &Digest) -> String {
+    format!("crosspoint:token:{}", String::from(*token))
 }
 
 fn invoke(script: &Script) -> ScriptInvocation<'_> {
@@ -95,5 +106,15 @@ impl KeyIndex for Redis {
             script.arg(key.id.as_str()).arg(body.map_err(|error| StoreAway(error.to_string()))?);
         }
         edition(self.run(&script).await?).ok_or_else(lost)
+    }
+
+    async fn lend(&self, token: &Digest, key: &KeyId, life: Duration) -> Result<(), StoreAway> {
+        let mut script = self.keys.lend.key(token_key(token));
+        self.run(script.arg(key.as_str()).arg(milliseconds(life))).await
+    }
+
+    async fn redeem(&self, token: &Digest) -> Result<Option<KeyId>, StoreAway> {
+        let key: Option<String> = self.run(&self.keys.redeem.key(token_key(token))).await?;
+        Ok(key.and_then(|key| key.parse().ok()))
     }
 }

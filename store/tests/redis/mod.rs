@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use crosspoint_store::{Claim, Cursor, KeyIndex, Leases, Ledger, Redis, RedisUrl, Reports, StoreAway};
+use crosspoint_store::{Claim, Cursor, Digest, KeyIndex, Leases, Ledger, Redis, RedisUrl, Reports, Secret, StoreAway};
 use deadpool_redis::redis::{Client, Cmd, FromRedisValue, Script, Value, cmd};
 use scheduler::Timestamp;
 use tempfile::TempDir;
@@ -285,4 +285,13 @@ async fn garbage_among_the_keys_opens_nothing_and_is_written_over() {
     assert_eq!(store.edition().await, Ok(None));
     store.write(&[revoked(&record, 5)]).await.unwrap();
     assert_eq!(find(&server, &[&record]).await, [revoked(&record, 5)]);
+}
+
+#[tokio::test]
+async fn a_token_is_kept_by_its_digest_and_not_for_longer_than_it_lives() {
+    let Some(server) = Server::start().await else { return };
+    let token = Digest::of(&Secret::new("token"));
+    server.store.lend(&token, &key("one").id, Duration::from_secs(60)).await.unwrap();
+    let left: i64 = server.ask(&["PTTL", &format!("crosspoint:token:{}", String::from(token))]).await;
+    assert!((1..=60_000).contains(&left), "{left} ms");
 }

@@ -59,7 +59,7 @@ impl From<KeyError> for Problem {
             KeyError::NotLoopback(_) | KeyError::Revoked | KeyError::Expired => {
                 Self::new(CloseReason::Unauthorised, format!("Invalid credentials: {error}."))
             }
-            KeyError::OutOfScope(_) => {
+            KeyError::OutOfScope(_) | KeyError::NotLendable => {
                 Self::new(CloseReason::Forbidden, format!("User does not have sufficient permissions: {error}."))
             }
             KeyError::Away(_) => Self::new(CloseReason::KeysAway, CloseReason::KeysAway.close_text()),

@@ -135,7 +135,7 @@ impl From<KeyError> for Problem {
             KeyError::NotLoopback(_) | KeyError::Revoked | KeyError::Expired => {
                 Self::new(CloseReason::Unauthorised, format!("Incorrect API key provided: {error}."))
             }
-            KeyError::OutOfScope(_) => {
+            KeyError::OutOfScope(_) | KeyError::NotLendable => {
                 let text = format!("You have insufficient permissions for this operation: {error}.");
                 Self::new(CloseReason::Forbidden, text)
             }

@@ -74,6 +74,11 @@ fn with_key(method: &str, path: &str, key: &str) -> Request<Body> {
     request
 }
 
+fn forbidden(path: &str) -> String {
+    let code = "insufficient_permissions";
+    if path.starts_with("/v1/listen") { code.to_uppercase() } else { code.to_owned() }
+}
+
 /// The code of a refusal, in the words of the route's API.
 fn code(path: &str, answer: &Answer) -> String {
     let body = answer.json();
@@ -88,16 +93,9 @@ async fn every_route_opens_with_its_scope_alone_and_tells_of_no_tenant() {
     for (method, path, scope) in ROUTES {
         for (record, key) in &keys.made {
             let answer = bench.send(with_key(method, path, key.expose())).await;
-            if record.grants.scopes.contains(&scope) {
-                assert_eq!(answer.status, 200, "{path}: {}", answer.text);
-            } else {
-                let expected = if path.starts_with("/v1/listen") {
-                    "INSUFFICIENT_PERMISSIONS"
-                } else {
-                    "insufficient_permissions"
-                };
-                assert_eq!((answer.status, code(path, &answer).as_str()), (403, expected), "{path}: {}", answer.text);
-            }
+            let is_open = record.grants.scopes.contains(&scope);
+            let expected = if is_open { (200, String::new()) } else { (403, forbidden(path)) };
+            assert_eq!((answer.status, code(path, &answer)), expected, "{path}: {}", answer.text);
             keys.are_untold(&answer);
         }
     }
@@ -122,6 +120,32 @@ async fn no_route_opens_with_what_one_tenant_knows_of_another() {
         }
     }
     assert!(bench.heard().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_is_lent_on_a_key_and_not_on_a_token() {
+    let keys = Keys::make(None).await;
+    let bench = Bench::with_keys(Arc::clone(&keys.index)).await;
+    let able = |scope| keys.made.iter().find(|(record, _)| record.grants.scopes.contains(&scope)).unwrap().1.expose();
+    let grant = async |key: &str, body: &str| {
+        let mut request = with_key("POST", "/v1/auth/grant", key);
+        *request.body_mut() = Body::from(body.to_owned());
+        bench.send(request).await
+    };
+    let answer = grant(able(Scope::Listen), r#"{"ttl_seconds":300}"#).await;
+    assert_eq!((answer.status, &answer.json()["expires_in"]), (200, &60.into()), "{}", answer.text);
+    keys.are_untold(&answer);
+    let token = answer.json()["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(grant(&token, "").await.status, 403, "a token lends nothing");
+    let listen = bench.send(with_key("POST", "/v1/listen", &token)).await;
+    assert_eq!(listen.status, 403, "it opens what its key opens, and no files");
+    assert_eq!(bench.send(with_key("POST", "/v1/listen", &token)).await.status, 401, "and only once");
+    assert_eq!(grant(able(Scope::Listen), "").await.json()["expires_in"], 30);
+    assert_eq!(grant(able(Scope::Models), "").await.status, 403);
+    assert_eq!(grant("k", "").await.status, 403, "nor on the dev key");
+    for body in ["7", "{\"ttl_seconds\":0}", "{\"ttl_seconds\":3601}", "x"] {
+        assert_eq!(grant(able(Scope::Listen), body).await.status, 400, "{body}");
+    }
 }
 
 #[tokio::test]
