@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use crosspoint_store::{
-    Aged, Amounts, Charge, Claim, Cursor, DAYS_KEPT, Day, Digest, Embedded, Environment, Grants, KEY_BATCH, KeyIndex, KeyOrder,
-    KeyRecord, LEASE_LIFE, Leases, Ledger, Period, REPORT_BATCH, REPORT_LIFE, Reports, Rest, Secret, Total, UnixTime,
+    Aged, Amounts, Charge, Claim, Cursor, DAYS_KEPT, Day, Digest, Embedded, Environment, Grants, KEY_BATCH, KeyIndex,
+    KeyOrder, KeyRecord, LEASE_LIFE, Leases, Ledger, Period, REPORT_BATCH, REPORT_LIFE, Reports, Rest, Secret, Total,
+    UnixTime,
 };
 use scheduler::{MicroDollars, NodeId, NodeState, Report, SessionId, Timestamp};
 

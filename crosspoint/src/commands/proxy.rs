@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use process::Shutdown;
-use proxy::UsageJournal;
 use proxy::JwtConfig;
+use proxy::UsageJournal;
 use serde_json::json;
 use store::{Embedded, KeyIndex, Keyring, Redis, Secret, StoreConfig};
 use tracing::warn;

@@ -6,7 +6,7 @@ use reqwest::multipart;
 use tempfile::TempDir;
 
 use crate::support::child::{Child, Start, kill};
-use crate::support::http::{Answer, Refusal, send};
+use crate::support::http::{Answer, Door, Refusal, send};
 use crate::support::keys::{Key, Proxy, create, keys, page, revoke};
 use crate::support::redis::Redis;
 use crate::support::router::{Node, Router};

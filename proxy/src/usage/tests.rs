@@ -30,6 +30,7 @@ fn request(file: Option<SessionId>) -> Request {
         latency_limit: Duration::from_millis(300),
         audio_bytes_per_second: 32_000,
         exclude: [].into(),
+        facts: scheduler::rules::Facts::default(),
     }
 }
 
@@ -38,6 +39,8 @@ fn placement() -> Placement {
         node: "aws-1".parse().unwrap(),
         pool: "aws".parse().unwrap(),
         address: "127.0.0.1:1".to_owned(),
+        api: scheduler::EngineApi::Listen,
+        engine_model: None,
         terms: ScoreTerms::default(),
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use process::Shutdown;
 use proto::v1::placement_server::{Placement as Door, PlacementServer};
-use proto::v1::{Place, PlaceReply, Refusal, RefusalKind, SessionOrder, SessionUpdate};
+use proto::v1::{CostsReply, CostsRequest, Place, PlaceReply, Refusal, RefusalKind, SessionOrder, SessionUpdate};
 use scheduler::SessionId;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -42,6 +42,10 @@ impl Door for Router {
             Manner::Hangs => std::future::pending().await,
         };
         Ok(Response::new(reply))
+    }
+
+    async fn costs(&self, _: tonic::Request<CostsRequest>) -> Result<Response<CostsReply>, Status> {
+        Err(Status::unimplemented("nobody asks here"))
     }
 
     async fn sessions(
