@@ -1,12 +1,17 @@
-//! Files on their way to nodes, whichever API they came by: that says what it wants, and how its outcome is told.
+//! Files on their way to nodes, whichever API they came by: that says what it wants, and how its outcome is told. It knows
+//! sessions and engines' answers, and no caller API.
 //!
 //! * [`Spool`]: the upload, on disk; everybody reads it there. `way`: whether it goes whole or is cut.
+//! * `leg`: one try of a node, whichever API its engine speaks; [`Freight`] is what it is sent.
 //! * `whole`: to one node after the other until one answers. `placing`: how routers are asked for nodes.
-//! * `cut`: in chunks to as many nodes as there is room on: `sound` makes them, `chunk` gets one heard, `merge` puts the
-//!   answers together (`parts`: what they consist of).
+//! * `cut`: in chunks to as many nodes as there is room on: `sound` makes them, `chunk` gets one heard, `gathered` puts what
+//!   was heard together (`merge`: answers in the words of `/v1/listen`; `parts`: what they consist of).
 
 mod chunk;
 mod cut;
+mod freight;
+mod gathered;
+mod leg;
 mod limits;
 mod merge;
 mod parts;
@@ -26,6 +31,7 @@ use crate::engines::listen::{Garbage, hear_file};
 use crate::transcript::Transcript;
 
 pub(crate) use cut::{Cutting, News, deliver_cut};
+pub(crate) use freight::Freight;
 pub use limits::{BadChunkLength, ChunkLength, FileLimits};
 pub(crate) use spool::{Spool, new as new_spool};
 pub(crate) use way::{Hint, Way, choose};
@@ -44,26 +50,39 @@ pub(crate) struct Parcel {
     pub(crate) spool: Spool,
 }
 
+/// What was heard in a file, or in a chunk of one.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// An answer in the words of `/v1/listen`, unread.
+    Written(Vec<u8>),
+    /// What was heard, understood.
+    Words(Transcript),
+}
+
 /// What was made of a file.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// The answer in the words of `/v1/listen`, unread.
-    pub(crate) body: Vec<u8>,
-    bytes_in: u64,
+    /// What engines said of it.
+    pub(crate) heard: Heard,
+    /// The upload.
+    pub(crate) upload: Spool,
     slot: Duration,
 }
 
 impl Answer {
     /// Understands it.
     pub(crate) fn transcript(&self) -> Result<Transcript, Failure> {
-        hear_file(&self.body).map_err(|Garbage| {
-            Failure::new(CloseReason::NodeFailed, "the node's answer makes no sense, please try again")
-        })
+        match &self.heard {
+            Heard::Words(transcript) => Ok(transcript.clone()),
+            Heard::Written(body) => hear_file(body).map_err(|Garbage| {
+                Failure::new(CloseReason::NodeFailed, "the node's answer makes no sense, please try again")
+            }),
+        }
     }
 
     /// Returns what the session used, once it is known how much audio was heard and what the caller is told.
     pub(crate) fn usage(&self, audio: Duration, bytes_out: usize) -> Usage {
-        Usage { audio, bytes_in: self.bytes_in, bytes_out: bytes_out as u64, slot: self.slot }
+        Usage { audio, bytes_in: self.upload.growth().length, bytes_out: bytes_out as u64, slot: self.slot }
     }
 }
 

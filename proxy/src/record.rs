@@ -2,7 +2,7 @@
 //! every session ends in exactly one reason.
 
 use proto::v1::Ended;
-use scheduler::{NodeId, SessionId, Work};
+use scheduler::{NodeId, Placement, Request, SessionId, Work};
 use session::{CloseReason, Usage};
 use store::Caller;
 use tracing::info;
@@ -10,6 +10,7 @@ use tracing::info;
 use crate::metrics;
 use crate::router::Reporter;
 use crate::trace::Trace;
+use crate::usage::Meter;
 
 /// The record of one admitted session.
 pub(crate) struct Record {
@@ -19,6 +20,9 @@ pub(crate) struct Record {
     work: Work,
     node: Option<NodeId>,
     usage: Usage,
+    meter: Option<Meter>,
+    /// What the legs before the present one were metered with.
+    metered: Usage,
     reason: CloseReason,
     reporter: Reporter,
     _live: metrics::Live,
@@ -34,6 +38,8 @@ impl Record {
             work,
             node: None,
             usage: Usage::default(),
+            meter: None,
+            metered: Usage::default(),
             reason: CloseReason::CallerGone,
             reporter,
             _live: metrics::Live::new(work),
@@ -51,25 +57,54 @@ impl Record {
     }
 
     /// Notes that a file is on its way to a node: the slot there is held until it is answered.
-    pub(crate) fn trying(&mut self, node: &NodeId) {
-        self.reporter.hold(self.session, node);
+    pub(crate) fn trying(&mut self, wanted: &Request, placement: &Placement) {
+        self.reporter.hold(self.session, &placement.node);
+        self.meter(wanted, placement);
     }
 
-    /// Notes that a leg was opened.
-    pub(crate) fn opened(&mut self, node: &NodeId, epoch: u32) {
+    /// Notes that a file's node answered.
+    pub(crate) fn answered(&mut self, node: &NodeId, epoch: u32) {
         self.reporter.opened(self.session, node, epoch);
         self.node = Some(node.clone());
     }
 
+    /// Notes that a stream's leg was opened.
+    pub(crate) fn opened(&mut self, wanted: &Request, placement: &Placement, epoch: u32) {
+        self.answered(&placement.node, epoch);
+        self.meter(wanted, placement);
+    }
+
+    /// Meters what is used from now on at a node, instead of the one before.
+    fn meter(&mut self, wanted: &Request, placement: &Placement) {
+        self.left();
+        self.meter = self.reporter.meters().begin(wanted, placement);
+    }
+
+    /// Notes that the session is on no node any more, or on several that are metered for themselves.
+    pub(crate) fn left(&mut self) {
+        if self.meter.take().is_some() {
+            self.metered = self.usage;
+        }
+    }
+
     /// Notes that a node refused or lost the session.
     pub(crate) fn failed(&mut self, node: &NodeId, cause: &str) {
+        self.left();
         info!(session = %self.session, trace = %self.trace.id(), %node, cause, "node failed a session, trying the next");
         self.reporter.failed(self.session, node, cause.to_owned());
     }
 
-    /// Notes what was used so far.
+    /// Notes what was used so far. It costs next to nothing: streams do so message by message.
     pub(crate) fn used(&mut self, usage: Usage) {
         self.usage = usage;
+        if let Some(meter) = &self.meter {
+            meter.used(&Usage {
+                audio: usage.audio.saturating_sub(self.metered.audio),
+                bytes_in: usage.bytes_in.saturating_sub(self.metered.bytes_in),
+                bytes_out: usage.bytes_out.saturating_sub(self.metered.bytes_out),
+                slot: usage.slot,
+            });
+        }
     }
 
     /// Ends the session for `reason`.
@@ -80,6 +115,9 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        if let Some(meter) = self.meter.take() {
+            meter.end(self.reason.label());
+        }
         metrics::ended(self.work, self.reason, &self.usage);
         info!(
             session = %self.session,

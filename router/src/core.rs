@@ -14,6 +14,7 @@ use tracing::debug;
 use crate::config::Policy;
 use crate::ledger::Ledger;
 use crate::metrics;
+use crate::owed::{Debt, Owed};
 use crate::sharing::Outbox;
 
 /// The state behind the router's doors.
@@ -21,6 +22,7 @@ pub(crate) struct Core {
     fleet: RwLock<Fleet>,
     ledger: Mutex<Ledger>,
     outbox: Outbox,
+    owed: Owed,
     leases: Arc<dyn Leases>,
     scoring: Scoring,
     models: Models,
@@ -33,6 +35,7 @@ impl Core {
             fleet: RwLock::new(Fleet::new(policy.pools)),
             ledger: Mutex::new(Ledger::default()),
             outbox: Outbox::default(),
+            owed: Owed::default(),
             leases,
             scoring: policy.scoring,
             models: policy.models,
@@ -124,11 +127,29 @@ impl Core {
         }
     }
 
+    /// Gives a lease back; later where the store does not take it now.
     pub(crate) async fn release(&self, node: &NodeId, session: SessionId) {
-        if let Err(away) = self.leases.release(node, session).await {
-            metrics::store_failed("release");
-            debug!(%away, "lease not given back, it will expire");
+        let debt = Debt { node: node.clone(), session, since: self.now() };
+        if let Err(debt) = self.try_release(debt).await {
+            self.owed.add(debt);
         }
+    }
+
+    /// Gives back the leases that the store did not take before, until it does not take one again.
+    pub(crate) async fn pay(&self) {
+        while let Some(debt) = self.owed.take(self.now()) {
+            if let Err(debt) = self.try_release(debt).await {
+                return self.owed.add(debt);
+            }
+        }
+    }
+
+    async fn try_release(&self, debt: Debt) -> Result<(), Debt> {
+        self.leases.release(&debt.node, debt.session).await.map_err(|away| {
+            metrics::store_failed("release");
+            debug!(%away, "lease not given back, it will be tried again");
+            debt
+        })
     }
 
     pub(crate) async fn leases_on(&self, node: &NodeId) -> u32 {

@@ -3,20 +3,27 @@
 //! * [`Config`] → [`App`] (sockets bound) → [`App::run`].
 //! * `agents`: the report stream. `placement`: place, renew, outcomes. `admin`: HTTP and JSON for people and tools.
 //! * `core`: the fleet, the leases and the ledger that all three share. `ledger`: what each session was, why, and what it cost.
-//! * `watch`: notices nodes that fall silent. `sharing`: what agents say, to and from the other routers.
+//! * `keys`: the API keys that were made or revoked here.
+//! * `billing`: usage is priced, charged once, and acknowledged when it is safe. `costs`: what it comes to, for people and callers.
+//! * `watch`: notices nodes that fall silent. `sharing`: what agents say, to and from the other routers. `owed`: leases to give back.
 //!
 //! No audio ever passes here.
 
 mod admin;
 mod agents;
 mod app;
+mod billing;
 mod config;
 mod core;
+mod costs;
+mod keys;
 mod ledger;
 mod metrics;
+mod owed;
 mod placement;
 mod sharing;
 mod watch;
 
-pub use app::{App, RouterError};
+pub use app::{App, Charges, RouterError};
 pub use config::{Config, Policy};
+pub use keys::Registry;

@@ -7,22 +7,24 @@ use proto::convert::{reply_from_decision, request_from_wire};
 use proto::v1::placement_server::Placement;
 use proto::v1::session_order::Order;
 use proto::v1::session_update::Update;
-use proto::v1::{Acknowledged, Ended, PlaceReply, PlaceRequest, SessionOrder, SessionUpdate};
+use proto::v1::{Acknowledged, CostsReply, CostsRequest, Ended, PlaceReply, PlaceRequest, SessionOrder, SessionUpdate};
 use scheduler::{NodeId, SessionId};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, warn};
 
+use crate::billing::Billing;
 use crate::core::Core;
 use crate::ledger::Ending;
-use crate::metrics;
+use crate::{costs, metrics};
 
 /// Orders that may wait for a proxy.
 const ORDERS: usize = 64;
 
 pub(crate) struct PlacementDoor {
     pub(crate) core: Arc<Core>,
+    pub(crate) billing: Arc<Billing>,
     pub(crate) shutdown: process::Shutdown,
 }
 
@@ -51,7 +53,7 @@ impl Placement for PlacementDoor {
     ) -> Result<Response<Self::SessionsStream>, Status> {
         let mut updates = request.into_inner();
         let (orders, receiver) = mpsc::channel(ORDERS);
-        let core = Arc::clone(&self.core);
+        let (core, billing) = (Arc::clone(&self.core), Arc::clone(&self.billing));
         let shutdown = self.shutdown.clone();
         self.shutdown.spawn("session updates", async move {
             loop {
@@ -62,7 +64,7 @@ impl Placement for PlacementDoor {
                 let Ok(Some(SessionUpdate { update })) = update else { return };
                 // An update that this version does not know costs nothing but itself.
                 let Some(update) = update else { continue };
-                let Some(order) = apply(&core, update).await else { continue };
+                let Some(order) = apply(&core, &billing, update).await else { continue };
                 if orders.send(Ok(SessionOrder { order: Some(order) })).await.is_err() {
                     return;
                 }
@@ -70,10 +72,20 @@ impl Placement for PlacementDoor {
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
+
+    async fn costs(&self, request: Request<CostsRequest>) -> Result<Response<CostsReply>, Status> {
+        costs::of_key(&self.billing, &request.into_inner()).await.map(Response::new)
+    }
+}
+
+/// Bills records, and acknowledges those that are safe.
+async fn billed(core: &Core, billing: &Billing, records: Vec<proto::v1::UsageRecord>) -> Option<Order> {
+    let usage = billing.bill(core, records).await;
+    (!usage.is_empty()).then_some(Order::Acknowledged(Acknowledged { sessions: Vec::new(), usage }))
 }
 
 /// Applies one update. What cannot be understood is logged and skipped: one bad line must not cost the others.
-async fn apply(core: &Core, update: Update) -> Option<Order> {
+async fn apply(core: &Core, billing: &Billing, update: Update) -> Option<Order> {
     match update {
         Update::Renewal(renewal) => {
             for held in renewal.held {
@@ -112,6 +124,7 @@ async fn apply(core: &Core, update: Update) -> Option<Order> {
             None
         }
         Update::Ended(ended) => end(core, ended).await,
+        Update::Usage(usage) => billed(core, billing, usage.records).await,
     }
 }
 
@@ -131,9 +144,8 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
         bytes_in: ended.bytes_in,
         bytes_out: ended.bytes_out,
     };
-    let fleet = core.fleet();
-    core.ledger().ended(session, ending, |pool| fleet.pool(pool).map(|pool| pool.price));
-    Some(Order::Acknowledged(Acknowledged { sessions: vec![ended.session] }))
+    core.ledger().ended(session, ending);
+    Some(Order::Acknowledged(Acknowledged { sessions: vec![ended.session], usage: Vec::new() }))
 }
 
 /// Names the session that the ledger knows: of a chunk, its file's.

@@ -1,13 +1,17 @@
-//! The Redis backend: leases and reports that several routers share.
+//! The Redis backend: what several routers and proxies share.
 //!
-//! * `leases`: one script per claim, on Redis' own clock. `reports`: what was written since, in one trip.
+//! * `leases`: one script per claim, on Redis' own clock. `reports`: what was written since, in one trip. `keys`: the index
+//!   of keys, in one hash, so that it is there as a whole or not at all.
+//! * `ledger`: charges that may be heard twice, and totals by day.
 //! * `breaker`: who waits for a Redis that does not answer, and who does not.
 //!
 //! Every call is bounded in time. Whatever goes wrong is [`StoreAway`]: no answer, an answer that makes no sense, a server that
 //! loads, is read-only, out of memory or short of replicas. Values found under our keys are judged, never trusted.
 
 mod breaker;
+mod keys;
 mod leases;
+mod ledger;
 mod reports;
 
 use std::fmt;
@@ -23,13 +27,15 @@ use breaker::{Breaker, Verdict};
 /// Connections of one process, made when they are needed.
 const CONNECTIONS: usize = 16;
 
-/// A Redis 7 or later, one server, that keeps leases and reports.
+/// A Redis 7 or later, one server.
 pub struct Redis {
     pool: Pool,
     timeout: Duration,
     breaker: Breaker,
+    keys: keys::Scripts,
     leases: leases::Scripts,
     reports: reports::Scripts,
+    ledger: ledger::Scripts,
 }
 
 /// Why one call came to nothing.
@@ -58,8 +64,10 @@ impl Redis {
             pool: pool.map_err(|_| BadRedisUrl)?,
             timeout,
             breaker: Breaker::default(),
+            keys: keys::Scripts::new(),
             leases: leases::Scripts::new(),
             reports: reports::Scripts::new(),
+            ledger: ledger::Scripts::new(),
         })
     }
 

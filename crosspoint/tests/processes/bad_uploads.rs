@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::http::{Refusal, post, request, send, transcribe};
+use crate::support::http::{Door as _, Refusal, post, request, send, transcribe_backwards};
 use crate::support::speech::{file, transcript};
 use crate::support::up::{KEY, Up};
 use crate::support::{until, within};
@@ -87,7 +87,7 @@ async fn files_that_lie_are_refused_in_the_same_words_whole_or_cut() -> anyhow::
             assert_eq!(answer.refusal()?, Refusal::new(400, BAD, &said), "{name}");
             let message = said.strip_prefix("Bad Request: ").unwrap_or(&said);
             let error = json!({ "message": message, "type": "invalid_request_error", "param": "file", "code": "invalid_value" });
-            let answer = transcribe(&up, &file, &[("model", "whisper-1")]).await?;
+            let answer = transcribe_backwards(&up, &[("model", "whisper-1")], &file).await?;
             assert_eq!((answer.status, answer.json()?), (400, json!({ "error": error })), "{name}");
         }
         up.idle().await?;
@@ -102,7 +102,7 @@ async fn a_bomb_is_defused_at_both_doors() -> anyhow::Result<()> {
     let answer = post(&up, "model=nova-3", silent_flac(100)).await?;
     assert_eq!(answer.refusal()?, Refusal::new(413, "PAYLOAD_TOO_LARGE", said));
     let error = json!({ "message": said, "type": "invalid_request_error", "param": null, "code": "upload_too_big" });
-    let answer = transcribe(&up, &silent_flac(100), &[("model", "whisper-1")]).await?;
+    let answer = transcribe_backwards(&up, &[("model", "whisper-1")], &silent_flac(100)).await?;
     assert_eq!((answer.status, answer.json()?), (413, json!({ "error": error })));
     up.idle().await
 }
@@ -121,7 +121,7 @@ async fn garbage_in_the_middle_of_a_flac_costs_the_words_there_and_no_more() -> 
         checker.hear(transcript(&body["results"]["channels"][0]));
         let tally = checker.tally();
         assert!((1..4).contains(&tally.lost) && tally.doubled + tally.wrong == 0, "{tally:?}: {body}");
-        assert_eq!(transcribe(&up, &flac, &[("model", "whisper-1")]).await?.status, 200);
+        assert_eq!(transcribe_backwards(&up, &[("model", "whisper-1")], &flac).await?.status, 200);
         up.idle().await?;
     }
     Ok(())

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::support::http::{Answer, post, request, send, transcribe};
+use crate::support::http::{Answer, post, request, send, transcribe_backwards};
 use crate::support::speech::{ensure_clean, file, transcript};
 use crate::support::until;
 use crate::support::up::Up;
@@ -157,7 +157,7 @@ async fn recent(up: &Up) -> anyhow::Result<String> {
 }
 
 async fn transcribed(up: &Up, file: &[u8], fields: &[(&str, &str)]) -> anyhow::Result<Answer> {
-    let answer = transcribe(up, file, fields).await?;
+    let answer = transcribe_backwards(up, fields, file).await?;
     anyhow::ensure!(answer.status == 200, "{answer:?}");
     Ok(answer)
 }

@@ -5,21 +5,20 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use form_urlencoded::Serializer;
 use rand::Rng;
 use scheduler::{NodeId, Placement, Priority, Request};
-use session::{Candidates, CloseReason, Next};
+use session::{Candidates, CloseReason, Next, Usage};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use super::merge::Part;
+use super::gathered::Piece;
+use super::leg::Leg;
 use super::placing::place;
-use super::sound::RATE;
-use super::{Failure, Parcel, late};
+use super::sound::{Cut, RATE};
+use super::{Failure, Freight, Parcel, late};
 use crate::app::Shared;
-use crate::engines::listen::send_file;
 use crate::engines::{LegHeaders, OpenError};
 use crate::metrics;
 use crate::router::{ChunkId, Hold};
@@ -28,8 +27,6 @@ use crate::trace::Trace;
 /// The wait before a chunk is placed again, at first and at most.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(4);
-/// The type of raw samples.
-const RAW: &str = "application/octet-stream";
 /// Bytes of a second of sound.
 const BYTES_PER_SECOND: u64 = RATE.hertz() as u64 * 2;
 
@@ -45,9 +42,9 @@ pub(super) struct Lane {
 
 /// What became of a chunk.
 #[derive(Debug)]
-pub(super) struct Heard {
-    /// The engine's answer.
-    pub(super) part: Part,
+pub(super) struct Outcome {
+    /// What was heard.
+    pub(super) piece: Piece,
     /// For how long it held slots.
     pub(super) slot: Duration,
 }
@@ -83,16 +80,18 @@ impl Lane {
     }
 
     /// Gets a chunk heard, however often it must be placed for that.
-    pub(super) async fn hear(&self, sound: Bytes) -> Result<Heard, Failure> {
+    pub(super) async fn hear(&self, cut: Cut) -> Result<Outcome, Failure> {
         let id = ChunkId { session: self.shared.new_session(), file: self.wanted.session };
-        let mut chunk = Chunk { lane: self, id, sound, epoch: 0, slot: Duration::ZERO };
+        let used = Usage { audio: cut.length, bytes_in: cut.bytes.len() as u64, ..Usage::default() };
+        let samples = Freight::Chunk(cut.bytes.into());
+        let mut chunk = Chunk { lane: self, id, samples, used, epoch: 0 };
         let (began, mut wait) = (Instant::now(), FIRST_WAIT);
         loop {
             let tried = Instant::now();
             let reason = match chunk.round().await {
-                Ok(part) => {
+                Ok(piece) => {
                     self.progress.send_replace(Instant::now());
-                    return Ok(Heard { part, slot: chunk.slot });
+                    return Ok(Outcome { piece, slot: chunk.used.slot });
                 }
                 Err(Setback::Final(failure)) => return Err(failure),
                 Err(Setback::Passing(reason)) => reason,
@@ -136,20 +135,21 @@ fn leg_query(query: &str) -> String {
 struct Chunk<'a> {
     lane: &'a Lane,
     id: ChunkId,
-    sound: Bytes,
+    samples: Freight,
+    /// What it comes to once it is heard, and for how long it has held slots so far.
+    used: Usage,
     epoch: u32,
-    slot: Duration,
 }
 
 impl Chunk<'_> {
     /// Asks for nodes and tries them.
-    async fn round(&mut self) -> Result<Part, Setback> {
+    async fn round(&mut self) -> Result<Piece, Setback> {
         let mut candidates = Candidates::new(self.place(BTreeSet::new()).await?);
         let mut last = CloseReason::NoCapacity;
         loop {
             match candidates.advance() {
                 Next::Try(placement) => match self.try_node(&placement).await {
-                    Ok(part) => return Ok(part),
+                    Ok(piece) => return Ok(piece),
                     Err(Lost::Revoked) => return Err(Setback::Passing(CloseReason::NoCapacity)),
                     Err(Lost::Failed(OpenError::CallersFault { status, text })) => {
                         return Err(Setback::Final(Failure::of_caller(status, text)));
@@ -165,38 +165,46 @@ impl Chunk<'_> {
         }
     }
 
+    fn wanted(&self, exclude: BTreeSet<NodeId>) -> Request {
+        Request { session: self.id.session, exclude, ..self.lane.wanted.clone() }
+    }
+
     async fn place(&self, exclude: BTreeSet<NodeId>) -> Result<Vec<Placement>, Setback> {
-        let wanted = Request { session: self.id.session, exclude, ..self.lane.wanted.clone() };
-        let placed = place(&self.lane.shared, wanted, self.lane.trace).await;
+        let placed = place(&self.lane.shared, self.wanted(exclude), self.lane.trace).await;
         placed.map_err(|reason| match reason {
             CloseReason::NotAllowed => Setback::Final(Failure::no_node(reason)),
             _ => Setback::Passing(reason),
         })
     }
 
-    async fn try_node(&mut self, placement: &Placement) -> Result<Part, Lost> {
-        let hold = self.lane.shared.reporter.hold_chunk(self.id, &placement.node);
+    /// Tries one node. Its slot is paid for as long as it is held, the chunk itself where it was heard and nowhere else.
+    async fn try_node(&mut self, placement: &Placement) -> Result<Piece, Lost> {
+        let reporter = &self.lane.shared.reporter;
+        let hold = reporter.hold_chunk(self.id, &placement.node);
+        let meter = reporter.meters().begin(&self.wanted(BTreeSet::new()), placement);
         let opened = Instant::now();
         let answered = tokio::select! {
             answer = self.send(placement) => answer.map_err(Lost::Failed),
             () = hold.revoked() => Err(Lost::Revoked),
         };
-        self.slot += opened.elapsed();
+        self.used.slot += opened.elapsed();
+        if let (Some(meter), Ok(_)) = (&meter, &answered) {
+            meter.used(&self.used);
+        }
         self.note(&hold, &placement.node, answered)
     }
 
-    /// Sends the chunk and reads the answer. Dropping this breaks the connection, and with it the node's work.
-    async fn send(&mut self, placement: &Placement) -> Result<Part, OpenError> {
+    /// Sends the chunk and reads the answer.
+    async fn send(&mut self, placement: &Placement) -> Result<Piece, OpenError> {
         self.epoch += 1;
-        let Lane { shared, query, trace, .. } = self.lane;
+        let Lane { shared, wanted, query, trace, .. } = self.lane;
         let headers = LegHeaders { session: self.id.session, epoch: self.epoch, trace: *trace };
-        let url = format!("http://{}/v1/listen?{query}", placement.address);
-        let sent = send_file(&shared.http, &url, &headers, (RAW, self.sound.clone().into()));
-        let answer = timeout(shared.config.files.chunk_timeout, sent).await.map_err(|_elapsed| late())??;
-        Part::read(&answer).map_err(|error| OpenError::TryAnother(format!("its answer makes no sense: {error}")))
+        let leg = Leg { shared, placement, model: &wanted.model, query, headers };
+        let answer = timeout(shared.config.files.chunk_timeout, leg.send(&self.samples));
+        Piece::read(answer.await.map_err(|_elapsed| late())??)
     }
 
-    fn note(&self, hold: &Hold, node: &NodeId, answered: Result<Part, Lost>) -> Result<Part, Lost> {
+    fn note(&self, hold: &Hold, node: &NodeId, answered: Result<Piece, Lost>) -> Result<Piece, Lost> {
         let (file, chunk) = (self.id.file, self.id.session);
         match &answered {
             Ok(_) => {

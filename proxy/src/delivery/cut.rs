@@ -9,10 +9,10 @@ use session::{CloseReason, Usage};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::chunk::{Heard, Lane};
-use super::merge::{Merged, Whole};
+use super::chunk::{Lane, Outcome};
+use super::gathered::Gathered;
+use super::merge::Whole;
 use super::sound::{Cut, Sound};
-use super::spool::{Growth, Stage};
 use super::{Answer, Failure, Parcel};
 use crate::app::Shared;
 use crate::metrics;
@@ -47,7 +47,7 @@ pub(crate) struct News {
 struct Sent {
     start: Duration,
     length: Duration,
-    answer: oneshot::Receiver<Result<Heard, Failure>>,
+    answer: oneshot::Receiver<Result<Outcome, Failure>>,
 }
 
 /// Cuts a file, gets its chunks heard, and notes in `record` how that goes.
@@ -68,9 +68,11 @@ pub(crate) async fn deliver_cut(
     let lane = Arc::new(Lane::new(Arc::clone(shared), &parcel, record.trace()));
     let feeder = Feeder { shared, lane, queue, over };
     let sound = Sound::open(parcel.spool.clone(), cutting.format, shared.config.files.chunk.get()).await?;
-    let mut gathering = Gathering { record, cutting, merged: Merged::new(&parcel.query), slot: Duration::ZERO };
-    let (sound, ()) = tokio::try_join!(feeder.run(sound), gathering.run(sent))?;
-    gathering.finish(&sound, &parcel)
+    // Every chunk is metered on its own.
+    record.left();
+    let gathering = Gathering { record, cutting, gathered: Gathered::new(&parcel.query), slot: Duration::ZERO };
+    let (sound, gathering) = tokio::try_join!(feeder.run(sound), gathering.run(sent))?;
+    gathering.finish(&sound, parcel)
 }
 
 /// Cuts the file and sends chunks on their way, as there is room.
@@ -97,15 +99,16 @@ impl Feeder<'_> {
     }
 
     /// Starts a chunk; it keeps its permits until it was heard.
-    fn send(&self, Cut { start, length, bytes }: Cut, permits: impl Send + 'static) -> Sent {
+    fn send(&self, cut: Cut, permits: impl Send + 'static) -> Sent {
         let (tell, answer) = oneshot::channel();
+        let (start, length) = (cut.start, cut.length);
         let (lane, over) = (Arc::clone(&self.lane), self.over.clone());
         let in_flight = metrics::ChunkInFlight::new();
         self.shared.shutdown.spawn("chunk", async move {
             let _held = (permits, in_flight);
             tokio::select! {
                 () = over.cancelled() => {}
-                heard = lane.hear(bytes.into()) => {
+                heard = lane.hear(cut) => {
                     let _nobody_waits = tell.send(heard);
                 }
             }
@@ -118,39 +121,34 @@ impl Feeder<'_> {
 struct Gathering<'a> {
     record: &'a mut Record,
     cutting: Cutting,
-    merged: Merged,
+    gathered: Gathered,
     slot: Duration,
 }
 
 impl Gathering<'_> {
-    async fn run(&mut self, mut sent: mpsc::Receiver<Sent>) -> Result<(), Failure> {
+    async fn run(mut self, mut sent: mpsc::Receiver<Sent>) -> Result<Self, Failure> {
         while let Some(Sent { start, length, answer }) = sent.recv().await {
-            let Heard { part, slot } = answer.await.map_err(|_cut| draining())??;
+            let Outcome { piece, slot } = answer.await.map_err(|_cut| draining())??;
             self.slot += slot;
             let heard = start + length;
             self.record.used(Usage { audio: heard, slot: self.slot, ..Usage::default() });
             if let Some(news) = &self.cutting.news {
-                let next = News { heard, expected: self.cutting.expected, text: part.text().to_owned() };
+                let next = News { heard, expected: self.cutting.expected, text: piece.text().to_owned() };
                 let _nobody_asks = news.send(next).await;
             }
-            self.merged.push(part, start);
+            self.gathered = self.gathered.with(piece, start)?;
         }
-        Ok(())
+        Ok(self)
     }
 
-    fn finish(self, sound: &Sound, parcel: &Parcel) -> Result<Answer, Failure> {
-        let Growth { length, stage } = parcel.spool.growth();
-        let sha256 = match stage {
-            Stage::Whole(digest) => digest.to_string(),
-            Stage::Coming | Stage::Broken => String::new(),
+    fn finish(self, sound: &Sound, Parcel { wanted, spool, .. }: Parcel) -> Result<Answer, Failure> {
+        let whole = Whole {
+            request_id: wanted.session.to_string(),
+            sha256: spool.sha256(),
+            duration: sound.heard(),
+            channels: sound.channels(),
         };
-        let request_id = parcel.wanted.session.to_string();
-        let whole = Whole { request_id, sha256, duration: sound.heard(), channels: sound.channels() };
-        let body = self.merged.finish(whole).map_err(|error| {
-            tracing::error!(%error, "the answers of chunks cannot be put together");
-            Failure::new(CloseReason::NodeFailed, "the nodes' answers make no sense, please try again")
-        })?;
-        Ok(Answer { body, bytes_in: length, slot: self.slot })
+        Ok(Answer { heard: self.gathered.finish(whole)?, upload: spool, slot: self.slot })
     }
 }
 

@@ -14,14 +14,14 @@ const PARAGRAPH: f64 = 2.0;
 const UTTERANCE: f64 = 0.8;
 
 /// The answer to one chunk.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Part {
     metadata: Map<String, Value>,
     results: Results,
 }
 
 /// What is known of the file itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Whole {
     pub(super) request_id: String,
     pub(super) sha256: String,
@@ -44,6 +44,14 @@ impl Part {
         serde_json::from_slice(body)
     }
 
+    /// Writes it as it was read.
+    ///
+    /// # Errors
+    /// When it holds what JSON cannot.
+    pub(super) fn write(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
     /// Returns what was said in its first channel.
     pub(super) fn text(&self) -> &str {
         let first = self.results.channels.first().and_then(|channel| channel.alternatives.first());
@@ -59,10 +67,15 @@ impl Merged {
         Self { metadata: Map::new(), results: Results::default(), split }
     }
 
+    /// Tells whether nothing was added.
+    pub(super) fn is_empty(&self) -> bool {
+        self.metadata.is_empty()
+    }
+
     /// Adds the next chunk, which begins at `start` of the file.
     pub(super) fn push(&mut self, mut part: Part, start: Duration) {
         part.results.shift(start.as_secs_f64());
-        if self.metadata.is_empty() {
+        if self.is_empty() {
             self.metadata = part.metadata;
             self.results = part.results;
             return;
@@ -91,12 +104,7 @@ impl Merged {
             ("channels", json!(channels)),
         ];
         self.metadata.extend(own.map(|(name, value)| (name.to_owned(), value)));
-        #[derive(Serialize)]
-        struct Answer {
-            metadata: Map<String, Value>,
-            results: Results,
-        }
-        serde_json::to_vec(&Answer { metadata: self.metadata, results: self.results })
+        Part { metadata: self.metadata, results: self.results }.write()
     }
 }
 

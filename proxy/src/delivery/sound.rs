@@ -8,7 +8,7 @@ use session::CloseReason;
 use tokio::task::{JoinError, spawn_blocking};
 
 use super::Failure;
-use super::spool::{Spool, Stage};
+use super::spool::{Spool, Stage, broken_off};
 
 /// The rate that every engine hears at.
 pub(super) const RATE: SampleRate = SampleRate::HZ_16000;
@@ -103,7 +103,7 @@ impl Sound {
 
 async fn open_packed(spool: &Spool) -> Result<Box<FileDecoder>, Failure> {
     if spool.settled().await.stage == Stage::Broken {
-        return Err(unreadable(&std::io::ErrorKind::ConnectionAborted.into()));
+        return Err(unreadable(&broken_off()));
     }
     let reader = spool.reader();
     let opened = spawn_blocking(move || FileDecoder::open(reader, RATE)).await.map_err(|error| ended_early(&error))?;

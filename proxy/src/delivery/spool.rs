@@ -132,6 +132,14 @@ impl Spool {
         if abandoned { Growth { stage: Stage::Broken, ..growth } } else { growth }
     }
 
+    /// Returns the digest of its bytes, in hexadecimal; nothing before all of it is here.
+    pub(crate) fn sha256(&self) -> String {
+        match self.growth().stage {
+            Stage::Whole(digest) => digest.to_string(),
+            Stage::Coming | Stage::Broken => String::new(),
+        }
+    }
+
     /// Waits until there are more than so many bytes, or no more will come.
     pub(crate) async fn grown(&self, beyond: u64) -> Growth {
         let more = |growth: &Growth| growth.length > beyond || growth.stage != Stage::Coming;
@@ -144,21 +152,31 @@ impl Spool {
         self.grown(u64::MAX).await
     }
 
-    /// Reads it from the start, and follows it to its end.
+    /// Reads its first bytes, once there are any.
+    pub(super) async fn beginning(&self) -> io::Result<Bytes> {
+        self.read(0, PIECE).await.map(Bytes::from)
+    }
+
+    /// Reads it from the start as a request's body, and follows it to its end.
     pub(super) fn body(&self) -> reqwest::Body {
+        reqwest::Body::wrap_stream(self.pieces())
+    }
+
+    /// Reads it from the start, and follows it to its end.
+    pub(super) fn pieces(&self) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
         let spool = self.clone();
-        reqwest::Body::wrap_stream(try_unfold((spool, 0), |(spool, place)| async move {
+        try_unfold((spool, 0), |(spool, place)| async move {
             let piece = spool.read(place, PIECE).await?;
             let next = place + piece.len() as u64;
             Ok::<_, io::Error>((!piece.is_empty()).then(|| (Bytes::from(piece), (spool, next))))
-        }))
+        })
     }
 
     /// Reads at most so many bytes from a place, once there are any: none at the end.
     pub(super) async fn read(&self, place: u64, most: usize) -> io::Result<Vec<u8>> {
         let growth = self.grown(place).await;
         if growth.stage == Stage::Broken {
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the upload broke off"));
+            return Err(broken_off());
         }
         let length = usize::try_from(growth.length.saturating_sub(place)).unwrap_or(most).min(most);
         let file = Arc::clone(&self.file);
@@ -201,6 +219,11 @@ impl Seek for Reader {
         self.place = place.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.place)
     }
+}
+
+/// What whoever reads an upload hears of its end.
+pub(super) fn broken_off() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the upload broke off")
 }
 
 fn full(error: &io::Error) -> Failure {

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use scheduler::{Class, Placement};
 use session::{Candidates, CloseReason, Next, Usage};
 
+use super::leg::Leg;
 use super::placing::place;
-use super::{Answer, Failure, Parcel, Spool, late};
+use super::{Answer, Failure, Freight, Parcel, Spool, late};
 use crate::app::Shared;
-use crate::engines::listen::send_file;
 use crate::engines::{LegHeaders, OpenError};
 use crate::metrics;
 use crate::record::Record;
@@ -67,19 +67,23 @@ impl Delivery<'_> {
     async fn send(&mut self, placement: &Placement) -> Result<Answer, OpenError> {
         *self.epoch += 1;
         let headers = LegHeaders { session: self.record.session(), epoch: *self.epoch, trace: self.record.trace() };
-        let url = format!("http://{}/v1/listen?{}", placement.address, self.parcel.query);
-        let upload = (self.parcel.content_type.as_str(), self.parcel.spool.body());
-        self.record.trying(&placement.node);
+        let Parcel { wanted, query, content_type, spool } = &self.parcel;
+        let leg = Leg { shared: self.shared, placement, model: &wanted.model, query, headers };
+        let file = Freight::File { content_type: content_type.clone(), spool: spool.clone() };
+        self.record.trying(wanted, placement);
         let opened = Instant::now();
-        let sent = tokio::select! {
-            sent = send_file(&self.shared.http, &url, &headers, upload) => sent,
-            error = overdue(&self.parcel.spool, self.shared.config.file_timeout) => Err(error),
+        let heard = tokio::select! {
+            heard = leg.send(&file) => heard,
+            error = overdue(spool, self.shared.config.file_timeout) => Err(error),
         };
-        let (bytes_in, slot) = (self.parcel.spool.growth().length, opened.elapsed());
-        self.record.used(Usage { bytes_in, slot, ..Usage::default() });
-        let body = sent?;
-        self.record.opened(&placement.node, *self.epoch);
-        Ok(Answer { body, bytes_in, slot })
+        let slot = opened.elapsed();
+        // What another node will be sent once more is paid for there.
+        if !matches!(heard, Err(OpenError::TryAnother(_))) {
+            self.record.used(Usage { bytes_in: spool.growth().length, slot, ..Usage::default() });
+        }
+        let heard = heard?;
+        self.record.answered(&placement.node, *self.epoch);
+        Ok(Answer { heard, upload: self.parcel.spool.clone(), slot })
     }
 }
 

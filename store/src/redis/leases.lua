@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- The leases of one node: a sorted set of sessions by the end of their lease, in milliseconds of this server's clock.
 -- KEYS: the set. ARGV: verb, session, life in milliseconds, slots. Returns 1 or 0, or the count.
 local key, verb, session = KEYS[1], ARGV[1], ARGV[2]

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::child::{Child, Start, is_gone, kill};
+use super::http::Door;
 use super::until;
 
 /// The key that opens the proxy.
@@ -53,9 +54,9 @@ impl Up {
         Ok(Self { ready, client: reqwest::Client::builder().no_proxy().build()?, child })
     }
 
-    /// Returns where callers call.
-    pub(crate) fn address(&self) -> &str {
-        &self.ready.address
+    /// Returns where its router's admin API is.
+    pub(crate) fn admin(&self) -> &str {
+        &self.ready.admin
     }
 
     /// Returns the nodes of a pool.
@@ -168,6 +169,12 @@ fn peak(pid: u32) -> anyhow::Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no peak of memory")?;
     let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kilobytes * 1024)
+}
+
+impl Door for Up {
+    fn address(&self) -> &str {
+        &self.ready.address
+    }
 }
 
 async fn nobody_left(nodes: &[Node]) -> anyhow::Result<()> {

@@ -1,28 +1,37 @@
 //! Files: the body is the audio, and the engine's answer is relayed as it is; a long file's is put together of many.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Response, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Collected, Limited};
+use scheduler::rules::Service;
 use scheduler::{SessionId, Work};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use session::CloseReason;
+use store::Scope;
 use tokio::sync::mpsc;
 
 use super::key::presented;
 use super::query::Interims;
-use super::{Listen, Problem, placement_request, progress};
+use super::{Listen, Problem, placement_request, progress, words};
 use crate::app::Shared;
 use crate::callers::follow::Following;
-use crate::callers::{header_value, peer};
-use crate::delivery::{Cutting, Failure, Hint, News, Parcel, Way, choose, deliver_cut, deliver_whole, new_spool};
+use crate::callers::{header_value, peer, tell_caveat};
+use crate::delivery::{
+    Answer, Cutting, Failure, Heard, Hint, News, Parcel, Way, choose, deliver_cut, deliver_whole, new_spool,
+};
+use crate::keys::unless_revoked;
 use crate::record::Record;
 use crate::trace::Trace;
+use crate::transcript::Timing;
+
+/// The body of an answer, and how the times in it are known.
+pub(super) type Written = (Vec<u8>, Timing);
 
 /// Serves one file.
 pub(super) async fn serve(
@@ -31,8 +40,9 @@ pub(super) async fn serve(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let key = presented(request.headers())?.key;
-    let caller = shared.keys.check(&key, peer(&request)).await?;
-    let listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
+    let caller = shared.keys.check(&key, peer(&request), Scope::Transcribe).await?;
+    let mut listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
+    shared.facts.add(&mut listen.asked.facts, Service::Listen, request.headers(), peer(&request));
     let (parts, body) = request.into_parts();
     let content_type = content_type(&parts.headers);
     if is_json(&content_type) {
@@ -40,10 +50,7 @@ pub(super) async fn serve(
     }
     let trace = Trace::of(&parts.headers);
     let mut record = shared.admit(session, trace, &listen.asked.caller, Work::File).map_err(Failure::no_node)?;
-    let wanted = placement_request(&shared, session, &listen, Work::File);
-    let hint = Hint { format: listen.format, bytes: body.size_hint().exact() };
-    let cuts = if listen.needs_the_whole() { Cuts::Forbidden } else { Cuts::Allowed };
-    let upload = Upload { wanted, query: listen.leg_query(Interims::Unwanted), content_type, hint, cuts, body };
+    let upload = Upload { session, listen, content_type, body };
     if !progress::is_wanted(&parts.headers) {
         let heard = upload.hear(&shared, &mut record, None).await;
         return Ok(completed(session, record, heard));
@@ -56,11 +63,13 @@ pub(super) async fn serve(
 }
 
 /// Ends a session with the answer to its file, or with why there is none.
-pub(super) fn completed(session: SessionId, record: Record, heard: Result<Vec<u8>, Failure>) -> Response<Body> {
+pub(super) fn completed(session: SessionId, record: Record, heard: Result<Written, Failure>) -> Response<Body> {
     match heard {
-        Ok(body) => {
+        Ok((body, timing)) => {
             record.end(CloseReason::Completed);
-            found(session, "application/json", body)
+            let mut response = found(session, "application/json", body);
+            tell_caveat(response.headers_mut(), timing);
+            response
         }
         Err(failure) => {
             record.end(failure.reason);
@@ -69,55 +78,71 @@ pub(super) fn completed(session: SessionId, record: Record, heard: Result<Vec<u8
     }
 }
 
-/// Whether a file may be heard in parts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cuts {
-    Allowed,
-    Forbidden,
-}
-
 /// A file that is uploaded, and what is wanted for it.
 struct Upload {
-    wanted: scheduler::Request,
-    query: String,
+    session: SessionId,
+    listen: Listen,
     content_type: String,
-    hint: Hint,
-    cuts: Cuts,
     body: Body,
 }
 
 impl Upload {
-    /// Takes it in and gets it heard, at the same time where that can be.
+    /// Takes it in and gets it heard, at the same time where that can be, for as long as its caller's key is good.
     async fn hear(
         self,
         shared: &Arc<Shared>,
         record: &mut Record,
         news: Option<mpsc::Sender<News>>,
-    ) -> Result<Vec<u8>, Failure> {
-        let Self { wanted, query, content_type, hint, cuts, body } = self;
+    ) -> Result<Written, Failure> {
+        let Self { session, listen, content_type, body } = self;
         let (intake, spool) = new_spool()?;
+        let wanted = placement_request(shared, session, &listen, Work::File);
+        let query = listen.leg_query(Interims::Unwanted);
+        let hint = Hint { format: listen.format, bytes: body.size_hint().exact() };
         let parcel = Parcel { wanted, query, content_type, spool: spool.clone() };
         let taking = async {
             intake.take_body(body).await?;
             if spool.growth().length == 0 { Err(Failure::new(CloseReason::BadAudio, EMPTY)) } else { Ok(()) }
         };
-        let hearing = async {
-            match (choose(&spool, hint, shared.config.files.cut_from).await, cuts) {
-                (Way::Cut(expected), Cuts::Allowed) => {
-                    let cutting = Cutting { format: hint.format, expected, news };
-                    deliver_cut(shared, record, parcel, cutting).await
-                }
-                (Way::Cut(_), Cuts::Forbidden) => {
-                    // A slot is not held for as long as a long upload takes.
-                    spool.settled().await;
-                    deliver_whole(shared, record, parcel, &mut 0).await
-                }
-                (Way::Whole, _) => deliver_whole(shared, record, parcel, &mut 0).await,
-            }
-        };
-        let ((), answer) = tokio::try_join!(taking, hearing)?;
-        record.used(answer.usage(audio_length(&answer.body), answer.body.len()));
-        Ok(answer.body)
+        // Boxed: it is much larger than everything around it.
+        let hearing = Box::pin(deliver(shared, record, (&listen, parcel), (hint, news)));
+        let ((), mut answer) =
+            unless_revoked(&listen.asked.caller, async { tokio::try_join!(taking, hearing) }).await?;
+        let (body, timing) = write(session, &listen, &mut answer);
+        record.used(answer.usage(audio_length(&body), body.len()));
+        Ok((body, timing))
+    }
+}
+
+/// Gets a file heard the way it is to go.
+async fn deliver(
+    shared: &Arc<Shared>,
+    record: &mut Record,
+    (listen, parcel): (&Listen, Parcel),
+    (hint, news): (Hint, Option<mpsc::Sender<News>>),
+) -> Result<Answer, Failure> {
+    match choose(&parcel.spool, hint, shared.config.files.cut_from).await {
+        Way::Cut(expected) if !listen.needs_the_whole() => {
+            deliver_cut(shared, record, parcel, Cutting { format: hint.format, expected, news }).await
+        }
+        Way::Cut(_) => {
+            // A slot is not held for as long as a long upload takes.
+            parcel.spool.settled().await;
+            deliver_whole(shared, record, parcel, &mut 0).await
+        }
+        Way::Whole => deliver_whole(shared, record, parcel, &mut 0).await,
+    }
+}
+
+/// Relays an answer that is written already, and writes one where engines only told what they heard.
+fn write(session: SessionId, listen: &Listen, answer: &mut Answer) -> Written {
+    match &mut answer.heard {
+        Heard::Written(body) => (std::mem::take(body), Timing::Heard),
+        Heard::Words(heard) => {
+            let created = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+            let upload = words::Upload { sha256: answer.upload.sha256(), created };
+            (words::answer(session, listen, heard, &upload).to_string().into_bytes(), heard.timing)
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use session::CloseReason;
 
 use super::Problem;
-use super::file::{completed, found};
+use super::file::{Written, completed, found};
 use crate::callers::follow::{Following, Step};
 use crate::delivery::{Failure, News};
 use crate::record::Record;
@@ -18,7 +18,7 @@ use crate::record::Record;
 const EVENTS: &str = "text/event-stream";
 
 /// The session, and what its file came to.
-pub(super) type Outcome = (Record, Result<Vec<u8>, Failure>);
+pub(super) type Outcome = (Record, Result<Written, Failure>);
 
 /// Tells whether a caller asks for events.
 pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
@@ -54,7 +54,7 @@ fn progress(news: &News) -> Bytes {
 
 fn ended(session: SessionId, (record, heard): Outcome) -> Bytes {
     match heard {
-        Ok(body) => {
+        Ok((body, _timing)) => {
             record.end(CloseReason::Completed);
             event_of(&body)
         }

@@ -10,7 +10,7 @@ use serde_json::json;
 use session::{Blame, CloseReason, Usage};
 use store::KeyError;
 
-use crate::callers::header_value;
+use crate::callers::{Widened, header_value};
 use crate::delivery::Failure;
 use crate::metrics;
 
@@ -137,11 +137,21 @@ impl From<KeyError> for Problem {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Unknown => Self::new(CloseReason::Unauthorised, "Incorrect API key provided."),
-            KeyError::NotLoopback(_) => {
+            KeyError::NotLoopback(_) | KeyError::Revoked | KeyError::Expired => {
                 Self::new(CloseReason::Unauthorised, format!("Incorrect API key provided: {error}."))
             }
-            KeyError::Away(_) => Self::new(CloseReason::RouterAway, "keys cannot be checked now, please try again"),
+            KeyError::OutOfScope(_) | KeyError::NotLendable => {
+                let text = format!("You have insufficient permissions for this operation: {error}.");
+                Self::new(CloseReason::Forbidden, text)
+            }
+            KeyError::Away(_) => Self::new(CloseReason::KeysAway, CloseReason::KeysAway.close_text()),
         }
+    }
+}
+
+impl From<Widened> for Problem {
+    fn from(widened: Widened) -> Self {
+        Self { param: Some("x-crosspoint-residency"), ..Self::new(CloseReason::Forbidden, widened.to_string()) }
     }
 }
 
@@ -156,7 +166,8 @@ fn kind(reason: CloseReason) -> &'static str {
 
 fn code(reason: CloseReason) -> &'static str {
     match reason {
-        CloseReason::Unauthorised => "invalid_api_key",
+        CloseReason::Unauthorised | CloseReason::KeyRevoked | CloseReason::KeyExpired => "invalid_api_key",
+        CloseReason::Forbidden => "insufficient_permissions",
         CloseReason::UnknownPath => "unknown_url",
         CloseReason::WrongMethod => "method_not_supported",
         CloseReason::UnknownModel => MODEL_NOT_FOUND,
@@ -176,9 +187,11 @@ fn code(reason: CloseReason) -> &'static str {
         | CloseReason::UploadTooSlow
         | CloseReason::UnsupportedBody
         | CloseReason::NotAllowed
+        | CloseReason::FilesOnly
         | CloseReason::NoCapacity
         | CloseReason::NoLiveNode
         | CloseReason::RouterAway
+        | CloseReason::KeysAway
         | CloseReason::NodeLost
         | CloseReason::NodeStalled
         | CloseReason::NodeFailed

@@ -14,6 +14,7 @@ use super::transcription::{ended, written};
 use crate::app::Shared;
 use crate::callers::follow::{Following, Step};
 use crate::delivery::{Answer, Cutting, Failure, News, Parcel, deliver_cut};
+use crate::keys::unless_revoked;
 use crate::record::Record;
 
 /// The session, and what its file came to.
@@ -25,9 +26,10 @@ pub(super) async fn follow(
     (shared, mut record): (Arc<Shared>, Record),
     (parcel, cutting): (Parcel, Cutting),
 ) -> Response<Body> {
+    let caller = order.asked.caller.clone();
     let mut following = Following::new(|news| async move {
         let cutting = Cutting { news: Some(news), ..cutting };
-        let answer = deliver_cut(&shared, &mut record, parcel, cutting).await;
+        let answer = unless_revoked(&caller, deliver_cut(&shared, &mut record, parcel, cutting)).await;
         (record, answer)
     });
     let news = match following.next().await {

@@ -5,6 +5,7 @@ mod chunks;
 mod early;
 mod errors;
 mod forms;
+mod keys;
 mod pages;
 mod traces;
 

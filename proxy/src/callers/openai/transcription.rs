@@ -1,14 +1,16 @@
 //! One transcription: the form is read to its end, the file delivered, and the words written as they were asked for. A
 //! short file goes to a node while the form is read, if what must be known for that came before it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Response, header};
+use scheduler::rules::Service;
 use scheduler::{SessionId, Work};
 use session::CloseReason;
-use store::Caller;
+use store::{Caller, Scope};
 use tokio::sync::oneshot;
 
 use super::answer::{Problem, found};
@@ -17,8 +19,9 @@ use super::form::Form;
 use super::order::{Manner, Order};
 use super::render::render;
 use crate::app::Shared;
-use crate::callers::{authorization, peer};
+use crate::callers::{authorization, peer, tell_caveat};
 use crate::delivery::{Answer, Cutting, Failure, Hint, Parcel, Spool, Way, choose, deliver_cut, deliver_whole};
+use crate::keys::unless_revoked;
 use crate::record::Record;
 use crate::trace::Trace;
 
@@ -28,12 +31,16 @@ const NO_KEY: &str =
 /// What an upload is sent on as: engines look at the bytes themselves, and callers' types are often wrong.
 const ANY_TYPE: &str = "application/octet-stream";
 
-/// Tells whose key a request brings.
-pub(super) fn caller(shared: &Shared, request: &Request) -> impl Future<Output = Result<Caller, Problem>> {
+/// Tells whose key a request brings, where it may do `scope`.
+pub(super) fn caller(
+    shared: &Shared,
+    request: &Request,
+    scope: Scope,
+) -> impl Future<Output = Result<Caller, Problem>> {
     let (key, peer) = (authorization(request.headers()), peer(request));
     async move {
         let key = key.ok_or_else(|| Problem::new(CloseReason::Unauthorised, NO_KEY))?;
-        Ok(shared.keys.check(&key, peer).await?)
+        Ok(shared.keys.check(&key, peer, scope).await?)
     }
 }
 
@@ -43,18 +50,21 @@ pub(super) async fn serve(
     session: SessionId,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let caller = caller(shared, &request).await?;
+    let caller = caller(shared, &request, Scope::Transcribe).await?;
     let trace = Trace::of(request.headers());
     let mut record = shared.admit(session, trace, &caller, Work::File).map_err(Failure::no_node)?;
-    let reading = Reading { shared, caller, headers: request.headers().clone(), epoch: 0 };
-    let answered = match reading.take(&mut record, request).await {
+    let (headers, peer) = (request.headers().clone(), peer(&request));
+    let reading = Reading { shared, caller: caller.clone(), headers, peer, epoch: 0 };
+    // Boxed: it is much larger than everything around it.
+    let taking = Box::pin(reading.take(&mut record, request));
+    let answered = match unless_revoked(&caller, taking).await {
         Ok(Taken::Heard(order, answer)) => written(&mut record, &order, &answer),
         Ok(Taken::Long(order, parcel, cutting)) if order.manner == Manner::Events => {
             return Ok(events::follow(order, (Arc::clone(shared), record), (*parcel, cutting)).await);
         }
         Ok(Taken::Long(order, parcel, cutting)) => {
-            let answer = deliver_cut(shared, &mut record, *parcel, cutting).await;
-            answer.map_err(Problem::from).and_then(|answer| written(&mut record, &order, &answer))
+            let cut = unless_revoked(&caller, deliver_cut(shared, &mut record, *parcel, cutting)).await;
+            cut.map_err(Problem::from).and_then(|answer| written(&mut record, &order, &answer))
         }
         Err(problem) => Err(problem),
     };
@@ -73,6 +83,9 @@ pub(super) fn written(record: &mut Record, order: &Order, answer: &Answer) -> Re
     let (content_type, body) = render(order, &heard);
     record.used(answer.usage(heard.duration, body.len()));
     let mut response = found(content_type, body);
+    if order.format.has_times() {
+        tell_caveat(response.headers_mut(), heard.timing);
+    }
     if order.manner == Manner::Events {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
@@ -92,6 +105,7 @@ struct Reading<'a> {
     shared: &'a Shared,
     caller: Caller,
     headers: HeaderMap,
+    peer: IpAddr,
     /// The last that was used for a leg.
     epoch: u32,
 }
@@ -102,7 +116,7 @@ impl Reading<'_> {
         let (begun, begins) = oneshot::channel();
         let hearing = async { Ok(self.hear_early(record, begins).await) };
         let (form, early) = tokio::try_join!(Form::read(request, begun), hearing)?;
-        let order = Order::read(&form, &self.headers, &self.shared.models, self.caller.clone())?;
+        let order = self.order(&form)?;
         if let Some((asked, answer)) = early
             && asked == order.leg_query()
         {
@@ -126,7 +140,7 @@ impl Reading<'_> {
         begins: oneshot::Receiver<Form>,
     ) -> Option<(String, Result<Answer, Failure>)> {
         let form = begins.await.ok()?;
-        let order = Order::read(&form, &self.headers, &self.shared.models, self.caller.clone()).ok()?;
+        let order = self.order(&form).ok()?;
         let spool = form.file()?.clone();
         let way = choose(&spool, self.hint(), self.shared.config.files.cut_from).await;
         if way != Way::Whole || spool.growth().length == 0 {
@@ -135,6 +149,12 @@ impl Reading<'_> {
         let parcel = self.parcel(&order, record, spool);
         let answer = deliver_whole(self.shared, record, parcel, &mut self.epoch).await;
         Some((order.leg_query(), answer))
+    }
+
+    fn order(&self, form: &Form) -> Result<Order, Problem> {
+        let mut order = Order::read(form, &self.headers, &self.shared.models, self.caller.clone())?;
+        self.shared.facts.add(&mut order.asked.facts, Service::Transcriptions, &self.headers, self.peer);
+        Ok(order)
     }
 
     fn parcel(&self, order: &Order, record: &Record, spool: Spool) -> Parcel {

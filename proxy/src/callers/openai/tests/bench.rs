@@ -16,9 +16,11 @@ use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use process::Shutdown;
 use proto::v1::placement_server::{Placement, PlacementServer};
 use proto::v1::session_update::Update;
-use proto::v1::{self, Ended, PlaceReply, PlaceRequest, RefusalKind, SessionOrder, SessionUpdate};
+use proto::v1::{
+    self, Ended, PlaceReply, PlaceRequest, RefusalKind, SessionOrder, SessionUpdate, UsageId, UsageRecord,
+};
 use scheduler::{ModelSpec, Models};
-use store::{Embedded, Secret};
+use store::{Embedded, Keyring, Secret};
 use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -28,6 +30,7 @@ use tower::ServiceExt;
 
 use crate::app::Shared;
 use crate::edge::Peer;
+use crate::keys::{Keys, Tokens};
 use crate::overload::MemoryWatch;
 use crate::router::{Placer, Reporter};
 use crate::wire::{Dial, Pipe, Tcp};
@@ -109,6 +112,10 @@ impl Placement for Placing {
         Ok(tonic::Response::new(PlaceReply { placements, refusal, ..PlaceReply::default() }))
     }
 
+    async fn costs(&self, _: tonic::Request<v1::CostsRequest>) -> Result<tonic::Response<v1::CostsReply>, Status> {
+        Err(Status::unimplemented("nothing is charged here"))
+    }
+
     async fn sessions(
         &self,
         _request: tonic::Request<Streaming<SessionUpdate>>,
@@ -162,6 +169,15 @@ impl Bench {
     }
 
     async fn start(answers: &[(u16, &str)], origins: &[&str]) -> Self {
+        Self::opened_by(answers, origins, Arc::new(Embedded::new())).await
+    }
+
+    /// Starts one node that hears [`super::HELLO`], for callers with these keys.
+    pub(super) async fn with_keys(index: Arc<Embedded>) -> Self {
+        Self::opened_by(&[(200, super::HELLO)], &[], index).await
+    }
+
+    async fn opened_by(answers: &[(u16, &str)], origins: &[&str], index: Arc<Embedded>) -> Self {
         let (shutdown, heard, traces) = (Shutdown::new(), Arc::default(), Traces::default());
         let deaf: Arc<AtomicUsize> = Arc::default();
         let mut nodes = Vec::new();
@@ -180,7 +196,8 @@ impl Bench {
         let placing = placing.serve_with_incoming(TcpListenerStream::new(listener));
         shutdown.spawn("router", async move { placing.await.unwrap() });
         let reporter = Reporter::default();
-        let mut shared = shared(router, &reporter, &shutdown);
+        shutdown.spawn("usage", crate::usage::keep(reporter.meters().clone(), Vec::new(), shutdown.clone()));
+        let mut shared = shared(router, &reporter, &shutdown, index);
         shared.dialer = Arc::new(Streams(Arc::clone(&traces)));
         shared.config.origins = origins.iter().map(|origin| (*origin).to_owned().try_into().unwrap()).collect();
         let app = crate::callers::routes(Arc::new(shared));
@@ -238,12 +255,26 @@ impl Bench {
         self.traces.lock().unwrap().clone()
     }
 
+    /// Takes every record of usage as a router does, and returns the last of each part once all of them are over.
+    pub(super) async fn paid(&self) -> Vec<UsageRecord> {
+        let (meters, mut parts) = (self.reporter.meters(), BTreeMap::new());
+        while !meters.is_settled() {
+            for record in meters.next().map(|usage| usage.records).unwrap_or_default() {
+                let UsageRecord { session, part, sequence, .. } = record.clone();
+                meters.forget(meters.acknowledged(&[UsageId { session, part, sequence }])).await;
+                parts.insert(part, record);
+            }
+            tokio::task::yield_now().await;
+        }
+        parts.into_values().collect()
+    }
+
     /// Returns the sessions that have ended since this was last asked.
     pub(super) fn ended(&self) -> Vec<Ended> {
         let updates = std::iter::from_fn(|| self.reporter.next());
         let endings = updates.filter_map(|update| match update {
             Update::Ended(ended) => Some(ended),
-            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Released(_) => None,
+            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Released(_) | Update::Usage(_) => None,
         });
         endings.collect()
     }
@@ -267,13 +298,15 @@ pub(super) fn form(parts: &[(&str, &str)]) -> String {
     parts.iter().map(|(name, value)| part(name, value)).collect::<String>() + "--cut--\r\n"
 }
 
-fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Shared {
+fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown, index: Arc<Embedded>) -> Shared {
     let files = FileLimits { cut_from: Duration::from_secs(6), ..FileLimits::default() };
     let config = Config { place_timeout: Duration::from_secs(5), files, ..Config::default() };
     let aliases = ["gpt-4o-transcribe", "whisper-1"].map(str::to_owned).into();
     let spec = ModelSpec { languages: vec!["en-US".parse().unwrap()], aliases };
-    let keys = Embedded::new().with_dev_key(&Secret::new("k"), "dev".parse().unwrap());
+    let keyring = Keyring::new(index);
+    let keyring = keyring.with_dev_key(&Secret::new("k"), "dev".parse().unwrap());
     Shared {
+        facts: crate::facts::FactReader::open(&config.facts).unwrap(),
         placer: Placer::new(&[format!("http://{router}")], config.place_timeout).unwrap(),
         chunks: Arc::new(tokio::sync::Semaphore::new(8)),
         config,
@@ -283,7 +316,7 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
         dialer: Arc::new(Tcp),
         memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
-        keys: Arc::new(keys),
+        keys: Arc::new(Keys::new(keyring, Tokens::default())),
         started: tokio::time::Instant::now(),
     }
 }

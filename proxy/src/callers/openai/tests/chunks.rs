@@ -56,6 +56,24 @@ async fn a_chunk_whose_slot_is_taken_back_is_heard_later() {
 }
 
 #[tokio::test]
+async fn a_file_pays_for_its_sound_once_however_often_its_chunks_are_placed() {
+    let bench = Bench::new().await;
+    bench.deafen(2);
+    let revoking = async {
+        heard(&bench, 2).await;
+        bench.revoke_all();
+    };
+    let (answer, ()) = tokio::join!(bench.post(silence(40)), revoking);
+    assert_eq!(answer.status, 200);
+    let paid = bench.paid().await;
+    let audio: Vec<_> = paid.iter().map(|part| part.audio_microseconds / 1000).filter(|audio| *audio > 0).collect();
+    assert_eq!((paid.len(), audio.len(), audio.iter().sum::<u64>()), (4, 2, 40_000), "{paid:?}");
+    assert_eq!(paid.iter().map(|part| part.bytes_in).sum::<u64>(), 40 * 32_000);
+    let ended = bench.ended();
+    assert!(paid.iter().all(|part| part.session == ended[0].session && part.ended.is_none()), "{paid:?}");
+}
+
+#[tokio::test]
 async fn a_node_that_calls_a_chunk_bad_ends_the_file() {
     let bench = Bench::with_nodes(&[(400, r#"{"err_msg":"nonsense"}"#)]).await;
     let answer = bench.post(silence(40)).await;
