@@ -7,7 +7,7 @@ use scheduler::{
     Decision, Fleet, Models, NodeId, Placement, Refusal, Report, Request, Scoring, SessionId, Timestamp, UnknownPool,
     decide,
 };
-use store::{Claim, Leases, REPORT_LIFE};
+use store::{Claim, Lease, Leases, REPORT_LIFE, Resource};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -86,7 +86,7 @@ impl Core {
         let mut decision = self.consider(request);
         let mut held = None;
         for (rank, placement) in decision.placements.iter().enumerate() {
-            if self.claim(placement, request.session).await == Claim::Held {
+            if self.claim(placement, request.session).await != Claim::Full {
                 held = Some(rank);
                 break;
             }
@@ -110,29 +110,31 @@ impl Core {
         let Some(slots) = self.fleet().node(&placement.node).map(|node| node.report.hard_slots) else {
             return Claim::Full;
         };
-        self.leases.claim(&placement.node, session, slots, self.now()).await.unwrap_or_else(|away| {
+        let lease = Lease::slot(&placement.node, session);
+        self.leases.claim(&lease, slots, self.now()).await.unwrap_or_else(|away| {
             metrics::store_failed("claim");
             debug!(%away, "placing without a lease");
             Claim::Held
         })
     }
 
-    pub(crate) async fn renew(&self, node: &NodeId, session: SessionId) {
-        if let Err(away) = self.leases.renew(node, session, self.now()).await {
+    /// Renews leases, in one trip for all of them.
+    pub(crate) async fn renew(&self, leases: &[Lease]) {
+        if let Err(away) = self.leases.renew(leases, self.now()).await {
             metrics::store_failed("renew");
-            debug!(%away, "lease not renewed");
+            debug!(%away, leases = leases.len(), "leases not renewed");
         }
     }
 
-    pub(crate) async fn release(&self, node: &NodeId, session: SessionId) {
-        if let Err(away) = self.leases.release(node, session).await {
+    pub(crate) async fn release(&self, lease: &Lease) {
+        if let Err(away) = self.leases.release(lease).await {
             metrics::store_failed("release");
             debug!(%away, "lease not given back, it will expire");
         }
     }
 
     pub(crate) async fn leases_on(&self, node: &NodeId) -> u32 {
-        self.leases.count(node, self.now()).await.unwrap_or(0)
+        self.leases.count(&Resource::Slots(node.clone()), self.now()).await.unwrap_or(0)
     }
 
     /// Returns when a refused caller should ask again.

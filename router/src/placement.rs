@@ -9,6 +9,7 @@ use proto::v1::session_order::Order;
 use proto::v1::session_update::Update;
 use proto::v1::{Acknowledged, Ended, PlaceReply, PlaceRequest, SessionOrder, SessionUpdate};
 use scheduler::{NodeId, SessionId};
+use store::Lease;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -74,29 +75,28 @@ impl Placement for PlacementDoor {
 async fn apply(core: &Core, update: Update) -> Option<Order> {
     match update {
         Update::Renewal(renewal) => {
-            for held in renewal.held {
-                if let Some((session, node)) = names(&held.session, &held.node) {
-                    core.renew(&node, session).await;
-                    core.ledger().renewed(session, core.now());
-                }
-            }
+            let held = renewal.held.iter().filter_map(|held| names(&held.session, &held.node));
+            let leases: Vec<_> = held.map(|(session, node)| Lease::slot(&node, session)).collect();
+            core.renew(&leases).await;
+            let (mut ledger, now) = (core.ledger(), core.now());
+            leases.iter().for_each(|lease| ledger.renewed(lease.session, now));
             None
         }
         Update::Opened(opened) => {
             let (session, node) = names(&opened.session, &opened.node)?;
             core.fleet_mut().note_opened(&node, core.now());
-            core.renew(&node, session).await;
+            core.renew(&[Lease::slot(&node, session)]).await;
             core.ledger().renewed(session, core.now());
             let left = core.ledger().opened(session, node.clone(), opened.epoch);
             if let Some(left) = left.filter(|left| *left != node) {
-                core.release(&left, session).await;
+                core.release(&Lease::slot(&left, session)).await;
             }
             None
         }
         Update::Failed(failed) => {
             let (session, node) = names(&failed.session, &failed.node)?;
             core.fleet_mut().note_failed(&node, core.now());
-            core.release(&node, session).await;
+            core.release(&Lease::slot(&node, session)).await;
             core.ledger().renewed(session, core.now());
             core.ledger().failed(session, node, failed.cause);
             None
@@ -110,7 +110,7 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
     let node: Option<NodeId> = ended.node.and_then(|node| node.parse().ok());
     let promised = core.ledger().nodes(session);
     for node in promised.iter().chain(&node) {
-        core.release(node, session).await;
+        core.release(&Lease::slot(node, session)).await;
     }
     debug!(%session, reason = ended.reason, "session ended");
     let ending = Ending {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::StoreAway;
 use crate::keys::{Caller, KeyError, Keys, Secret};
-use crate::leases::{Claim, LEASE_LIFE, Leases};
+use crate::leases::{Claim, LEASE_LIFE, Lease, Leases, Resource};
 use crate::reports::{Aged, Changes, Cursor, REPORT_BATCH, REPORT_LIFE, Reports, Rest};
 
 type Held = HashMap<SessionId, Timestamp>;
@@ -19,7 +19,7 @@ type Held = HashMap<SessionId, Timestamp>;
 #[derive(Debug)]
 pub struct Embedded {
     dev_key: Option<DevKey>,
-    leases: Mutex<HashMap<NodeId, Held>>,
+    leases: Mutex<HashMap<Resource, Held>>,
     reports: Mutex<Written>,
 }
 
@@ -51,7 +51,7 @@ impl Embedded {
         self
     }
 
-    fn leases(&self) -> MutexGuard<'_, HashMap<NodeId, Held>> {
+    fn leases(&self) -> MutexGuard<'_, HashMap<Resource, Held>> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -72,36 +72,38 @@ fn alive(expiry: Timestamp, now: Timestamp) -> bool {
 
 #[async_trait]
 impl Leases for Embedded {
-    async fn claim(&self, node: &NodeId, session: SessionId, slots: u32, now: Timestamp) -> Result<Claim, StoreAway> {
+    async fn claim(&self, lease: &Lease, limit: u32, now: Timestamp) -> Result<Claim, StoreAway> {
         let mut leases = self.leases();
-        let held = leases.entry(node.clone()).or_default();
+        let held = leases.entry(lease.resource.clone()).or_default();
         held.retain(|_, expiry| alive(*expiry, now));
-        if !held.contains_key(&session) && held.len() >= slots as usize {
+        if !held.contains_key(&lease.session) && held.len() >= limit as usize {
             return Ok(Claim::Full);
         }
-        held.insert(session, now + LEASE_LIFE);
-        Ok(Claim::Held)
+        Ok(held.insert(lease.session, now + LEASE_LIFE).map_or(Claim::Held, |_| Claim::Kept))
     }
 
-    async fn renew(&self, node: &NodeId, session: SessionId, now: Timestamp) -> Result<(), StoreAway> {
-        self.leases().entry(node.clone()).or_default().insert(session, now + LEASE_LIFE);
+    async fn renew(&self, leases: &[Lease], now: Timestamp) -> Result<(), StoreAway> {
+        let mut known = self.leases();
+        for lease in leases {
+            known.entry(lease.resource.clone()).or_default().insert(lease.session, now + LEASE_LIFE);
+        }
         Ok(())
     }
 
-    async fn release(&self, node: &NodeId, session: SessionId) -> Result<(), StoreAway> {
+    async fn release(&self, lease: &Lease) -> Result<(), StoreAway> {
         let mut leases = self.leases();
-        if let Some(held) = leases.get_mut(node) {
-            held.remove(&session);
+        if let Some(held) = leases.get_mut(&lease.resource) {
+            held.remove(&lease.session);
             if held.is_empty() {
-                leases.remove(node);
+                leases.remove(&lease.resource);
             }
         }
         Ok(())
     }
 
-    async fn count(&self, node: &NodeId, now: Timestamp) -> Result<u32, StoreAway> {
+    async fn count(&self, resource: &Resource, now: Timestamp) -> Result<u32, StoreAway> {
         let leases = self.leases();
-        let live = leases.get(node).map_or(0, |held| held.values().filter(|expiry| alive(**expiry, now)).count());
+        let live = leases.get(resource).map_or(0, |held| held.values().filter(|expiry| alive(**expiry, now)).count());
         Ok(u32::try_from(live).unwrap_or(u32::MAX))
     }
 }

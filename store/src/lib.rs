@@ -15,13 +15,15 @@ mod keys;
 mod leases;
 mod redis;
 mod reports;
+mod servers;
 
-pub use config::{BadRedisUrl, RedisUrl, StoreConfig};
+pub use config::StoreConfig;
 pub use embedded::Embedded;
 pub use keys::{Caller, KeyError, Keys, Limits, Secret};
-pub use leases::{Claim, LEASE_LIFE, Leases};
-pub use redis::Redis;
+pub use leases::{Claim, LEASE_LIFE, Lease, Leases, Resource};
+pub use redis::{BadRedis, Redis};
 pub use reports::{Aged, Changes, Cursor, REPORT_BATCH, REPORT_LIFE, Reports, Rest};
+pub use servers::{BadRedisUrl, BadServers, Password, RedisServers, RedisUrl, Sentinel, Topology};
 
 /// Says that the store could not answer; the caller goes on with what it knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

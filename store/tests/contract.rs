@@ -1,4 +1,4 @@
-//! The contract that every backend keeps: embedded, and a real Redis.
+//! The contract that every backend keeps: embedded, a real Redis, and a real cluster of three.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use crosspoint_store::{
-    Aged, Claim, Cursor, Embedded, KeyError, Keys, LEASE_LIFE, Leases, REPORT_BATCH, REPORT_LIFE, Reports, Rest, Secret,
+    Aged, Claim, Cursor, Embedded, KeyError, Keys, LEASE_LIFE, Lease, Leases, REPORT_BATCH, REPORT_LIFE, Reports,
+    Resource, Rest, Secret,
 };
 use scheduler::{NodeId, NodeState, Report, SessionId, Timestamp};
 
@@ -61,6 +62,14 @@ fn node() -> NodeId {
     "aws-1".parse().unwrap()
 }
 
+fn slots() -> Resource {
+    Resource::Slots(node())
+}
+
+fn slot(number: u128) -> Lease {
+    Lease::slot(&node(), session(number))
+}
+
 fn session(number: u128) -> SessionId {
     SessionId::from_random(number)
 }
@@ -89,39 +98,61 @@ fn aged(node: &str, sequence: u64, age: Duration) -> Aged {
 }
 
 async fn a_node_is_never_promised_beyond_its_slots(bench: &mut dyn Bench) {
-    let (store, now, node) = (bench.leases(), bench.now(), node());
-    let claim = async |number| store.claim(&node, session(number), 2, now).await;
+    let (store, now) = (bench.leases(), bench.now());
+    let claim = async |number| store.claim(&slot(number), 2, now).await;
     let claims = [claim(1).await, claim(2).await, claim(3).await];
     assert_eq!(claims, [Ok(Claim::Held), Ok(Claim::Held), Ok(Claim::Full)]);
-    assert_eq!(claim(2).await, Ok(Claim::Held), "a claim is idempotent");
-    assert_eq!(store.count(&node, now).await, Ok(2));
-    assert_eq!(store.count(&"aws-2".parse().unwrap(), now).await, Ok(0), "nodes do not share slots");
+    assert_eq!(claim(2).await, Ok(Claim::Kept), "a claim is idempotent");
+    assert_eq!(store.count(&slots(), now).await, Ok(2));
+    assert_eq!(store.count(&Resource::Slots("aws-2".parse().unwrap()), now).await, Ok(0), "nodes do not share slots");
+    assert_eq!(store.count(&Resource::Sessions("aws-1".parse().unwrap()), now).await, Ok(0), "a key is no node");
+}
+
+async fn a_key_has_no_more_sessions_than_it_may(bench: &mut dyn Bench) {
+    let (store, now) = (bench.leases(), bench.now());
+    let [mine, other] = ["k1", "k2"].map(|key| key.parse().unwrap());
+    let claim = async |key, number| store.claim(&Lease::concurrency(key, session(number)), 1, now).await;
+    assert_eq!([claim(&mine, 1).await, claim(&mine, 2).await], [Ok(Claim::Held), Ok(Claim::Full)]);
+    assert_eq!(claim(&mine, 1).await, Ok(Claim::Kept), "the chunks of a file count as one");
+    assert_eq!(claim(&other, 2).await, Ok(Claim::Held), "keys do not share sessions");
+    store.release(&Lease::concurrency(&mine, session(1))).await.unwrap();
+    assert_eq!(claim(&mine, 2).await, Ok(Claim::Held));
 }
 
 async fn a_slot_that_is_given_back_can_be_claimed(bench: &mut dyn Bench) {
-    let (store, now, node) = (bench.leases(), bench.now(), node());
-    let claim = async |number| store.claim(&node, session(number), 1, now).await;
+    let (store, now) = (bench.leases(), bench.now());
+    let claim = async |number| store.claim(&slot(number), 1, now).await;
     assert_eq!(claim(1).await, Ok(Claim::Held));
-    store.release(&node, session(1)).await.unwrap();
-    store.release(&node, session(1)).await.unwrap();
+    store.release(&slot(1)).await.unwrap();
+    store.release(&slot(1)).await.unwrap();
     assert_eq!([claim(2).await, claim(1).await], [Ok(Claim::Held), Ok(Claim::Full)]);
 }
 
 async fn a_lease_that_nobody_renews_ends_after_its_life(bench: &mut dyn Bench) {
-    assert_eq!(bench.leases().claim(&node(), session(1), 1, bench.now()).await, Ok(Claim::Held));
+    assert_eq!(bench.leases().claim(&slot(1), 1, bench.now()).await, Ok(Claim::Held));
     bench.pass(LEASE_LIFE - STEP).await;
-    assert_eq!(bench.leases().claim(&node(), session(2), 1, bench.now()).await, Ok(Claim::Full));
-    bench.leases().renew(&node(), session(1), bench.now()).await.unwrap();
+    assert_eq!(bench.leases().claim(&slot(2), 1, bench.now()).await, Ok(Claim::Full));
+    bench.leases().renew(&[slot(1)], bench.now()).await.unwrap();
     bench.pass(STEP).await;
-    assert_eq!(bench.leases().claim(&node(), session(2), 1, bench.now()).await, Ok(Claim::Full));
+    assert_eq!(bench.leases().claim(&slot(2), 1, bench.now()).await, Ok(Claim::Full));
     bench.pass(LEASE_LIFE - STEP).await;
-    assert_eq!(bench.leases().count(&node(), bench.now()).await, Ok(0));
-    assert_eq!(bench.leases().claim(&node(), session(2), 1, bench.now()).await, Ok(Claim::Held));
+    assert_eq!(bench.leases().count(&slots(), bench.now()).await, Ok(0));
+    assert_eq!(bench.leases().claim(&slot(2), 1, bench.now()).await, Ok(Claim::Held));
 }
 
-async fn a_renewal_writes_a_lost_lease_again(bench: &mut dyn Bench) {
-    bench.leases().renew(&node(), session(1), bench.now()).await.unwrap();
-    assert_eq!(bench.leases().claim(&node(), session(2), 1, bench.now()).await, Ok(Claim::Full));
+async fn renewals_write_lost_leases_again(bench: &mut dyn Bench) {
+    let [first, second] = ["aws-1", "gcp-1"].map(|node| node.parse().unwrap());
+    let mut leases: Vec<_> = (0..1_200).map(|number| Lease::slot(&first, session(number))).collect();
+    leases.extend([Lease::slot(&second, session(1)), Lease::concurrency(&"k1".parse().unwrap(), session(1))]);
+    bench.leases().renew(&leases, bench.now()).await.unwrap();
+    for (resource, held) in
+        [(Resource::Slots(first), 1_200), (Resource::Slots(second), 1), (Resource::Sessions("k1".parse().unwrap()), 1)]
+    {
+        assert_eq!(bench.leases().count(&resource, bench.now()).await, Ok(held));
+        let late = Lease { resource, session: session(2_000) };
+        assert_eq!(bench.leases().claim(&late, held, bench.now()).await, Ok(Claim::Full));
+    }
+    bench.leases().renew(&[], bench.now()).await.unwrap();
 }
 
 async fn a_reader_sees_what_was_written_since_it_looked(bench: &mut dyn Bench) {
@@ -188,6 +219,15 @@ macro_rules! contract {
                 }
             })*
         }
+
+        mod a_cluster_keeps_the_contract {
+            $(#[tokio::test]
+            async fn $promise() {
+                if let Some(mut bench) = super::redis::cluster::Cluster::start().await {
+                    super::$promise(&mut bench).await;
+                }
+            })*
+        }
     };
 }
 
@@ -195,7 +235,8 @@ contract!(
     a_node_is_never_promised_beyond_its_slots,
     a_slot_that_is_given_back_can_be_claimed,
     a_lease_that_nobody_renews_ends_after_its_life,
-    a_renewal_writes_a_lost_lease_again,
+    a_key_has_no_more_sessions_than_it_may,
+    renewals_write_lost_leases_again,
     a_reader_sees_what_was_written_since_it_looked,
     a_report_is_kept_as_it_was_for_its_life,
     a_large_fleet_is_read_in_parts,

@@ -49,7 +49,7 @@ impl Args {
 async fn build(config: &Config) -> anyhow::Result<router::App> {
     let (router, policy, store) = (config.router.clone(), policy(config), &config.store);
     let app = match &store.redis {
-        Some(url) => router.build(policy, Arc::new(Redis::new(url, store.timeout)?)).await,
+        Some(servers) => router.build(policy, Arc::new(Redis::new(servers, store.timeout)?)).await,
         None => router.build(policy, Arc::new(Embedded::new())).await,
     };
     Ok(app?)
