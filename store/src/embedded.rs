@@ -1,4 +1,4 @@
-//! The embedded backend: leases, reports and the dev key in this process's memory.
+//! The embedded backend: leases, quotas, reports and the dev key in this process's memory.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -8,10 +8,12 @@ use async_trait::async_trait;
 use scheduler::{KeyId, NodeId, Report, SessionId, TenantId, Timestamp};
 use sha2::{Digest, Sha256};
 
-use crate::StoreAway;
 use crate::keys::{Caller, KeyError, Keys, Secret};
 use crate::leases::{Claim, LEASE_LIFE, Lease, Leases, Resource};
+use crate::quotas::{Admitting, Quotas, Used};
 use crate::reports::{Aged, Changes, Cursor, REPORT_BATCH, REPORT_LIFE, Reports, Rest};
+use crate::tallies::Tallies;
+use crate::{Limits, StoreAway};
 
 type Held = HashMap<SessionId, Timestamp>;
 
@@ -21,6 +23,7 @@ pub struct Embedded {
     dev_key: Option<DevKey>,
     leases: Mutex<HashMap<Resource, Held>>,
     reports: Mutex<Written>,
+    quotas: Tallies,
 }
 
 /// Each node's last report, in the order they were written.
@@ -41,7 +44,7 @@ impl Embedded {
     /// Starts empty: no leases, and no key opens anything.
     #[must_use]
     pub fn new() -> Self {
-        Self { dev_key: None, leases: Mutex::default(), reports: Mutex::default() }
+        Self { dev_key: None, leases: Mutex::default(), reports: Mutex::default(), quotas: Tallies::default() }
     }
 
     /// Accepts `key` for `tenant`, from this machine only.
@@ -136,6 +139,24 @@ impl Reports for Embedded {
         let aged = found.into_iter().map(|(_, (report, at))| Aged { report: report.clone(), age: now.since(*at) });
         let reports = aged.filter(|aged| aged.age < REPORT_LIFE).collect();
         Ok(Changes { reports, ignored: 0, next, rest })
+    }
+}
+
+#[async_trait]
+impl Quotas for Embedded {
+    async fn admit(
+        &self,
+        key: &KeyId,
+        limits: &Limits,
+        upload_bytes: u64,
+        now: Timestamp,
+    ) -> Result<Admitting, StoreAway> {
+        Ok(self.quotas.admit(key, limits, upload_bytes, now))
+    }
+
+    async fn charge(&self, key: &KeyId, limits: &Limits, used: Used, now: Timestamp) -> Result<(), StoreAway> {
+        self.quotas.charge(key, limits, used, now);
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 use scheduler::{KeyId, PoolName, Residency, TenantId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::StoreAway;
@@ -58,7 +59,7 @@ impl Caller {
 }
 
 /// How much a key may use; what is absent is not limited.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Streams and files at one time.

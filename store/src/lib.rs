@@ -1,29 +1,35 @@
 //! The memory: what must outlive a process or be shared between processes, behind small traits.
 //!
-//! * [`Leases`]: slots promised to sessions until a time.
+//! * [`Leases`]: nodes' slots and keys' sessions, promised until a time.
+//! * [`Quotas`]: what keys have used of their limits; [`Tallies`] keeps them in memory, where the store is away too.
 //! * [`Reports`]: what nodes said last, for routers that did not hear it themselves.
 //! * [`Keys`]: who a caller is.
 //! * [`Embedded`]: all of them in this process's memory, for one router and one proxy in one process.
-//! * [`Redis`]: leases and reports that several routers share. [`StoreConfig`] says which it is.
+//! * [`Redis`]: the same for several routers and proxies. [`StoreConfig`] says which it is.
 //!
-//! Leases and reports are hints: their owner writes them again within seconds, so the store may lose them. Nothing here is
+//! Leases, quotas and reports are hints: their owner writes them again within seconds, so the store may lose them. Nothing here is
 //! asked per audio chunk.
 
 mod config;
 mod embedded;
+mod gcra;
 mod keys;
 mod leases;
+mod quotas;
 mod redis;
 mod reports;
 mod servers;
+mod tallies;
 
 pub use config::StoreConfig;
 pub use embedded::Embedded;
 pub use keys::{Caller, KeyError, Keys, Limits, Secret};
 pub use leases::{Claim, LEASE_LIFE, Lease, Leases, Resource};
+pub use quotas::{Admission, Admitting, Exceeded, Quotas, Standing, Used};
 pub use redis::{BadRedis, Redis};
 pub use reports::{Aged, Changes, Cursor, REPORT_BATCH, REPORT_LIFE, Reports, Rest};
 pub use servers::{BadRedisUrl, BadServers, Password, RedisServers, RedisUrl, Sentinel, Topology};
+pub use tallies::Tallies;
 
 /// Says that the store could not answer; the caller goes on with what it knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! The Redis backend: what several routers and proxies share.
 //!
 //! * `line`: the one connection to a server, to the master that sentinels name, or to a cluster.
-//! * `leases`: one script per claim, on Redis' own clock. `reports`: what was written since, in one trip.
+//! * `leases` and `quotas`: one script each, on Redis' own clock. `reports`: what was written since, in one trip.
 //! * `breaker`: who waits for a Redis that does not answer, and who does not.
 //!
 //! Every call is bounded in time. Whatever goes wrong is [`StoreAway`]: no answer, an answer that makes no sense, a server that
@@ -10,6 +10,7 @@
 mod breaker;
 mod leases;
 mod line;
+mod quotas;
 mod reports;
 
 use std::fmt;
@@ -29,6 +30,7 @@ pub struct Redis {
     timeout: Duration,
     breaker: Breaker,
     leases: leases::Scripts,
+    quotas: quotas::Scripts,
     reports: reports::Scripts,
 }
 
@@ -75,6 +77,7 @@ impl Redis {
             timeout,
             breaker: Breaker::default(),
             leases: leases::Scripts::new(),
+            quotas: quotas::Scripts::new(),
             reports: reports::Scripts::new(),
         })
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use crosspoint_store::{
-    Aged, Claim, Cursor, Embedded, KeyError, Keys, LEASE_LIFE, Lease, Leases, REPORT_BATCH, REPORT_LIFE, Reports,
-    Resource, Rest, Secret,
+    Admission, Admitting, Aged, Claim, Cursor, Embedded, Exceeded, KeyError, Keys, LEASE_LIFE, Lease, Leases, Limits,
+    Quotas, REPORT_BATCH, REPORT_LIFE, Reports, Resource, Rest, Secret, Used,
 };
 use scheduler::{NodeId, NodeState, Report, SessionId, Timestamp};
 
@@ -23,6 +23,7 @@ const STEP: Duration = Duration::from_secs(5);
 trait Bench {
     fn leases(&self) -> &dyn Leases;
     fn reports(&self) -> &dyn Reports;
+    fn quotas(&self) -> &dyn Quotas;
     fn now(&self) -> Timestamp;
     /// Lets time pass.
     async fn pass(&mut self, time: Duration);
@@ -46,6 +47,10 @@ impl Bench for InMemory {
     }
 
     fn reports(&self) -> &dyn Reports {
+        &self.store
+    }
+
+    fn quotas(&self) -> &dyn Quotas {
         &self.store
     }
 
@@ -155,6 +160,69 @@ async fn renewals_write_lost_leases_again(bench: &mut dyn Bench) {
     bench.leases().renew(&[], bench.now()).await.unwrap();
 }
 
+async fn admit(bench: &dyn Bench, limits: Limits, upload_bytes: u64) -> Admitting {
+    bench.quotas().admit(&"k1".parse().unwrap(), &limits, upload_bytes, bench.now()).await.unwrap()
+}
+
+/// Returns what refused it, and the whole seconds it would have to wait.
+async fn refused(bench: &dyn Bench, limits: Limits, upload_bytes: u64) -> Option<(Exceeded, u64)> {
+    match admit(bench, limits, upload_bytes).await.admission {
+        Admission::Admitted => None,
+        Admission::Refused { by, wait } => Some((by, (wait + Duration::from_millis(999)).as_secs())),
+    }
+}
+
+async fn new_sessions_keep_to_their_rate(bench: &mut dyn Bench) {
+    let limits = Limits { sessions_per_minute: Some(6), ..Limits::default() };
+    for left in (0..6).rev() {
+        let Admitting { admission, standing } = admit(bench, limits, 0).await;
+        let standing = standing.unwrap();
+        assert_eq!((admission, standing.limit, standing.remaining), (Admission::Admitted, 6, left));
+    }
+    assert_eq!(refused(bench, limits, 0).await, Some((Exceeded::Sessions, 10)));
+    let reset = admit(bench, limits, 0).await.standing.unwrap().reset;
+    assert!(reset > Duration::from_secs(50) && reset <= Duration::from_secs(60), "{reset:?}");
+    bench.pass(2 * STEP).await;
+    assert_eq!(refused(bench, limits, 0).await, None, "who waits as told is let in");
+    assert_eq!(refused(bench, limits, 0).await, Some((Exceeded::Sessions, 10)));
+}
+
+async fn keys_share_no_rate_and_none_is_kept_without_a_limit(bench: &mut dyn Bench) {
+    let limits = Limits { sessions_per_minute: Some(1), ..Limits::default() };
+    assert_eq!(refused(bench, limits, 0).await, None);
+    let other = bench.quotas().admit(&"k2".parse().unwrap(), &limits, 0, bench.now()).await.unwrap();
+    assert_eq!(other.admission, Admission::Admitted);
+    assert_eq!(admit(bench, Limits::default(), 0).await, Admitting { admission: Admission::Admitted, standing: None });
+    let nothing = Limits { sessions_per_minute: Some(0), ..limits };
+    assert_eq!(refused(bench, nothing, 0).await, Some((Exceeded::Sessions, 60)));
+}
+
+async fn uploads_keep_to_their_rate_and_pay_back_what_was_not_known(bench: &mut dyn Bench) {
+    let limits = Limits { upload_bytes_per_minute: Some(600), sessions_per_minute: Some(4), ..Limits::default() };
+    assert_eq!(refused(bench, limits, 500).await, None);
+    assert_eq!(refused(bench, limits, 200).await, Some((Exceeded::Uploads, 10)));
+    assert_eq!(admit(bench, limits, 100).await.standing.unwrap().remaining, 2, "what is refused is not charged");
+    let used = Used { upload_bytes: 100, ..Used::default() };
+    bench.quotas().charge(&"k1".parse().unwrap(), &limits, used, bench.now()).await.unwrap();
+    assert_eq!(refused(bench, limits, 0).await, Some((Exceeded::Uploads, 10)));
+    bench.pass(14 * STEP).await;
+    assert_eq!(refused(bench, limits, 6_000).await, None, "more than a minute holds comes alone");
+    assert_eq!(refused(bench, limits, 0).await, Some((Exceeded::Uploads, 540)));
+}
+
+async fn audio_is_spent_until_the_day_ends(bench: &mut dyn Bench) {
+    let limits = Limits { audio_minutes_per_day: Some(2), ..Limits::default() };
+    assert_eq!(refused(bench, limits, 0).await, None);
+    for _ in 0..2 {
+        let used = Used { audio: Duration::from_secs(60), ..Used::default() };
+        bench.quotas().charge(&"k1".parse().unwrap(), &limits, used, bench.now()).await.unwrap();
+    }
+    let (by, wait) = refused(bench, limits, 0).await.unwrap();
+    assert!(by == Exceeded::Audio && wait > 0 && wait <= 24 * 3600);
+    bench.pass(Duration::from_secs(24 * 3600)).await;
+    assert_eq!(refused(bench, limits, 0).await, None);
+}
+
 async fn a_reader_sees_what_was_written_since_it_looked(bench: &mut dyn Bench) {
     assert_eq!(read(bench, Cursor::default()).await.0, []);
     write(bench, &[aged("aws-1", 1, Duration::ZERO), aged("aws-2", 1, 2 * STEP)]).await;
@@ -237,6 +305,10 @@ contract!(
     a_lease_that_nobody_renews_ends_after_its_life,
     a_key_has_no_more_sessions_than_it_may,
     renewals_write_lost_leases_again,
+    new_sessions_keep_to_their_rate,
+    keys_share_no_rate_and_none_is_kept_without_a_limit,
+    uploads_keep_to_their_rate_and_pay_back_what_was_not_known,
+    audio_is_spent_until_the_day_ends,
     a_reader_sees_what_was_written_since_it_looked,
     a_report_is_kept_as_it_was_for_its_life,
     a_large_fleet_is_read_in_parts,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use crosspoint_store::{Claim, Lease, Leases, Redis, RedisServers, Reports};
+use crosspoint_store::{Claim, Lease, Leases, Quotas, Redis, RedisServers, Reports};
 use redis::Value;
 use scheduler::Timestamp;
 use serde_json::json;
@@ -57,6 +57,10 @@ impl Bench for Cluster {
     }
 
     fn reports(&self) -> &dyn Reports {
+        &self.store
+    }
+
+    fn quotas(&self) -> &dyn Quotas {
         &self.store
     }
 

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use crosspoint_store::{Claim, Cursor, Leases, Redis, RedisUrl, Reports, StoreAway};
+use crosspoint_store::{Admission, Claim, Cursor, Leases, Limits, Quotas, Redis, RedisUrl, Reports, StoreAway};
 use redis::{Script, Value};
 use scheduler::Timestamp;
 
@@ -47,6 +47,12 @@ for _, pattern in ipairs({ 'crosspoint:*:leases', 'crosspoint:*:sessions', 'cros
   for _, key in ipairs(redis.call('KEYS', pattern)) do
     for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -ARGV[1], member) end
   end
+end
+for _, key in ipairs(redis.call('KEYS', 'crosspoint:*:rate:*')) do
+  redis.call('SET', key, string.format('%.0f', redis.call('GET', key) - ARGV[1] * 1000), 'KEEPTTL')
+end
+for _, key in ipairs(redis.call('KEYS', 'crosspoint:*:audio')) do
+  redis.call('HINCRBY', key, 'day', -math.floor(ARGV[1] / 86400000))
 end";
 
 /// Lets time pass in one server.
@@ -63,6 +69,10 @@ impl Bench for Server {
     }
 
     fn reports(&self) -> &dyn Reports {
+        &self.store
+    }
+
+    fn quotas(&self) -> &dyn Quotas {
         &self.store
     }
 
@@ -87,6 +97,18 @@ async fn garbage_under_our_keys_is_ignored_and_written_over() {
         server.ask::<Value>(&garbage).await;
         assert_eq!(store.claim(&slot(1), 1, now).await, Ok(Claim::Held));
     }
+    for (key, garbage) in [("rate:new", "nan"), ("rate:bytes", "1e300"), ("audio", "\u{1}")] {
+        server.ask::<Value>(&["SET", &format!("crosspoint:{{key:k1}}:{key}"), garbage]).await;
+    }
+    let limits = Limits {
+        sessions_per_minute: Some(1),
+        audio_minutes_per_day: Some(1),
+        upload_bytes_per_minute: Some(1),
+        ..Limits::default()
+    };
+    let admitting = store.admit(&"k1".parse().unwrap(), &limits, 1, now).await.unwrap();
+    assert_eq!(admitting.admission, Admission::Admitted);
+
     server.ask::<Value>(&["ZADD", "crosspoint:{aws-1}:leases", "inf", "nobody", "1e300", "no one"]).await;
     assert_eq!(store.count(&slots(), now).await, Ok(1));
 
