@@ -3,17 +3,20 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::http::{HeaderMap, header};
 use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
 use scheduler::{Models, SessionId, Timestamp, Work};
 use session::CloseReason;
-use store::{Caller, Keys};
+use store::{Caller, Keys, Quotas};
 use tokio::time::Instant;
 use tracing::info;
 
+use crate::delivery::Failure;
 use crate::edge::{Certificates, Tls, TlsConfig, Ways};
 use crate::overload::MemoryWatch;
-use crate::record::Record;
+use crate::quota::{Bill, LimitedKeys, Quota};
+use crate::record::{Paid, Record};
 use crate::router::{Placer, Reporter, RouterAddressError, report};
 use crate::trace::Trace;
 use crate::wire::{Dial, Tcp};
@@ -50,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) memory: MemoryWatch,
     pub(crate) shutdown: Shutdown,
     pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) quota: Arc<Quota>,
     pub(crate) started: Instant,
 }
 
@@ -58,25 +62,37 @@ impl Shared {
         Timestamp::at(self.started.elapsed())
     }
 
-    /// Takes a session in, unless this proxy is being replaced or short of memory.
-    pub(crate) fn admit(
+    /// Takes a session in, unless this proxy is being replaced or short of memory, or its key has used what it may.
+    pub(crate) async fn admit(
         &self,
         session: SessionId,
-        trace: Trace,
+        headers: &HeaderMap,
         caller: &Caller,
         work: Work,
-    ) -> Result<Record, CloseReason> {
+    ) -> Result<Record, Failure> {
         if self.shutdown.token().is_cancelled() {
-            return Err(CloseReason::Draining);
+            return Err(Failure::no_node(CloseReason::Draining));
         }
         if self.memory.is_short() {
-            return Err(CloseReason::Overloaded);
+            return Err(Failure::no_node(CloseReason::Overloaded));
         }
-        Ok(Record::begin(session, trace, caller.clone(), work, self.reporter.clone()))
+        let upload_bytes = upload_bytes(headers, work);
+        let standing = self.quota.admit(caller, upload_bytes, self.now()).await?;
+        let record = Record::begin(session, Trace::of(headers), caller.clone(), work, self.reporter.clone());
+        Ok(record.paid(Paid { bill: Bill::of(&self.quota), upload_bytes, standing }))
     }
 
     pub(crate) fn new_session(&self) -> SessionId {
         SessionId::from_random(rand::random())
+    }
+}
+
+/// Returns how long an upload says that it is; nothing where it does not say.
+fn upload_bytes(headers: &HeaderMap, work: Work) -> u64 {
+    let said = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    match work {
+        Work::Stream => 0,
+        Work::File => said.unwrap_or_default(),
     }
 }
 
@@ -85,6 +101,7 @@ pub struct App {
     config: Config,
     models: Models,
     keys: Arc<dyn Keys>,
+    quotas: Arc<dyn Quotas>,
     placer: Placer,
     http: reqwest::Client,
     callers: Bound,
@@ -114,7 +131,7 @@ impl Config {
     /// # Errors
     /// Fails when an address is taken, naming it and what it is for, on a router address that is none, and on a
     /// TLS certificate or key that cannot be used.
-    pub async fn build(self, models: Models, keys: Arc<dyn Keys>) -> Result<App, ProxyError> {
+    pub async fn build(self, models: Models, keys: Arc<dyn Keys>, quotas: Arc<dyn Quotas>) -> Result<App, ProxyError> {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
         let http = reqwest::Client::builder()
@@ -131,9 +148,10 @@ impl Config {
             placer: Placer::new(&self.routers, self.place_timeout)?,
             callers: Bound::bind("callers", self.listen).await?,
             metrics: Bound::bind("metrics", self.metrics).await?,
+            keys: Arc::new(LimitedKeys { keys, defaults: self.limits }),
+            quotas,
             config: self,
             models,
-            keys,
             http,
             metrics_page,
         })
@@ -169,6 +187,7 @@ impl App {
         let shared = Arc::new(Shared {
             reporter: Reporter::default(),
             placer: self.placer,
+            quota: Arc::new(Quota::new(self.quotas, self.config.proxies)),
             config: self.config,
             models: self.models,
             keys: self.keys,
@@ -180,6 +199,7 @@ impl App {
         });
         let reporting = report(shared.reporter.clone(), shared.placer.clone(), shutdown.clone());
         shutdown.spawn("session updates", reporting);
+        shutdown.spawn("quotas", Arc::clone(&shared.quota).keep(shared.started, shutdown.clone()));
         let mut ways = Ways::from(self.callers.listener);
         if let Some(Secure { bound, certificates, tls }) = self.secure {
             info!(callers = %bound.address, "proxy serves over TLS");

@@ -55,7 +55,7 @@ fn authorization(headers: &HeaderMap) -> Option<Secret> {
 }
 
 /// Keeps what a header may hold: visible ASCII and spaces.
-fn header_value(text: &str) -> HeaderValue {
+pub(crate) fn header_value(text: &str) -> HeaderValue {
     let visible: String = text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
     HeaderValue::from_str(&visible).unwrap_or_else(|_| HeaderValue::from_static("error"))
 }

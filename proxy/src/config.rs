@@ -1,10 +1,12 @@
 //! The proxy's part of the configuration.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use store::Limits;
 
 use crate::callers::Origin;
 use crate::edge;
@@ -23,6 +25,10 @@ pub struct Config {
     pub metrics: SocketAddr,
     /// Routers, asked in this order: the next one when one does not answer.
     pub routers: Vec<String>,
+    /// Proxies that share the limits: while the store is away each admits one and a half times its share.
+    pub proxies: NonZeroU32,
+    /// How much keys may use that set no limit of their own.
+    pub limits: Limits,
     /// How long one router may take to place a session.
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
@@ -58,6 +64,8 @@ impl Default for Config {
             origins: Vec::new(),
             metrics: loopback(7480),
             routers: vec!["http://127.0.0.1:7400".to_owned()],
+            proxies: NonZeroU32::MIN,
+            limits: Limits::default(),
             place_timeout: Duration::from_millis(500),
             open_timeout: Duration::from_secs(2),
             file_timeout: Duration::from_secs(600),

@@ -4,6 +4,7 @@
 //! * [`edge`]: the accept loop, its deadlines and bounds. `callers`: the APIs callers speak. `engines`: how legs speak to nodes.
 //! * `pump`: the shell around one stream's state machine: two sockets, one timer, no lock.
 //! * `delivery`: a file's way to a node, whichever API it came by.
+//! * `quota`: how much of what its limits allow a key has used.
 //! * `router`: asks where to go and tells how it went. `record`: one session's life as the ledger will see it. `trace`: the
 //!   trace that it belongs to.
 //!
@@ -18,6 +19,7 @@ mod engines;
 mod metrics;
 mod overload;
 mod pump;
+mod quota;
 mod record;
 mod router;
 mod trace;

@@ -17,6 +17,7 @@ const FIRST: &str = "crosspoint_proxy_first_result_seconds";
 const LEGS: &str = "crosspoint_proxy_legs_total";
 const CERTIFICATES: &str = "crosspoint_proxy_certificates_total";
 const MEMORY: &str = "crosspoint_proxy_memory_ratio";
+const QUOTA_ALONE: &str = "crosspoint_proxy_quota_local_total";
 const UNSENT: &str = "crosspoint_proxy_updates_dropped_total";
 
 /// Describes every metric and lets the counters start at zero.
@@ -32,6 +33,7 @@ pub(crate) fn describe() {
     describe_counter!(LEGS, "legs to nodes, by how they began or ended");
     describe_counter!(CERTIFICATES, "changes of the TLS certificate, by whether the new one is shown");
     describe_gauge!(MEMORY, "resident memory over what this process may have");
+    describe_counter!(QUOTA_ALONE, "sessions admitted or refused by this proxy alone, because the store was away");
     describe_counter!(UNSENT, "session updates dropped because no router took them");
     for work in [Work::Stream, Work::File] {
         gauge!(LIVE, "work" => work_label(work)).set(0.0);
@@ -39,7 +41,7 @@ pub(crate) fn describe() {
             counter!(SESSIONS, "work" => work_label(work), "reason" => reason.label()).absolute(0);
         }
     }
-    for name in [AUDIO, BYTES_IN, BYTES_OUT, UNSENT] {
+    for name in [AUDIO, BYTES_IN, BYTES_OUT, QUOTA_ALONE, UNSENT] {
         counter!(name).absolute(0);
     }
     for outcome in ["replaced", "rejected"] {
@@ -100,6 +102,10 @@ pub(crate) fn first_result(took: Duration) {
 
 pub(crate) fn memory(used: f64) {
     gauge!(MEMORY).set(used);
+}
+
+pub(crate) fn quota_alone() {
+    counter!(QUOTA_ALONE).increment(1);
 }
 
 pub(crate) fn update_dropped() {

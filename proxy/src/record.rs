@@ -4,11 +4,12 @@
 use proto::v1::Ended;
 use scheduler::{NodeId, SessionId, Work};
 use session::{CloseReason, Usage};
-use store::Caller;
+use store::{Caller, Standing};
 use tracing::info;
 
 use crate::metrics;
-use crate::router::Reporter;
+use crate::quota::{Bill, used};
+use crate::router::{Counting, Reporter};
 use crate::trace::Trace;
 
 /// The record of one admitted session.
@@ -21,7 +22,15 @@ pub(crate) struct Record {
     usage: Usage,
     reason: CloseReason,
     reporter: Reporter,
+    paid: Option<Paid>,
     _live: metrics::Live,
+}
+
+/// What was charged when a session was admitted, and where the rest is.
+pub(crate) struct Paid {
+    pub(crate) bill: Bill,
+    pub(crate) upload_bytes: u64,
+    pub(crate) standing: Option<Standing>,
 }
 
 impl Record {
@@ -36,8 +45,20 @@ impl Record {
             usage: Usage::default(),
             reason: CloseReason::CallerGone,
             reporter,
+            paid: None,
             _live: metrics::Live::new(work),
         }
+    }
+
+    /// Charges what the session uses beyond what was paid.
+    pub(crate) fn paid(mut self, paid: Paid) -> Self {
+        self.paid = Some(paid);
+        self
+    }
+
+    /// Returns where the key stood with its new sessions when this one was admitted.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        self.paid.as_ref().and_then(|paid| paid.standing)
     }
 
     /// Returns the session.
@@ -48,6 +69,11 @@ impl Record {
     /// Returns the trace that the session belongs to.
     pub(crate) fn trace(&self) -> Trace {
         self.trace
+    }
+
+    /// Returns how the session counts against its key's concurrent limit.
+    pub(crate) fn counting(&self) -> Counting {
+        Counting::new(self.caller.limits.concurrent, self.reporter.clone())
     }
 
     /// Notes that a file is on its way to a node: the slot there is held until it is answered.
@@ -81,6 +107,9 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         metrics::ended(self.work, self.reason, &self.usage);
+        if let Some(paid) = &self.paid {
+            paid.bill.charge(&self.caller, used(&self.usage, self.work, paid.upload_bytes));
+        }
         info!(
             session = %self.session,
             trace = %self.trace.id(),
@@ -100,6 +129,7 @@ impl Drop for Record {
             bytes_in: self.usage.bytes_in,
             bytes_out: self.usage.bytes_out,
             wall_milliseconds: milliseconds(self.usage.slot),
+            counted: None,
         };
         self.reporter.ended(self.session, ending);
     }

@@ -34,7 +34,7 @@ async fn both_ports_lead_to_the_same_routes() {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let tls = Some(TlsConfig { listen: any, certificate, key });
     let config = Config { listen: any, metrics: any, tls, ..Config::default() };
-    let app = config.build(Models::default(), Arc::new(Embedded::new())).await.unwrap();
+    let app = config.build(Models::default(), Arc::new(Embedded::new()), Arc::new(Embedded::new())).await.unwrap();
     let (plain, secure) = (app.address(), app.tls_address().unwrap());
     let shutdown = Shutdown::new();
     shutdown.spawn("proxy", app.run(shutdown.clone()));

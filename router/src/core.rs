@@ -21,7 +21,7 @@ pub(crate) struct Core {
     fleet: RwLock<Fleet>,
     ledger: Mutex<Ledger>,
     outbox: Outbox,
-    leases: Arc<dyn Leases>,
+    pub(crate) leases: Arc<dyn Leases>,
     scoring: Scoring,
     models: Models,
     started: Instant,

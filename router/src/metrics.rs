@@ -24,13 +24,13 @@ pub(crate) fn describe() {
     describe_gauge!(SESSIONS, "sessions open on a node");
     describe_counter!(STORE, "calls that the store did not answer, by what was asked");
     describe_gauge!(AGENTS, "open report streams");
-    for outcome in ["placed", "full", "not_allowed", "no_live_node"] {
+    for outcome in ["placed", "full", "not_allowed", "no_live_node", "over_limit"] {
         counter!(PLACEMENTS, "outcome" => outcome).absolute(0);
     }
     for outcome in ["taken", "refused"] {
         counter!(REPORTS, "outcome" => outcome).absolute(0);
     }
-    for call in ["claim", "renew", "release", "put", "read"] {
+    for call in ["claim", "count", "renew", "release", "put", "read"] {
         counter!(STORE, "call" => call).absolute(0);
     }
 }
@@ -53,6 +53,7 @@ pub(crate) fn refusal_label(refusal: Refusal) -> &'static str {
         Refusal::NotAllowed => "not_allowed",
         Refusal::Full => "full",
         Refusal::NoLiveNode => "no_live_node",
+        Refusal::OverLimit => "over_limit",
     }
 }
 

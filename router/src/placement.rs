@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, warn};
 
+use crate::concurrency::counted;
 use crate::core::Core;
 use crate::ledger::Ending;
 use crate::metrics;
@@ -33,13 +34,16 @@ impl Placement for PlacementDoor {
 
     async fn place(&self, request: Request<PlaceRequest>) -> Result<Response<PlaceReply>, Status> {
         let wire = request.into_inner();
-        let dry_run = wire.dry_run;
+        let (dry_run, concurrent_limit) = (wire.dry_run, wire.concurrent_limit);
         let request = request_from_wire(wire)?;
         if dry_run {
             let decision = self.core.consider(&request);
             return Ok(Response::new(reply_from_decision(&decision, "", self.core.retry_after())));
         }
-        let decision = self.core.place(&request).await;
+        let decision = match concurrent_limit {
+            Some(limit) => self.core.place_within(limit, &request).await,
+            None => self.core.place(&request).await,
+        };
         metrics::placed(&decision);
         self.core.ledger().decided(&request, &decision, self.core.now());
         let lease = request.session.to_string();
@@ -76,7 +80,8 @@ async fn apply(core: &Core, update: Update) -> Option<Order> {
     match update {
         Update::Renewal(renewal) => {
             let held = renewal.held.iter().filter_map(|held| names(&held.session, &held.node));
-            let leases: Vec<_> = held.map(|(session, node)| Lease::slot(&node, session)).collect();
+            let slots = held.map(|(session, node)| Lease::slot(&node, session));
+            let leases: Vec<_> = slots.chain(renewal.counted.iter().filter_map(counted)).collect();
             core.renew(&leases).await;
             let (mut ledger, now) = (core.ledger(), core.now());
             leases.iter().for_each(|lease| ledger.renewed(lease.session, now));
@@ -111,6 +116,9 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
     let promised = core.ledger().nodes(session);
     for node in promised.iter().chain(&node) {
         core.release(&Lease::slot(node, session)).await;
+    }
+    if let Some(lease) = ended.counted.as_ref().and_then(counted) {
+        core.release(&lease).await;
     }
     debug!(%session, reason = ended.reason, "session ended");
     let ending = Ending {

@@ -44,6 +44,8 @@ pub enum Refusal {
     Full,
     /// Pools may serve this request, and no live node of theirs can: silent, draining, other model, too far or too dear.
     NoLiveNode,
+    /// The key has as many sessions as it may have at one time. Routers say so; no decision does.
+    OverLimit,
 }
 
 /// Placements in order of preference, or a refusal; and the reasons.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use process::Shutdown;
 use scheduler::TenantId;
 use serde_json::json;
-use store::{Embedded, Secret};
+use store::{Embedded, Quotas, Redis, Secret, StoreConfig};
 
 use crate::roles::RoleArgs;
 
@@ -31,8 +31,9 @@ impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = self.role.start()?;
         let keys = Arc::new(keys(self.dev_key.as_deref())?);
+        let quotas = quotas(&config.store, &keys)?;
         let drain = config.proxy.drain;
-        let app = config.proxy.build(config.models, keys).await?;
+        let app = config.proxy.build(config.models, keys, quotas).await?;
         let addresses = json!({
             "role": "proxy",
             "pid": std::process::id(),
@@ -49,6 +50,14 @@ impl Args {
         self.role.until_done(&shutdown, drain + Duration::from_secs(6)).await;
         Ok(())
     }
+}
+
+/// Returns where use is counted: with all other proxies where there is a Redis, else in this process.
+fn quotas(store: &StoreConfig, here: &Arc<Embedded>) -> anyhow::Result<Arc<dyn Quotas>> {
+    Ok(match &store.redis {
+        Some(servers) => Arc::new(Redis::new(servers, store.timeout)?),
+        None => Arc::<Embedded>::clone(here),
+    })
 }
 
 /// Makes a store in which only the dev key opens anything.

@@ -81,7 +81,7 @@ impl Args {
         let proxy = config
             .proxy
             .clone()
-            .build(config.models.clone(), store)
+            .build(config.models.clone(), store.clone(), store)
             .await
             .context("cannot start the proxy (is another one running? --port 0 takes free ports)")?;
         let banner = Banner {

@@ -170,6 +170,7 @@ fn refusal_to_wire(refusal: Refusal) -> v1::RefusalKind {
         Refusal::NotAllowed => v1::RefusalKind::NotAllowed,
         Refusal::Full => v1::RefusalKind::Full,
         Refusal::NoLiveNode => v1::RefusalKind::NoLiveNode,
+        Refusal::OverLimit => v1::RefusalKind::OverLimit,
     }
 }
 
@@ -178,6 +179,7 @@ fn refusal_from_wire(kind: i32) -> Result<Refusal, BadMessage> {
         Ok(v1::RefusalKind::NotAllowed) => Ok(Refusal::NotAllowed),
         Ok(v1::RefusalKind::Full) => Ok(Refusal::Full),
         Ok(v1::RefusalKind::NoLiveNode) => Ok(Refusal::NoLiveNode),
+        Ok(v1::RefusalKind::OverLimit) => Ok(Refusal::OverLimit),
         Ok(v1::RefusalKind::Unspecified) | Err(_) => Err(BadMessage::new("refusal", &kind)),
     }
 }

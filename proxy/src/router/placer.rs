@@ -11,6 +11,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tracing::warn;
 
+use super::Counting;
 use crate::metrics;
 use crate::trace::{TRACEPARENT, Trace};
 
@@ -42,11 +43,16 @@ impl Placer {
     }
 
     /// Asks for placements: the first router that answers decides.
-    pub(crate) async fn place(&self, request: &Request, trace: Trace) -> Result<Vec<Placement>, CloseReason> {
+    pub(crate) async fn place(
+        &self,
+        request: &Request,
+        trace: Trace,
+        counting: &Counting,
+    ) -> Result<Vec<Placement>, CloseReason> {
         for channel in &self.channels {
             let began = Instant::now();
             let mut client = PlacementClient::new(channel.clone());
-            let asked = tokio::time::timeout(self.timeout, client.place(asking(request, trace))).await;
+            let asked = tokio::time::timeout(self.timeout, client.place(asking(request, trace, counting))).await;
             let reply = match asked {
                 Ok(Ok(reply)) => reply.into_inner(),
                 Ok(Err(status)) => {
@@ -60,7 +66,11 @@ impl Placer {
             };
             metrics::placed(began.elapsed());
             return match decision_from_reply(reply) {
-                Ok(decision) => decision.map_err(|(refusal, _)| refusal.into()),
+                Ok(decision) => {
+                    let placements = decision.map_err(|(refusal, _)| refusal)?;
+                    counting.placed(request);
+                    Ok(placements)
+                }
                 Err(bad) => {
                     warn!(error = %bad, "router's answer makes no sense");
                     continue;
@@ -71,8 +81,9 @@ impl Placer {
     }
 }
 
-fn asking(request: &Request, trace: Trace) -> tonic::Request<PlaceRequest> {
-    let mut asking = tonic::Request::new(request_to_wire(request));
+fn asking(request: &Request, trace: Trace, counting: &Counting) -> tonic::Request<PlaceRequest> {
+    let wire = PlaceRequest { concurrent_limit: counting.limit(), ..request_to_wire(request) };
+    let mut asking = tonic::Request::new(wire);
     if let Ok(trace) = MetadataValue::try_from(trace.to_string()) {
         asking.metadata_mut().insert(TRACEPARENT, trace);
     }

@@ -109,7 +109,7 @@ impl Router {
     /// Renews a session's lease.
     pub(crate) async fn renew(&self, session: Uuid, node: &Node) -> anyhow::Result<()> {
         let held = vec![Held { session: session.to_string(), node: node.name.clone() }];
-        self.tell(Update::Renewal(Renewal { held })).await
+        self.tell(Update::Renewal(Renewal { held, counted: Vec::new() })).await
     }
 
     /// Ends a session.

@@ -18,7 +18,6 @@ use super::{Listen, Problem, placement_request};
 use crate::app::Shared;
 use crate::callers::{header_value, peer};
 use crate::delivery::{Failure, Parcel, Spool, deliver};
-use crate::trace::Trace;
 
 /// Serves one file.
 pub(super) async fn serve(
@@ -34,8 +33,7 @@ pub(super) async fn serve(
     if is_json(&content_type) {
         return Err(refuse_document(body).await);
     }
-    let trace = Trace::of(&parts.headers);
-    let mut record = shared.admit(session, trace, &listen.asked.caller, Work::File).map_err(Failure::no_node)?;
+    let mut record = shared.admit(session, &parts.headers, &listen.asked.caller, Work::File).await?;
     let wanted = placement_request(&shared, session, &listen, Work::File);
     let query = listen.leg_query(Interims::Unwanted);
     let answered = async {

@@ -15,9 +15,9 @@ use super::order::{Manner, Order};
 use super::render::render;
 use crate::app::Shared;
 use crate::callers::{authorization, peer};
-use crate::delivery::{Failure, Parcel, deliver};
+use crate::delivery::{Parcel, deliver};
+use crate::quota::write_standing;
 use crate::record::Record;
-use crate::trace::Trace;
 
 const NO_KEY: &str =
     "You didn't provide an API key: send it in an Authorization header (Authorization: Bearer YOUR_KEY).";
@@ -41,11 +41,13 @@ pub(super) async fn serve(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let caller = caller(shared, &request).await?;
-    let trace = Trace::of(request.headers());
-    let mut record = shared.admit(session, trace, &caller, Work::File).map_err(Failure::no_node)?;
+    let mut record = shared.admit(session, request.headers(), &caller, Work::File).await?;
+    let standing = record.standing();
     let transcribed = transcribe(shared, &mut record, caller, request).await;
     record.end(transcribed.as_ref().map_or_else(|problem| problem.reason, |_| CloseReason::Completed));
-    Ok(transcribed.unwrap_or_else(|problem| problem.answer()))
+    let mut response = transcribed.unwrap_or_else(|problem| problem.answer());
+    write_standing(standing, response.headers_mut());
+    Ok(response)
 }
 
 async fn transcribe(

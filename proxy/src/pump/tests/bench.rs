@@ -25,6 +25,7 @@ use crate::callers::listen::{Listen, placement_request};
 use crate::overload::MemoryWatch;
 use crate::pump::Admitted;
 use crate::pump::admission::open_first;
+use crate::quota::Quota;
 use crate::record::Record;
 use crate::router::{Placer, Reporter};
 use crate::trace::Trace;
@@ -223,6 +224,7 @@ fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Sh
         memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
         keys: Arc::new(Embedded::new()),
+        quota: Arc::new(Quota::new(Arc::new(Embedded::new()), std::num::NonZeroU32::MIN)),
         started: tokio::time::Instant::now(),
     }
 }

@@ -17,7 +17,7 @@ use proto::v1::placement_server::{Placement, PlacementServer};
 use proto::v1::session_update::Update;
 use proto::v1::{self, Ended, PlaceReply, PlaceRequest, RefusalKind, SessionOrder, SessionUpdate};
 use scheduler::{ModelSpec, Models};
-use store::{Embedded, Secret};
+use store::{Embedded, Limits, Secret};
 use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -29,6 +29,7 @@ use crate::Config;
 use crate::app::Shared;
 use crate::edge::Peer;
 use crate::overload::MemoryWatch;
+use crate::quota::{LimitedKeys, Quota};
 use crate::router::{Placer, Reporter};
 use crate::wire::{Dial, Pipe, Tcp};
 
@@ -260,7 +261,8 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
         dialer: Arc::new(Tcp),
         memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
-        keys: Arc::new(keys),
+        keys: Arc::new(LimitedKeys { keys: Arc::new(keys), defaults: Limits::default() }),
+        quota: Arc::new(Quota::new(Arc::new(Embedded::new()), std::num::NonZeroU32::MIN)),
         started: tokio::time::Instant::now(),
     }
 }
