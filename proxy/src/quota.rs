@@ -74,10 +74,12 @@ impl Quota {
     /// Charges what sessions have used since this was last called; what the store does not take stays for the next time.
     async fn charge_all(&self, now: Timestamp) {
         for (key, (limits, used)) in self.spending.take() {
-            self.local.charge(&key, &limits.share(self.proxies), used, now);
-            if let Err(away) = self.store.charge(&key, &limits, used, now).await {
-                debug!(%away, %key, "use not charged yet");
-                self.spending.add(&key, &limits, used);
+            match self.store.charge(&key, &limits, used, now).await {
+                Ok(()) => self.local.charge(&key, &limits.share(self.proxies), used, now),
+                Err(away) => {
+                    debug!(%away, %key, "use not charged yet");
+                    self.spending.add(&key, &limits, used);
+                }
             }
         }
     }
@@ -105,3 +107,5 @@ pub(crate) fn used(usage: &Usage, work: Work, paid_bytes: u64) -> Used {
     };
     Used { upload_bytes, audio: usage.audio }
 }
+#[cfg(test)]
+mod tests;

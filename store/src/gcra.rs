@@ -24,49 +24,62 @@ impl Rate {
         Self { units, period: Duration::from_secs(60) }
     }
 
-    /// Returns the time that units cost, rounded up to a nanosecond, at most a day.
-    fn cost(self, units: u64) -> Duration {
-        let (whole, units) = (u128::from(units) * self.period.as_nanos(), u128::from(self.units));
-        let nanos = if units == 0 { None } else { Some(whole.div_ceil(units)) };
-        let longest = LONGEST.as_nanos();
-        let nanos = nanos.unwrap_or(longest).min(longest);
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-    }
-
     /// Returns the units that may come at once where so much is unpaid.
     pub(crate) fn left(self, unpaid: Duration) -> u64 {
         let free = self.period.saturating_sub(unpaid).as_nanos() * u128::from(self.units);
         u64::try_from(free.checked_div(self.period.as_nanos()).unwrap_or(0)).unwrap_or(u64::MAX)
+    }
+
+    /// Returns what units cost, in nanoseconds times the rate's units, so that nothing is ever rounded.
+    fn cost(self, units: u64) -> u128 {
+        u128::from(units) * self.period.as_nanos()
     }
 }
 
 /// What one caller has used of a rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gcra {
-    /// Since the clock's beginning; a timestamp would be too coarse for what a byte costs.
-    paid_at: Duration,
+    /// Unpaid at a time, in nanoseconds times `units`, which are paid for by the passing of one nanosecond.
+    owed: u128,
+    at: Timestamp,
+    units: u64,
 }
 
 impl Gcra {
-    /// Returns what is unpaid.
+    /// Returns how long it takes until everything is paid for.
     pub(crate) fn unpaid(self, now: Timestamp) -> Duration {
-        self.paid_at.saturating_sub(now.since(Timestamp::ZERO))
+        time(self.owed(self.units, now), self.units, 1)
     }
 
     /// Tells how long these units must wait, in whole microseconds; more than fit into a period wait until nothing is unpaid.
     pub(crate) fn wait(self, rate: Rate, units: u64, now: Timestamp) -> Duration {
-        let cost = rate.cost(units);
         if rate.units == 0 && units > 0 {
             return rate.period;
         }
-        let wait = (self.unpaid(now) + cost.min(rate.period)).saturating_sub(rate.period);
-        Duration::from_micros(u64::try_from(wait.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX))
+        let over =
+            (self.owed(rate.units, now) + rate.cost(units.min(rate.units))).saturating_sub(rate.cost(rate.units));
+        time(over, rate.units, 1_000)
     }
 
     /// Charges units, whether they had to wait or not.
     pub(crate) fn charge(&mut self, rate: Rate, units: u64, now: Timestamp) {
-        self.paid_at = now.since(Timestamp::ZERO) + (self.unpaid(now) + rate.cost(units)).min(LONGEST);
+        let most = LONGEST.as_nanos() * u128::from(rate.units);
+        let owed = (self.owed(rate.units, now) + rate.cost(units)).min(most);
+        *self = Self { owed, at: now, units: rate.units };
     }
+
+    fn owed(self, units: u64, now: Timestamp) -> u128 {
+        self.owed.saturating_sub(now.since(self.at).as_nanos() * u128::from(units))
+    }
+}
+
+/// Returns the time in which `owed` is paid for, rounded up to a multiple of `step` nanoseconds.
+fn time(owed: u128, units: u64, step: u128) -> Duration {
+    if units == 0 {
+        return Duration::ZERO;
+    }
+    let nanos = owed.div_ceil(u128::from(units)).next_multiple_of(step);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -123,6 +136,12 @@ mod tests {
                 prop_assert!(admit(&mut gcra, rate, 1, at(now)));
                 now += 60_000_000_u64.div_ceil(units) + late;
             }
+        }
+
+        #[test]
+        fn an_idle_caller_may_have_the_whole_limit_at_once(units in 1_u64..5_000) {
+            let (rate, mut gcra) = (Rate::per_minute(units), Gcra::default());
+            prop_assert_eq!((0..units + 5).filter(|_| admit(&mut gcra, rate, 1, at(7))).count() as u64, units);
         }
 
         #[test]

@@ -96,8 +96,7 @@ impl Limits {
     /// who are not spread evenly lose little, and all together admit at most half as much again.
     #[must_use]
     pub fn share(self, proxies: NonZeroU32) -> Self {
-        let share =
-            |limit: u64| (limit.saturating_mul(3) / (2 * u64::from(proxies.get()))).max(1).min(limit.max(1) * 3 / 2);
+        let share = |limit: u64| (limit.saturating_mul(3) / (2 * u64::from(proxies.get()))).max(limit.min(1));
         let small = |limit: u32| u32::try_from(share(limit.into())).unwrap_or(u32::MAX);
         Self {
             concurrent: self.concurrent,
@@ -129,4 +128,23 @@ pub trait Quotas: Send + Sync {
     /// # Errors
     /// Fails when the store is away.
     async fn charge(&self, key: &KeyId, limits: &Limits, used: Used, now: Timestamp) -> Result<(), StoreAway>;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn proxies_alone_admit_at_most_half_as_much_again(limit in 0_u32..100_000, proxies in 1_u32..100) {
+            let proxies = NonZeroU32::new(proxies).unwrap();
+            let limits = Limits { sessions_per_minute: Some(limit), ..Limits::default() };
+            let share = limits.share(proxies).sessions_per_minute.unwrap();
+            let together = u64::from(share) * u64::from(proxies.get());
+            prop_assert!(together * 2 <= u64::from(limit) * 3 || share == 1, "{share} each of {limit}");
+            prop_assert_eq!(share == 0, limit == 0);
+        }
+    }
 }

@@ -187,6 +187,15 @@ async fn new_sessions_keep_to_their_rate(bench: &mut dyn Bench) {
     assert_eq!(refused(bench, limits, 0).await, Some((Exceeded::Sessions, 10)));
 }
 
+async fn the_whole_limit_may_come_at_once(bench: &mut dyn Bench) {
+    let limits = Limits { sessions_per_minute: Some(17), ..Limits::default() };
+    let mut admitted = 0;
+    for _ in 0..19 {
+        admitted += u32::from(refused(bench, limits, 0).await.is_none());
+    }
+    assert_eq!(admitted, 17);
+}
+
 async fn keys_share_no_rate_and_none_is_kept_without_a_limit(bench: &mut dyn Bench) {
     let limits = Limits { sessions_per_minute: Some(1), ..Limits::default() };
     assert_eq!(refused(bench, limits, 0).await, None);
@@ -306,6 +315,7 @@ contract!(
     a_key_has_no_more_sessions_than_it_may,
     renewals_write_lost_leases_again,
     new_sessions_keep_to_their_rate,
+    the_whole_limit_may_come_at_once,
     keys_share_no_rate_and_none_is_kept_without_a_limit,
     uploads_keep_to_their_rate_and_pay_back_what_was_not_known,
     audio_is_spent_until_the_day_ends,

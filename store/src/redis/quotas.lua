@@ -26,7 +26,9 @@ local function cost(units, limit)
 end
 local function wait(key, units, limit)
   if limit == 0 and units > 0 then return period end
-  return math.max(0, unpaid(key) + math.min(cost(units, limit), period) - period)
+  local over = unpaid(key) + math.min(cost(units, limit), period) - period
+  -- What is less comes of rounding.
+  return over >= 100 and over or 0
 end
 local function charge(key, units, limit)
   local owed = math.min(unpaid(key) + cost(units, limit), longest)

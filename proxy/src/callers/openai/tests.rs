@@ -4,6 +4,7 @@ mod bench;
 mod errors;
 mod forms;
 mod pages;
+mod quotas;
 mod traces;
 
 use axum::body::{Body, Bytes};

@@ -17,7 +17,7 @@ use proto::v1::placement_server::{Placement, PlacementServer};
 use proto::v1::session_update::Update;
 use proto::v1::{self, Ended, PlaceReply, PlaceRequest, RefusalKind, SessionOrder, SessionUpdate};
 use scheduler::{ModelSpec, Models};
-use store::{Embedded, Limits, Secret};
+use store::{Embedded, Keys, Secret};
 use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -29,7 +29,7 @@ use crate::Config;
 use crate::app::Shared;
 use crate::edge::Peer;
 use crate::overload::MemoryWatch;
-use crate::quota::{LimitedKeys, Quota};
+use crate::quota::Quota;
 use crate::router::{Placer, Reporter};
 use crate::wire::{Dial, Pipe, Tcp};
 
@@ -82,7 +82,7 @@ impl Dial for Streams {
 }
 
 /// Places every session on the first node that has not failed it.
-struct Placing(Vec<SocketAddr>, Traces);
+struct Placing(Vec<SocketAddr>, Traces, RefusalKind);
 
 #[tonic::async_trait]
 impl Placement for Placing {
@@ -99,7 +99,7 @@ impl Placement for Placing {
         };
         let mut placements = self.0.iter().enumerate().map(place).collect::<Vec<_>>();
         placements.retain(|place| !excluded.contains(&place.node));
-        let full = v1::Refusal { kind: RefusalKind::Full.into(), retry_after_milliseconds: 2000 };
+        let full = v1::Refusal { kind: self.2.into(), retry_after_milliseconds: 2000 };
         let refusal = placements.is_empty().then_some(full);
         Ok(tonic::Response::new(PlaceReply { placements, refusal, ..PlaceReply::default() }))
     }
@@ -147,15 +147,26 @@ pub(super) struct Bench {
 impl Bench {
     /// Starts a node for each answer: a status and a body.
     pub(super) async fn with_nodes(answers: &[(u16, &str)]) -> Self {
-        Self::start(answers, &[]).await
+        Self::start(answers, RefusalKind::Full, |_| {}).await
+    }
+
+    /// Starts no node, and a router that refuses everything for this reason.
+    pub(super) async fn refusing(kind: RefusalKind) -> Self {
+        Self::start(&[], kind, |_| {}).await
+    }
+
+    /// Starts one node, and these keys.
+    pub(super) async fn with_keys(keys: Arc<dyn Keys>) -> Self {
+        Self::start(&[(200, super::HELLO)], RefusalKind::Full, |shared| shared.keys = keys).await
     }
 
     /// Starts one node, and lets pages of these origins in.
     pub(super) async fn for_pages_of(origins: &[&str]) -> Self {
-        Self::start(&[(200, super::HELLO)], origins).await
+        let origins = origins.iter().map(|origin| (*origin).to_owned().try_into().unwrap()).collect();
+        Self::start(&[(200, super::HELLO)], RefusalKind::Full, |shared| shared.config.origins = origins).await
     }
 
-    async fn start(answers: &[(u16, &str)], origins: &[&str]) -> Self {
+    async fn start(answers: &[(u16, &str)], refusal: RefusalKind, change: impl FnOnce(&mut Shared)) -> Self {
         let (shutdown, heard, traces) = (Shutdown::new(), Arc::default(), Traces::default());
         let mut nodes = Vec::new();
         for (status, body) in answers {
@@ -167,14 +178,17 @@ impl Bench {
             nodes.push(address);
         }
         let (listener, router) = bound().await;
-        let placing =
-            tonic::transport::Server::builder().add_service(PlacementServer::new(Placing(nodes, Arc::clone(&traces))));
+        let placing = tonic::transport::Server::builder().add_service(PlacementServer::new(Placing(
+            nodes,
+            Arc::clone(&traces),
+            refusal,
+        )));
         let placing = placing.serve_with_incoming(TcpListenerStream::new(listener));
         shutdown.spawn("router", async move { placing.await.unwrap() });
         let reporter = Reporter::default();
         let mut shared = shared(router, &reporter, &shutdown);
         shared.dialer = Arc::new(Streams(Arc::clone(&traces)));
-        shared.config.origins = origins.iter().map(|origin| (*origin).to_owned().try_into().unwrap()).collect();
+        change(&mut shared);
         let app = crate::callers::routes(Arc::new(shared));
         Self { app, reporter, heard, traces }
     }
@@ -261,7 +275,7 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
         dialer: Arc::new(Tcp),
         memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
-        keys: Arc::new(LimitedKeys { keys: Arc::new(keys), defaults: Limits::default() }),
+        keys: Arc::new(keys),
         quota: Arc::new(Quota::new(Arc::new(Embedded::new()), std::num::NonZeroU32::MIN)),
         started: tokio::time::Instant::now(),
     }
