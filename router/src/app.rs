@@ -8,7 +8,7 @@ use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
 use proto::v1::agents_server::AgentsServer;
 use proto::v1::placement_server::PlacementServer;
-use store::{Leases, Reports};
+use store::{Affinity, Leases, Reports, Verdicts};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tracing::{info, warn};
@@ -42,6 +42,7 @@ pub struct App {
     config: Config,
     core: Arc<Core>,
     reports: Arc<dyn Reports>,
+    verdicts: Arc<dyn Verdicts>,
     grpc: Bound,
     admin: Bound,
     metrics: Bound,
@@ -55,7 +56,7 @@ impl Config {
     /// Fails when an address is taken, naming it and what it is for.
     pub async fn build<S>(self, policy: Policy, store: Arc<S>) -> Result<App, RouterError>
     where
-        S: Leases + Reports + 'static,
+        S: Affinity + Leases + Reports + Verdicts + 'static,
     {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
@@ -63,8 +64,9 @@ impl Config {
             grpc: Bound::bind("agents and proxies", self.listen).await?,
             admin: Bound::bind("the admin API", self.admin).await?,
             metrics: Bound::bind("metrics", self.metrics).await?,
-            core: Arc::new(Core::new(policy, store.clone())),
-            reports: store,
+            core: Arc::new(Core::new(policy, store.clone(), store.clone())),
+            reports: store.clone(),
+            verdicts: store,
             config: self,
             metrics_page,
         })
@@ -103,6 +105,8 @@ impl App {
         shutdown.spawn("reports to the store", putting);
         let reading = sharing::read(Arc::clone(&self.core), self.reports, shutdown.clone());
         shutdown.spawn("reports from the store", reading);
+        let sharing = sharing::share(Arc::clone(&self.core), self.verdicts, shutdown.clone());
+        shutdown.spawn("verdicts", sharing);
 
         let agents = AgentsDoor {
             core: Arc::clone(&self.core),

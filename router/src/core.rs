@@ -7,33 +7,37 @@ use scheduler::{
     Decision, Fleet, Models, NodeId, Placement, Refusal, Report, Request, Scoring, SessionId, Timestamp, UnknownPool,
     decide,
 };
-use store::{Claim, Lease, Leases, REPORT_LIFE, Resource};
+use store::{Affinity, Claim, Lease, Leases, REPORT_LIFE, Resource};
 use tokio::time::Instant;
 use tracing::debug;
 
 use crate::config::Policy;
 use crate::ledger::Ledger;
 use crate::metrics;
-use crate::sharing::Outbox;
+use crate::sharing::{Heard, Outbox};
 
 /// The state behind the router's doors.
 pub(crate) struct Core {
     fleet: RwLock<Fleet>,
     ledger: Mutex<Ledger>,
     outbox: Outbox,
+    pub(crate) heard: Heard,
     pub(crate) leases: Arc<dyn Leases>,
+    pub(crate) affinity: Arc<dyn Affinity>,
     scoring: Scoring,
     models: Models,
     started: Instant,
 }
 
 impl Core {
-    pub(crate) fn new(policy: Policy, leases: Arc<dyn Leases>) -> Self {
+    pub(crate) fn new(policy: Policy, leases: Arc<dyn Leases>, affinity: Arc<dyn Affinity>) -> Self {
         Self {
             fleet: RwLock::new(Fleet::new(policy.pools)),
             ledger: Mutex::new(Ledger::default()),
             outbox: Outbox::default(),
+            heard: Heard::default(),
             leases,
+            affinity,
             scoring: policy.scoring,
             models: policy.models,
             started: Instant::now(),
@@ -83,7 +87,7 @@ impl Core {
 
     /// Decides, claims a lease on the best placement that still has room, and puts that one first.
     pub(crate) async fn place(&self, request: &Request) -> Decision {
-        let mut decision = self.consider(request);
+        let mut decision = self.consider_near(request).await;
         let mut held = None;
         for (rank, placement) in decision.placements.iter().enumerate() {
             if self.claim(placement, request.session).await != Claim::Full {

@@ -3,12 +3,14 @@
 //! * [`Config`] → [`App`] (sockets bound) → [`App::run`].
 //! * `agents`: the report stream. `placement`: place, renew, outcomes. `admin`: HTTP and JSON for people and tools.
 //! * `core`: the fleet, the leases and the ledger that all three share. `ledger`: what each session was, why, and what it cost.
+//! * `affinity`: sessions that come back to their node.
 //! * `concurrency`: sessions that count against their key's limit.
 //! * `watch`: notices nodes that fall silent. `sharing`: what agents say, to and from the other routers.
 //!
 //! No audio ever passes here.
 
 mod admin;
+mod affinity;
 mod agents;
 mod app;
 mod concurrency;

@@ -30,7 +30,7 @@ pub(crate) fn describe() {
     for outcome in ["taken", "refused"] {
         counter!(REPORTS, "outcome" => outcome).absolute(0);
     }
-    for call in ["claim", "count", "renew", "release", "put", "read"] {
+    for call in ["claim", "count", "renew", "release", "remember", "let_go", "last_leg", "put", "read", "verdicts"] {
         counter!(STORE, "call" => call).absolute(0);
     }
 }

@@ -9,7 +9,7 @@ use proto::v1::session_order::Order;
 use proto::v1::session_update::Update;
 use proto::v1::{Acknowledged, Ended, PlaceReply, PlaceRequest, SessionOrder, SessionUpdate};
 use scheduler::{NodeId, SessionId};
-use store::Lease;
+use store::{LastLeg, Lease};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -89,8 +89,9 @@ async fn apply(core: &Core, update: Update) -> Option<Order> {
         }
         Update::Opened(opened) => {
             let (session, node) = names(&opened.session, &opened.node)?;
-            core.fleet_mut().note_opened(&node, core.now());
+            core.leg_opened(&node);
             core.renew(&[Lease::slot(&node, session)]).await;
+            core.remember(session, &LastLeg { node: node.clone(), epoch: opened.epoch }).await;
             core.ledger().renewed(session, core.now());
             let left = core.ledger().opened(session, node.clone(), opened.epoch);
             if let Some(left) = left.filter(|left| *left != node) {
@@ -100,7 +101,7 @@ async fn apply(core: &Core, update: Update) -> Option<Order> {
         }
         Update::Failed(failed) => {
             let (session, node) = names(&failed.session, &failed.node)?;
-            core.fleet_mut().note_failed(&node, core.now());
+            core.leg_failed(&node);
             core.release(&Lease::slot(&node, session)).await;
             core.ledger().renewed(session, core.now());
             core.ledger().failed(session, node, failed.cause);
@@ -120,6 +121,7 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
     if let Some(lease) = ended.counted.as_ref().and_then(counted) {
         core.release(&lease).await;
     }
+    core.let_go(session).await;
     debug!(%session, reason = ended.reason, "session ended");
     let ending = Ending {
         node,

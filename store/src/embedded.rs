@@ -1,5 +1,7 @@
 //! The embedded backend: leases, quotas, reports and the dev key in this process's memory.
 
+mod hints;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,6 +26,7 @@ pub struct Embedded {
     leases: Mutex<HashMap<Resource, Held>>,
     reports: Mutex<Written>,
     quotas: Tallies,
+    hints: hints::Hints,
 }
 
 /// Each node's last report, in the order they were written.
@@ -44,7 +47,13 @@ impl Embedded {
     /// Starts empty: no leases, and no key opens anything.
     #[must_use]
     pub fn new() -> Self {
-        Self { dev_key: None, leases: Mutex::default(), reports: Mutex::default(), quotas: Tallies::default() }
+        Self {
+            dev_key: None,
+            leases: Mutex::default(),
+            reports: Mutex::default(),
+            quotas: Tallies::default(),
+            hints: hints::Hints::default(),
+        }
     }
 
     /// Accepts `key` for `tenant`, from this machine only.

@@ -7,11 +7,13 @@
 //! Every call is bounded in time. Whatever goes wrong is [`StoreAway`]: no answer, an answer that makes no sense, a server that
 //! loads, is read-only, out of memory or short of replicas. Values found under our keys are judged, never trusted.
 
+mod affinity;
 mod breaker;
 mod leases;
 mod line;
 mod quotas;
 mod reports;
+mod verdicts;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -29,9 +31,11 @@ pub struct Redis {
     line: Line,
     timeout: Duration,
     breaker: Breaker,
+    affinity: affinity::Scripts,
     leases: leases::Scripts,
     quotas: quotas::Scripts,
     reports: reports::Scripts,
+    verdicts: verdicts::Scripts,
 }
 
 /// Says why a Redis cannot be spoken to, whether it is there or not. No address is shown, for it may hold a password.
@@ -76,9 +80,11 @@ impl Redis {
             line: line.map_err(|error| BadRedis::Servers(error.to_string()))?,
             timeout,
             breaker: Breaker::default(),
+            affinity: affinity::Scripts::new(),
             leases: leases::Scripts::new(),
             quotas: quotas::Scripts::new(),
             reports: reports::Scripts::new(),
+            verdicts: verdicts::Scripts::new(),
         })
     }
 

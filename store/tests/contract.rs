@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use crosspoint_store::{
-    Admission, Admitting, Aged, Claim, Cursor, Embedded, Exceeded, KeyError, Keys, LEASE_LIFE, Lease, Leases, Limits,
-    Quotas, REPORT_BATCH, REPORT_LIFE, Reports, Resource, Rest, Secret, Used,
+    AFFINITY_LIFE, Admission, Admitting, Affinity, Aged, Claim, Cursor, Embedded, Exceeded, KeyError, Keys, LEASE_LIFE,
+    LastLeg, Lease, Leases, Limits, Place, Quotas, REPORT_BATCH, REPORT_LIFE, Reports, Resource, Rest, Secret, Teller,
+    Used, Verdict, Verdicts,
 };
 use scheduler::{NodeId, NodeState, Report, SessionId, Timestamp};
 
@@ -24,6 +25,8 @@ trait Bench {
     fn leases(&self) -> &dyn Leases;
     fn reports(&self) -> &dyn Reports;
     fn quotas(&self) -> &dyn Quotas;
+    fn affinity(&self) -> &dyn Affinity;
+    fn verdicts(&self) -> &dyn Verdicts;
     fn now(&self) -> Timestamp;
     /// Lets time pass.
     async fn pass(&mut self, time: Duration);
@@ -51,6 +54,14 @@ impl Bench for InMemory {
     }
 
     fn quotas(&self) -> &dyn Quotas {
+        &self.store
+    }
+
+    fn affinity(&self) -> &dyn Affinity {
+        &self.store
+    }
+
+    fn verdicts(&self) -> &dyn Verdicts {
         &self.store
     }
 
@@ -232,6 +243,49 @@ async fn audio_is_spent_until_the_day_ends(bench: &mut dyn Bench) {
     assert_eq!(refused(bench, limits, 0).await, None);
 }
 
+fn leg(node: &str, epoch: u32) -> LastLeg {
+    LastLeg { node: node.parse().unwrap(), epoch }
+}
+
+async fn last_leg(bench: &dyn Bench, number: u128) -> Option<LastLeg> {
+    bench.affinity().last_leg(session(number), bench.now()).await.unwrap()
+}
+
+async fn a_sessions_last_node_is_remembered(bench: &mut dyn Bench) {
+    assert_eq!(last_leg(bench, 1).await, None);
+    for leg in [leg("aws-1", 1), leg("gcp/zone:1", 2)] {
+        bench.affinity().remember(session(1), &leg, bench.now()).await.unwrap();
+        assert_eq!(last_leg(bench, 1).await, Some(leg));
+    }
+    bench.pass(2 * AFFINITY_LIFE).await;
+    assert_eq!(last_leg(bench, 1).await, Some(leg("gcp/zone:1", 2)));
+}
+
+async fn an_ended_session_is_forgotten_before_long(bench: &mut dyn Bench) {
+    bench.affinity().remember(session(1), &leg("aws-1", 1), bench.now()).await.unwrap();
+    bench.affinity().let_go(session(1), bench.now()).await.unwrap();
+    bench.affinity().let_go(session(2), bench.now()).await.unwrap();
+    bench.pass(AFFINITY_LIFE - STEP).await;
+    assert_eq!(last_leg(bench, 1).await, Some(leg("aws-1", 1)));
+    bench.pass(STEP).await;
+    assert_eq!([last_leg(bench, 1).await, last_leg(bench, 2).await], [None, None]);
+}
+
+async fn what_one_router_tells_of_nodes_the_others_hear_once(bench: &mut dyn Bench) {
+    let [one, two] = [1, 2].map(Teller);
+    let verdict = |node: &str, failed| Verdict { node: node.parse().unwrap(), opened: 7, failed };
+    bench.verdicts().tell(one, &[verdict("aws-1", 1), verdict("aws-2", 2)], bench.now()).await.unwrap();
+    let heard = async |bench: &dyn Bench, place: &Place, who| {
+        bench.verdicts().told_since(place, who, bench.now()).await.unwrap()
+    };
+    let (told, place) = heard(bench, &Place::default(), two).await;
+    assert_eq!(told, [verdict("aws-1", 1), verdict("aws-2", 2)]);
+    assert_eq!(heard(bench, &Place::default(), one).await, (vec![], place.clone()), "nobody hears itself");
+    assert_eq!(heard(bench, &place, two).await, (vec![], place.clone()));
+    bench.verdicts().tell(one, &[verdict("aws-1", 3)], bench.now()).await.unwrap();
+    assert_eq!(heard(bench, &place, two).await.0, [verdict("aws-1", 3)]);
+}
+
 async fn a_reader_sees_what_was_written_since_it_looked(bench: &mut dyn Bench) {
     assert_eq!(read(bench, Cursor::default()).await.0, []);
     write(bench, &[aged("aws-1", 1, Duration::ZERO), aged("aws-2", 1, 2 * STEP)]).await;
@@ -319,6 +373,9 @@ contract!(
     keys_share_no_rate_and_none_is_kept_without_a_limit,
     uploads_keep_to_their_rate_and_pay_back_what_was_not_known,
     audio_is_spent_until_the_day_ends,
+    a_sessions_last_node_is_remembered,
+    an_ended_session_is_forgotten_before_long,
+    what_one_router_tells_of_nodes_the_others_hear_once,
     a_reader_sees_what_was_written_since_it_looked,
     a_report_is_kept_as_it_was_for_its_life,
     a_large_fleet_is_read_in_parts,

@@ -5,5 +5,6 @@ mod bad_start;
 mod bad_streams;
 mod main_job;
 mod node_death;
+mod shared_state;
 mod support;
 mod two_routers;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use crosspoint_store::{Claim, Lease, Leases, Quotas, Redis, RedisServers, Reports};
+use crosspoint_store::{Affinity, Claim, Lease, Leases, Quotas, Redis, RedisServers, Reports, Verdicts};
 use redis::Value;
 use scheduler::Timestamp;
 use serde_json::json;
@@ -61,6 +61,14 @@ impl Bench for Cluster {
     }
 
     fn quotas(&self) -> &dyn Quotas {
+        &self.store
+    }
+
+    fn affinity(&self) -> &dyn Affinity {
+        &self.store
+    }
+
+    fn verdicts(&self) -> &dyn Verdicts {
         &self.store
     }
 

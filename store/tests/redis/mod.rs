@@ -9,7 +9,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use crosspoint_store::{Admission, Claim, Cursor, Leases, Limits, Quotas, Redis, RedisUrl, Reports, StoreAway};
+use crosspoint_store::{
+    Admission, Affinity, Claim, Cursor, Leases, Limits, Quotas, Redis, RedisUrl, Reports, StoreAway, Verdicts,
+};
 use redis::{Script, Value};
 use scheduler::Timestamp;
 
@@ -53,6 +55,9 @@ for _, key in ipairs(redis.call('KEYS', 'crosspoint:*:rate:*')) do
 end
 for _, key in ipairs(redis.call('KEYS', 'crosspoint:*:audio')) do
   redis.call('HINCRBY', key, 'day', -math.floor(ARGV[1] / 86400000))
+end
+for _, key in ipairs(redis.call('KEYS', 'crosspoint:*:affinity')) do
+  redis.call('PEXPIRE', key, redis.call('PTTL', key) - ARGV[1])
 end";
 
 /// Lets time pass in one server.
@@ -73,6 +78,14 @@ impl Bench for Server {
     }
 
     fn quotas(&self) -> &dyn Quotas {
+        &self.store
+    }
+
+    fn affinity(&self) -> &dyn Affinity {
+        &self.store
+    }
+
+    fn verdicts(&self) -> &dyn Verdicts {
         &self.store
     }
 
