@@ -3,6 +3,7 @@
 mod bad_input;
 mod bad_start;
 mod bad_streams;
+mod limits;
 mod main_job;
 mod node_death;
 mod shared_state;
