@@ -3,8 +3,10 @@
 mod agent;
 mod bench;
 mod config;
+mod costs;
 mod engine;
 mod explain;
+mod keys;
 mod node;
 mod nodes;
 mod pools;
@@ -40,6 +42,10 @@ pub(crate) enum Command {
     Pools(pools::Args),
     /// List the sessions: who served them, and what they cost
     Sessions(sessions::Args),
+    /// Make, list and revoke the keys that open the proxies
+    Keys(keys::Args),
+    /// Show what was used and what it cost, by pool, key, day or model
+    Costs(costs::Args),
     /// Show why a session went where it went, or where one would go
     Explain(explain::Args),
     /// Measure what it costs on this machine
@@ -53,6 +59,7 @@ impl Command {
     ///
     /// # Errors
     /// Fails as the command does; the message is for people.
+    #[expect(clippy::cognitive_complexity, reason = "one line for each command, and no more")]
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Transcribe(args) => Box::pin(args.run()).await,
@@ -65,6 +72,8 @@ impl Command {
             Self::Nodes(args) => args.run().await,
             Self::Pools(args) => args.run().await,
             Self::Sessions(args) => args.run().await,
+            Self::Keys(args) => args.run().await,
+            Self::Costs(args) => args.run().await,
             Self::Explain(args) => args.run().await,
             Self::Bench(args) => Box::pin(args.run()).await,
             Self::Config(args) => args.run(),

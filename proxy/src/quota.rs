@@ -5,20 +5,18 @@
 mod refusal;
 mod spending;
 
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use scheduler::{Timestamp, Work};
 use session::Usage;
-use store::{Admission, Admitting, Caller, KeyError, Keys, Limits, Quotas, Secret, Standing, Tallies, Used};
+use store::{Admission, Admitting, Allowance, Caller, Quotas, Tallies, Used};
 use tracing::debug;
 
 use crate::delivery::Failure;
 use crate::metrics;
 
-pub(crate) use refusal::{Limited, retry_after, write_standing};
+pub(crate) use refusal::{Limited, retry_after, write_allowance};
 pub(crate) use spending::Bill;
 use spending::Spending;
 
@@ -42,14 +40,14 @@ impl Quota {
         caller: &Caller,
         upload_bytes: u64,
         now: Timestamp,
-    ) -> Result<Option<Standing>, Failure> {
+    ) -> Result<Option<Allowance>, Failure> {
         if !caller.limits.are_counted() {
             return Ok(None);
         }
-        let Admitting { admission, standing } = self.ask(caller, upload_bytes, now).await;
+        let Admitting { admission, allowance } = self.ask(caller, upload_bytes, now).await;
         match admission {
-            Admission::Admitted => Ok(standing),
-            Admission::Refused { by, wait } => Err(refusal::refusal(&caller.limits, by, wait, standing)),
+            Admission::Admitted => Ok(allowance),
+            Admission::Refused { by, wait } => Err(refusal::refusal(&caller.limits, by, wait, allowance)),
         }
     }
 
@@ -85,20 +83,6 @@ impl Quota {
     }
 }
 
-/// Keys, with limits for those that set none of their own.
-pub(crate) struct LimitedKeys {
-    pub(crate) keys: Arc<dyn Keys>,
-    pub(crate) defaults: Limits,
-}
-
-#[async_trait]
-impl Keys for LimitedKeys {
-    async fn check(&self, key: &Secret, peer: IpAddr) -> Result<Caller, KeyError> {
-        let caller = self.keys.check(key, peer).await?;
-        Ok(Caller { limits: caller.limits.or(self.defaults), ..caller })
-    }
-}
-
 /// Says what an upload and its audio came to, beyond what was paid for on admission.
 pub(crate) fn used(usage: &Usage, work: Work, paid_bytes: u64) -> Used {
     let upload_bytes = match work {
@@ -107,5 +91,6 @@ pub(crate) fn used(usage: &Usage, work: Work, paid_bytes: u64) -> Used {
     };
     Used { upload_bytes, audio: usage.audio }
 }
+
 #[cfg(test)]
 mod tests;

@@ -5,5 +5,5 @@ mod placer;
 mod reporter;
 
 pub(crate) use counting::Counting;
-pub(crate) use placer::{Placer, RouterAddressError};
+pub(crate) use placer::{CostsError, Placer, RouterAddressError};
 pub(crate) use reporter::{Reporter, report};

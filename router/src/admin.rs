@@ -1,5 +1,7 @@
 //! The admin API: HTTP and JSON for people and tools. Money is in US dollars, as numbers.
 
+mod costs;
+mod keys;
 mod views;
 
 use std::sync::Arc;
@@ -15,21 +17,28 @@ use scheduler::{Class, Compliance, Language, MicroDollars, Priority, Request, Re
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::billing::Billing;
 use crate::core::Core;
+use crate::keys::Registry;
 use views::{DecisionView, NodeView, PoolView, SessionView};
 
 /// Builds the routes.
-pub(crate) fn routes(core: Arc<Core>) -> Router {
-    Router::new()
+pub(crate) fn routes(core: Arc<Core>, billing: Arc<Billing>, registry: Option<Arc<Registry>>) -> Router {
+    let keys = keys::routes(Arc::clone(&core), registry);
+    let costs = Router::new().route("/v1/costs", get(costs::costs)).with_state(billing);
+    let routes = Router::new()
         .route("/v1/nodes", get(nodes))
         .route("/v1/pools", get(pools))
         .route("/v1/sessions", get(sessions))
         .route("/v1/sessions/{session}", get(session))
         .route("/v1/explain", post(explain))
         .fallback(|| async {
-            problem(StatusCode::NOT_FOUND, "no such path; there are /v1/nodes, /v1/pools, /v1/sessions and /v1/explain")
+            let text =
+                "no such path; there are /v1/nodes, /v1/pools, /v1/sessions, /v1/costs, /v1/explain and /v1/keys";
+            problem(StatusCode::NOT_FOUND, text)
         })
-        .with_state(core)
+        .with_state(core);
+    routes.merge(costs).merge(keys)
 }
 
 fn problem(status: StatusCode, text: impl Into<String>) -> Response {
@@ -142,6 +151,7 @@ async fn explain(State(core): State<Arc<Core>>, question: Result<Json<Question>,
         latency_limit: Duration::from_millis(300),
         audio_bytes_per_second: question.audio_bytes_per_second,
         exclude: [].into(),
+        facts: scheduler::rules::Facts::default(),
     };
     let decision = core.consider(&request);
     Json(DecisionView::new(&decision.placements, decision.refusal, &decision.rejected)).into_response()

@@ -26,7 +26,7 @@ impl Core {
             Claim::Held => {
                 let decision = self.place(request).await;
                 if decision.refusal.is_some() {
-                    self.release(&lease).await;
+                    self.release(lease).await;
                 }
                 decision
             }

@@ -14,6 +14,7 @@ use tracing::debug;
 use crate::config::Policy;
 use crate::ledger::Ledger;
 use crate::metrics;
+use crate::owed::{Debt, Owed};
 use crate::sharing::{Heard, Outbox};
 
 /// The state behind the router's doors.
@@ -22,6 +23,7 @@ pub(crate) struct Core {
     ledger: Mutex<Ledger>,
     outbox: Outbox,
     pub(crate) heard: Heard,
+    owed: Owed,
     pub(crate) leases: Arc<dyn Leases>,
     pub(crate) affinity: Arc<dyn Affinity>,
     scoring: Scoring,
@@ -36,6 +38,7 @@ impl Core {
             ledger: Mutex::new(Ledger::default()),
             outbox: Outbox::default(),
             heard: Heard::default(),
+            owed: Owed::default(),
             leases,
             affinity,
             scoring: policy.scoring,
@@ -130,11 +133,29 @@ impl Core {
         }
     }
 
-    pub(crate) async fn release(&self, lease: &Lease) {
-        if let Err(away) = self.leases.release(lease).await {
-            metrics::store_failed("release");
-            debug!(%away, "lease not given back, it will expire");
+    /// Gives a lease back; later where the store does not take it now.
+    pub(crate) async fn release(&self, lease: Lease) {
+        let debt = Debt { lease, since: self.now() };
+        if let Err(debt) = self.try_release(debt).await {
+            self.owed.add(debt);
         }
+    }
+
+    /// Gives back the leases that the store did not take before, until it does not take one again.
+    pub(crate) async fn pay(&self) {
+        while let Some(debt) = self.owed.take(self.now()) {
+            if let Err(debt) = self.try_release(debt).await {
+                return self.owed.add(debt);
+            }
+        }
+    }
+
+    async fn try_release(&self, debt: Debt) -> Result<(), Debt> {
+        self.leases.release(&debt.lease).await.map_err(|away| {
+            metrics::store_failed("release");
+            debug!(%away, "lease not given back, it will be tried again");
+            debt
+        })
     }
 
     pub(crate) async fn leases_on(&self, node: &NodeId) -> u32 {

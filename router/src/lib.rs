@@ -5,7 +5,9 @@
 //! * `core`: the fleet, the leases and the ledger that all three share. `ledger`: what each session was, why, and what it cost.
 //! * `affinity`: sessions that come back to their node.
 //! * `concurrency`: sessions that count against their key's limit.
-//! * `watch`: notices nodes that fall silent. `sharing`: what agents say, to and from the other routers.
+//! * `keys`: the API keys that were made or revoked here.
+//! * `billing`: usage is priced, charged once, and acknowledged when it is safe. `costs`: what it comes to, for people and callers.
+//! * `watch`: notices nodes that fall silent. `sharing`: what agents say, to and from the other routers. `owed`: leases to give back.
 //!
 //! No audio ever passes here.
 
@@ -13,14 +15,19 @@ mod admin;
 mod affinity;
 mod agents;
 mod app;
+mod billing;
 mod concurrency;
 mod config;
 mod core;
+mod costs;
+mod keys;
 mod ledger;
 mod metrics;
+mod owed;
 mod placement;
 mod sharing;
 mod watch;
 
-pub use app::{App, RouterError};
+pub use app::{App, Charges, RouterError};
 pub use config::{Config, Policy};
+pub use keys::Registry;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use scheduler::{Decision, Refusal};
+use scheduler::{Decision, PoolName, Refusal};
+use store::Amounts;
 
 const DECIDE: &str = "crosspoint_router_decide_seconds";
 const PLACEMENTS: &str = "crosspoint_router_placements_total";
@@ -13,6 +14,59 @@ const NODES: &str = "crosspoint_router_nodes";
 const SESSIONS: &str = "crosspoint_router_sessions_live";
 const STORE: &str = "crosspoint_router_store_failures_total";
 const AGENTS: &str = "crosspoint_router_agents_connected";
+
+const AUDIO: &str = "crosspoint_router_audio_seconds_total";
+const GPU: &str = "crosspoint_router_gpu_seconds_total";
+const BYTES_IN: &str = "crosspoint_router_audio_bytes_total";
+const BYTES_OUT: &str = "crosspoint_router_result_bytes_total";
+const COST: &str = "crosspoint_router_cost_microdollars_total";
+const RECORDS: &str = "crosspoint_router_usage_records_total";
+const HELD: &str = "crosspoint_router_charges_held";
+/// The label of pools that this router's configuration does not list.
+const OTHER: &str = "other";
+
+/// Describes what is billed, and lets the counters of every pool start at zero.
+pub(crate) fn describe_billing<'a>(pools: impl Iterator<Item = &'a PoolName>) {
+    describe_counter!(AUDIO, "audio that was charged, by pool");
+    describe_counter!(GPU, "time of slots on GPUs that was charged, by pool");
+    describe_counter!(BYTES_IN, "bytes of audio that were charged, by pool");
+    describe_counter!(BYTES_OUT, "bytes of results that were charged, by pool");
+    describe_counter!(COST, "millionths of a US dollar that were charged, by pool and by what they were spent on");
+    describe_counter!(RECORDS, "records of usage from proxies, by what became of them");
+    describe_gauge!(HELD, "charges that wait in this router's journal for a store that is away");
+    gauge!(HELD).set(0.0);
+    for outcome in ["charged", "held", "unsafe", "refused"] {
+        counter!(RECORDS, "outcome" => outcome).absolute(0);
+    }
+    for pool in pools.map(ToString::to_string).chain([OTHER.to_owned()]) {
+        for name in [AUDIO, GPU, BYTES_IN, BYTES_OUT] {
+            counter!(name, "pool" => pool.clone()).absolute(0);
+        }
+        for on in ["gpu", "egress"] {
+            counter!(COST, "pool" => pool.clone(), "on" => on).absolute(0);
+        }
+    }
+}
+
+/// Shows what a pool was charged with since this router began; sums are exact, and seconds whole only when they are shown.
+pub(crate) fn charged(pool: Option<&PoolName>, sum: Amounts) {
+    let pool = pool.map_or_else(|| OTHER.to_owned(), ToString::to_string);
+    counter!(AUDIO, "pool" => pool.clone()).absolute(sum.audio.as_secs());
+    counter!(GPU, "pool" => pool.clone()).absolute(sum.slot.as_secs());
+    counter!(BYTES_IN, "pool" => pool.clone()).absolute(sum.bytes_in);
+    counter!(BYTES_OUT, "pool" => pool.clone()).absolute(sum.bytes_out);
+    for (on, cost) in [("gpu", sum.gpu), ("egress", sum.egress)] {
+        counter!(COST, "pool" => pool.clone(), "on" => on).absolute(u64::try_from(cost.0).unwrap_or(0));
+    }
+}
+
+pub(crate) fn usage_records(outcome: &'static str, records: usize) {
+    counter!(RECORDS, "outcome" => outcome).increment(records as u64);
+}
+
+pub(crate) fn charges_held(held: usize) {
+    gauge!(HELD).set(held as f64);
+}
 
 /// Describes every metric and lets the counters start at zero.
 pub(crate) fn describe() {
@@ -30,7 +84,10 @@ pub(crate) fn describe() {
     for outcome in ["taken", "refused"] {
         counter!(REPORTS, "outcome" => outcome).absolute(0);
     }
-    for call in ["claim", "count", "renew", "release", "remember", "let_go", "last_leg", "put", "read", "verdicts"] {
+    for call in [
+        "claim", "count", "renew", "release", "remember", "let_go", "last_leg", "put", "read", "verdicts", "keys",
+        "charge",
+    ] {
         counter!(STORE, "call" => call).absolute(0);
     }
 }
@@ -54,6 +111,7 @@ pub(crate) fn refusal_label(refusal: Refusal) -> &'static str {
         Refusal::Full => "full",
         Refusal::NoLiveNode => "no_live_node",
         Refusal::OverLimit => "over_limit",
+        Refusal::FilesOnly => "files_only",
     }
 }
 

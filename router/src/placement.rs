@@ -7,7 +7,7 @@ use proto::convert::{reply_from_decision, request_from_wire};
 use proto::v1::placement_server::Placement;
 use proto::v1::session_order::Order;
 use proto::v1::session_update::Update;
-use proto::v1::{Acknowledged, Ended, PlaceReply, PlaceRequest, SessionOrder, SessionUpdate};
+use proto::v1::{Acknowledged, CostsReply, CostsRequest, Ended, PlaceReply, PlaceRequest, SessionOrder, SessionUpdate};
 use scheduler::{NodeId, SessionId};
 use store::{LastLeg, Lease};
 use tokio::sync::mpsc;
@@ -15,16 +15,18 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, warn};
 
+use crate::billing::Billing;
 use crate::concurrency::counted;
 use crate::core::Core;
 use crate::ledger::Ending;
-use crate::metrics;
+use crate::{costs, metrics};
 
 /// Orders that may wait for a proxy.
 const ORDERS: usize = 64;
 
 pub(crate) struct PlacementDoor {
     pub(crate) core: Arc<Core>,
+    pub(crate) billing: Arc<Billing>,
     pub(crate) shutdown: process::Shutdown,
 }
 
@@ -56,7 +58,7 @@ impl Placement for PlacementDoor {
     ) -> Result<Response<Self::SessionsStream>, Status> {
         let mut updates = request.into_inner();
         let (orders, receiver) = mpsc::channel(ORDERS);
-        let core = Arc::clone(&self.core);
+        let (core, billing) = (Arc::clone(&self.core), Arc::clone(&self.billing));
         let shutdown = self.shutdown.clone();
         self.shutdown.spawn("session updates", async move {
             loop {
@@ -65,7 +67,7 @@ impl Placement for PlacementDoor {
                     update = updates.message() => update,
                 };
                 let Ok(Some(SessionUpdate { update: Some(update) })) = update else { return };
-                let Some(order) = apply(&core, update).await else { continue };
+                let Some(order) = apply(&core, &billing, update).await else { continue };
                 if orders.send(Ok(SessionOrder { order: Some(order) })).await.is_err() {
                     return;
                 }
@@ -73,10 +75,20 @@ impl Placement for PlacementDoor {
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
+
+    async fn costs(&self, request: Request<CostsRequest>) -> Result<Response<CostsReply>, Status> {
+        costs::of_key(&self.billing, &request.into_inner()).await.map(Response::new)
+    }
+}
+
+/// Bills records, and acknowledges those that are safe.
+async fn billed(core: &Core, billing: &Billing, records: Vec<proto::v1::UsageRecord>) -> Option<Order> {
+    let usage = billing.bill(core, records).await;
+    (!usage.is_empty()).then_some(Order::Acknowledged(Acknowledged { sessions: Vec::new(), usage }))
 }
 
 /// Applies one update. What cannot be understood is logged and skipped: one bad line must not cost the others.
-async fn apply(core: &Core, update: Update) -> Option<Order> {
+async fn apply(core: &Core, billing: &Billing, update: Update) -> Option<Order> {
     match update {
         Update::Renewal(renewal) => {
             let held = renewal.held.iter().filter_map(|held| names(&held.session, &held.node));
@@ -95,19 +107,20 @@ async fn apply(core: &Core, update: Update) -> Option<Order> {
             core.ledger().renewed(session, core.now());
             let left = core.ledger().opened(session, node.clone(), opened.epoch);
             if let Some(left) = left.filter(|left| *left != node) {
-                core.release(&Lease::slot(&left, session)).await;
+                core.release(Lease::slot(&left, session)).await;
             }
             None
         }
         Update::Failed(failed) => {
             let (session, node) = names(&failed.session, &failed.node)?;
             core.leg_failed(&node);
-            core.release(&Lease::slot(&node, session)).await;
+            core.release(Lease::slot(&node, session)).await;
             core.ledger().renewed(session, core.now());
             core.ledger().failed(session, node, failed.cause);
             None
         }
         Update::Ended(ended) => end(core, ended).await,
+        Update::Usage(usage) => billed(core, billing, usage.records).await,
     }
 }
 
@@ -116,10 +129,10 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
     let node: Option<NodeId> = ended.node.and_then(|node| node.parse().ok());
     let promised = core.ledger().nodes(session);
     for node in promised.iter().chain(&node) {
-        core.release(&Lease::slot(node, session)).await;
+        core.release(Lease::slot(node, session)).await;
     }
     if let Some(lease) = ended.counted.as_ref().and_then(counted) {
-        core.release(&lease).await;
+        core.release(lease).await;
     }
     core.let_go(session).await;
     debug!(%session, reason = ended.reason, "session ended");
@@ -131,9 +144,8 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
         bytes_in: ended.bytes_in,
         bytes_out: ended.bytes_out,
     };
-    let fleet = core.fleet();
-    core.ledger().ended(session, ending, |pool| fleet.pool(pool).map(|pool| pool.price));
-    Some(Order::Acknowledged(Acknowledged { sessions: vec![ended.session] }))
+    core.ledger().ended(session, ending);
+    Some(Order::Acknowledged(Acknowledged { sessions: vec![ended.session], usage: Vec::new() }))
 }
 
 fn names(session: &str, node: &str) -> Option<(SessionId, NodeId)> {

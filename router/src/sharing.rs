@@ -79,7 +79,7 @@ pub(crate) async fn put(core: Arc<Core>, reports: Arc<dyn Reports>, shutdown: Sh
 /// Reads what others heard until the drain begins.
 pub(crate) async fn read(core: Arc<Core>, reports: Arc<dyn Reports>, shutdown: Shutdown) {
     let mut ticks = ticks(READ);
-    let mut reader = Reader { core, reports, cursor: Cursor::default(), others: Others::default() };
+    let mut reader = Reader { core, reports, cursor: Cursor::default(), others: Others::default(), begun: Begun::No };
     loop {
         tokio::select! {
             () = shutdown.begun() => return,
@@ -99,6 +99,13 @@ struct Reader {
     reports: Arc<dyn Reports>,
     cursor: Cursor,
     others: Others,
+    begun: Begun,
+}
+
+/// Whether everything in the store was read once.
+enum Begun {
+    No,
+    Yes,
 }
 
 impl Reader {
@@ -116,17 +123,25 @@ impl Reader {
     }
 
     async fn catch_up(&mut self) -> Result<(), StoreAway> {
+        let mut found = Vec::new();
         loop {
             let changes = self.reports.changed_since(self.cursor, self.core.now()).await?;
             self.cursor = changes.next;
             if changes.ignored > 0 {
                 debug!(ignored = changes.ignored, "values in the store that are no reports");
             }
-            self.others.merge(&mut self.core.fleet_mut(), changes.reports, self.core.now());
+            found.extend(changes.reports);
             match changes.rest {
                 Rest::More => {}
-                Rest::Nothing => return Ok(()),
+                Rest::Nothing => break,
             }
         }
+        let (fleet, now) = (&mut *self.core.fleet_mut(), self.core.now());
+        match self.begun {
+            Begun::No => self.others.begin(fleet, found, now),
+            Begun::Yes => self.others.merge(fleet, found, now),
+        }
+        self.begun = Begun::Yes;
+        Ok(())
     }
 }

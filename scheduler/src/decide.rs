@@ -6,9 +6,10 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::EngineApi;
 use crate::filter::{AllowedSet, Reason, Rejected, count_forbidden, reject, unfit};
 use crate::fleet::{Fleet, Node};
-use crate::ids::{NodeId, PoolName};
+use crate::ids::{ModelName, NodeId, PoolName};
 use crate::pool::Pool;
 use crate::request::Request;
 use crate::score::{ScoreTerms, Scoring, score};
@@ -32,6 +33,10 @@ pub struct Placement {
     pub address: String,
     /// What it would cost, term by term.
     pub terms: ScoreTerms,
+    /// Which API its engine speaks.
+    pub api: EngineApi,
+    /// What its engine calls the model, where that is another name.
+    pub engine_model: Option<ModelName>,
 }
 
 /// Why a session gets no node.
@@ -46,6 +51,8 @@ pub enum Refusal {
     NoLiveNode,
     /// The key has as many sessions as it may have at one time. Routers say so; no decision does.
     OverLimit,
+    /// Every node that has the model hears files only, and a stream was asked for.
+    FilesOnly,
 }
 
 /// Placements in order of preference, or a refusal; and the reasons.
@@ -99,9 +106,9 @@ pub fn decide(fleet: &Fleet, request: &Request, scoring: &Scoring, now: Timestam
     let mut placements = Vec::with_capacity(3);
     if let Some(best) = take_best(&mut groups, dice) {
         let (winner, loser) = two_choices(&best, dice);
-        placements.extend([Some(winner), loser].into_iter().flatten().map(|scored| place(scored, best.pool)));
+        placements.extend([Some(winner), loser].into_iter().flatten().map(|scored| place(scored, best.pool, request)));
         if let Some(next) = take_best(&mut groups, dice) {
-            placements.push(place(two_choices(&next, dice).0, next.pool));
+            placements.push(place(two_choices(&next, dice).0, next.pool, request));
         }
     }
     let refusal = placements.is_empty().then(|| refusal(&allowed, &rejected));
@@ -187,13 +194,15 @@ fn two_choices<'g, 'a>(group: &'g Group<'a>, dice: &mut impl Rng) -> (&'g Scored
     if order.is_le() { (a, Some(b)) } else { (b, Some(a)) }
 }
 
-fn place(scored: &Scored<'_>, pool: &Pool) -> Placement {
+fn place(scored: &Scored<'_>, pool: &Pool, request: &Request) -> Placement {
     let report = &scored.node.report;
     Placement {
         node: report.node.clone(),
         pool: pool.name.clone(),
         address: report.address.clone(),
         terms: scored.terms,
+        api: report.api,
+        engine_model: report.engine_models.get(&request.model).cloned(),
     }
 }
 
@@ -202,6 +211,10 @@ fn refusal(allowed: &AllowedSet<'_>, rejected: &[Rejected]) -> Refusal {
         Refusal::NotAllowed
     } else if rejected.iter().any(|group| matches!(group.why, Reason::Full { .. })) {
         Refusal::Full
+    } else if rejected.iter().any(|group| group.why == Reason::FilesOnly)
+        && rejected.iter().all(|group| group.why.is_lasting())
+    {
+        Refusal::FilesOnly
     } else {
         Refusal::NoLiveNode
     }

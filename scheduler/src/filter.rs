@@ -49,6 +49,8 @@ pub enum Reason {
     Draining,
     /// The node cannot serve the model.
     WrongModel,
+    /// The node's engine hears no streams.
+    FilesOnly,
     /// Every slot is taken or promised.
     Full {
         /// Slots taken or promised.
@@ -85,6 +87,7 @@ impl Reason {
             Self::Failing => "failing",
             Self::Draining => "draining",
             Self::WrongModel => "wrong_model",
+            Self::FilesOnly => "files_only",
             Self::Full { .. } => "full",
             Self::TooFar { .. } => "too_far",
             Self::TooDear { .. } => "too_dear",
@@ -105,10 +108,33 @@ impl std::fmt::Display for Reason {
             Self::Failing => write!(f, "engine does not answer its agent"),
             Self::Draining => write!(f, "draining"),
             Self::WrongModel => write!(f, "does not serve the model"),
+            Self::FilesOnly => write!(f, "engine hears files only"),
             Self::Full { used, slots } => write!(f, "full: {used} of {slots} slots"),
             Self::TooFar { latency } => write!(f, "too far: {} ms", latency.as_millis()),
             Self::TooDear { cost } => write!(f, "too dear: {:.2} cents an hour", cost.cents()),
             Self::AlreadyFailed => write!(f, "already failed this session"),
+        }
+    }
+}
+
+impl Reason {
+    /// Tells whether the reason stands however long a caller waits.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Residency { .. }
+            | Self::Compliance { .. }
+            | Self::NotGranted
+            | Self::NoNodes
+            | Self::WrongModel
+            | Self::FilesOnly => true,
+            Self::Silent { .. }
+            | Self::Starting
+            | Self::Failing
+            | Self::Draining
+            | Self::Full { .. }
+            | Self::TooFar { .. }
+            | Self::TooDear { .. }
+            | Self::AlreadyFailed => false,
         }
     }
 }
@@ -207,6 +233,9 @@ pub fn unfit(node: &Node, pool: &Pool, request: &Request, now: Timestamp) -> Opt
     if !report.models.contains(&request.model) {
         return Some(Reason::WrongModel);
     }
+    if !report.api.hears(request.work) {
+        return Some(Reason::FilesOnly);
+    }
     let latency = pool.link.round_trip + report.chunk_latency_p95;
     (latency > request.latency_limit).then_some(Reason::TooFar { latency })
 }
@@ -218,7 +247,7 @@ mod tests {
     use super::*;
     use crate::report::Report;
     use crate::testing::{noon, pool, report, request};
-    use crate::{Compliance, Residency};
+    use crate::{Compliance, EngineApi, Residency, Work};
 
     fn why_not(report: Report, request: &Request, age: Duration) -> Option<String> {
         let node = Node::new(report, noon() - age);
@@ -228,6 +257,7 @@ mod tests {
     #[test]
     fn every_reason_against_a_node_is_told_in_words() {
         let healthy = || report("a0", "a");
+        let files_only = || Report { api: EngineApi::OpenAi, ..healthy() };
         let tired = Request { exclude: BTreeSet::from(["a0".parse().unwrap()]), ..request() };
         let other = Request { model: "n".parse().unwrap(), ..request() };
         let hasty = Request { latency_limit: Duration::from_millis(39), ..request() };
@@ -245,9 +275,11 @@ mod tests {
             (healthy(), tired, now, "already_failed: already failed this session"),
             (healthy(), other, now, "wrong_model: does not serve the model"),
             (healthy(), hasty, now, "too_far: too far: 40 ms"),
+            (files_only(), request(), now, "files_only: engine hears files only"),
         ] {
             assert_eq!(why_not(report, &request, age).as_deref(), Some(expected));
         }
+        assert_eq!(why_not(files_only(), &Request { work: Work::File, ..request() }, now), None);
         let just_in_time = SUSPECT_AFTER - Duration::from_micros(1);
         assert_eq!(why_not(healthy(), &request(), just_in_time), None);
         let at_the_limit = Request { latency_limit: Duration::from_millis(40), ..request() };

@@ -188,6 +188,7 @@ impl Fleet {
 mod tests {
     use super::*;
     use crate::decide::Placement;
+    use crate::engine::EngineApi;
     use crate::score::ScoreTerms;
     use crate::testing::{noon, pool, report};
 
@@ -203,7 +204,14 @@ mod tests {
 
     fn on(node: &NodeId) -> Placement {
         let (pool, address) = ("a".parse().unwrap(), "a0:80".to_owned());
-        Placement { node: node.clone(), pool, address, terms: ScoreTerms::default() }
+        Placement {
+            node: node.clone(),
+            pool,
+            address,
+            terms: ScoreTerms::default(),
+            api: EngineApi::Listen,
+            engine_model: None,
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! * [`decide()`]: the decision, in the order it is made: allowed set, filters, score, two choices.
 //! * [`filter`]: why a node may not serve. [`score`]: what serving there costs, in dollars per session-hour.
 //! * [`Fleet`]: pools and nodes as last reported, with the slots promised since. [`Request`]: what a session needs.
-//! * [`Pool`], [`Report`], [`Models`], [`Scoring`]: what operators configure and agents say.
+//! * [`Pool`], [`Report`], [`EngineApi`], [`Models`], [`Scoring`]: what operators configure and agents say.
 //! * [`ids`] and [`units`]: names and measures that cannot be mixed up.
 //!
 //! # The words
@@ -24,6 +24,7 @@
 //! * **Ledger**: what was used and what it cost.
 
 mod decide;
+mod engine;
 pub mod filter;
 mod fleet;
 pub mod ids;
@@ -31,15 +32,17 @@ mod models;
 mod pool;
 mod report;
 mod request;
+pub mod rules;
 pub mod score;
 #[cfg(test)]
 mod testing;
 pub mod units;
 
 pub use decide::{Decision, Placement, Refusal, decide};
+pub use engine::EngineApi;
 pub use filter::{AllowedSet, Reason, Rejected};
 pub use fleet::{Fleet, Node, UnknownPool};
-pub use ids::{KeyId, Language, ModelName, NodeId, PoolName, Region, SessionId, TenantId};
+pub use ids::{BadName, KeyId, Language, ModelName, NodeId, PoolName, Region, RuleName, SessionId, TenantId};
 pub use models::{ModelSpec, Models, UnknownModel};
 pub use pool::{Compliance, Link, LinkMode, Market, Pool, Price, Provider, Residency, Tier};
 pub use report::{Gpu, NodeState, Report};

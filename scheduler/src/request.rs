@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{KeyId, ModelName, NodeId, PoolName, SessionId, TenantId};
 use crate::pool::{Compliance, Residency};
 use crate::report::Report;
+use crate::rules::Facts;
 use crate::units::MicroDollars;
 
 /// What is to be transcribed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
     /// A live stream.
@@ -42,7 +44,7 @@ impl Class {
 }
 
 /// Who yields to whom when slots are short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
     /// Somebody speaks and reads along.
@@ -86,6 +88,9 @@ pub struct Request {
     pub audio_bytes_per_second: u64,
     /// Nodes that already failed this session.
     pub exclude: BTreeSet<NodeId>,
+    /// What rules may look at.
+    #[serde(default)]
+    pub facts: Facts,
 }
 
 impl Request {

@@ -34,6 +34,12 @@ pub enum CloseReason {
     WrongMethod,
     /// The key opens nothing, or none came.
     Unauthorised,
+    /// The key is good, and not for this.
+    Forbidden,
+    /// The key was revoked while it was in use.
+    KeyRevoked,
+    /// The key, or the token, expired while it was in use.
+    KeyExpired,
     /// The web page that opened the stream is of an origin that is not let in.
     ForeignOrigin,
     /// Nobody offers that model or language.
@@ -62,12 +68,16 @@ pub enum CloseReason {
     UnsupportedBody,
     /// No pool may serve this request, whatever its load.
     NotAllowed,
+    /// A stream was asked for, and every node with the model hears files only.
+    FilesOnly,
     /// Every node that may serve is full.
     NoCapacity,
     /// No node that may serve is alive.
     NoLiveNode,
     /// No router answered.
     RouterAway,
+    /// No key can be checked, for the store is away.
+    KeysAway,
     /// The node died after it had given results.
     NodeLost,
     /// The node took audio and gave nothing for too long.
@@ -82,7 +92,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, for tests and for metrics that start at zero.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 36] = [
         Self::Completed,
         Self::CallerGone,
         Self::CallerSilent,
@@ -92,6 +102,9 @@ impl CloseReason {
         Self::UnknownPath,
         Self::WrongMethod,
         Self::Unauthorised,
+        Self::Forbidden,
+        Self::KeyRevoked,
+        Self::KeyExpired,
         Self::ForeignOrigin,
         Self::UnknownModel,
         Self::BadAudio,
@@ -106,9 +119,11 @@ impl CloseReason {
         Self::UploadTooSlow,
         Self::UnsupportedBody,
         Self::NotAllowed,
+        Self::FilesOnly,
         Self::NoCapacity,
         Self::NoLiveNode,
         Self::RouterAway,
+        Self::KeysAway,
         Self::NodeLost,
         Self::NodeStalled,
         Self::NodeFailed,
@@ -129,6 +144,9 @@ impl CloseReason {
             Self::UnknownPath => "unknown_path",
             Self::WrongMethod => "wrong_method",
             Self::Unauthorised => "unauthorised",
+            Self::Forbidden => "forbidden",
+            Self::KeyRevoked => "key_revoked",
+            Self::KeyExpired => "key_expired",
             Self::ForeignOrigin => "foreign_origin",
             Self::UnknownModel => "unknown_model",
             Self::BadAudio => "bad_audio",
@@ -143,9 +161,11 @@ impl CloseReason {
             Self::UploadTooSlow => "upload_too_slow",
             Self::UnsupportedBody => "unsupported_body",
             Self::NotAllowed => "not_allowed",
+            Self::FilesOnly => "files_only",
             Self::NoCapacity => "no_capacity",
             Self::NoLiveNode => "no_live_node",
             Self::RouterAway => "router_away",
+            Self::KeysAway => "keys_away",
             Self::NodeLost => "node_lost",
             Self::NodeStalled => "node_stalled",
             Self::NodeFailed => "node_failed",
@@ -173,15 +193,19 @@ impl CloseReason {
             | Self::UnknownPath
             | Self::WrongMethod
             | Self::Unauthorised
+            | Self::Forbidden
+            | Self::KeyRevoked
+            | Self::KeyExpired
             | Self::ForeignOrigin
             | Self::UnknownModel
             | Self::UnsupportedBody
             | Self::UploadTooSlow
-            | Self::NotAllowed => 1008,
+            | Self::NotAllowed
+            | Self::FilesOnly => 1008,
             Self::FrameTooBig | Self::UploadTooBig => 1009,
             Self::CallerSilent | Self::NodeLost | Self::NodeStalled | Self::NodeFailed => 1011,
             Self::Draining => 1012,
-            Self::NoCapacity | Self::NoLiveNode | Self::RouterAway | Self::Overloaded => 1013,
+            Self::NoCapacity | Self::NoLiveNode | Self::RouterAway | Self::KeysAway | Self::Overloaded => 1013,
         }
     }
 
@@ -199,6 +223,9 @@ impl CloseReason {
             Self::UnknownPath => "unknown path",
             Self::WrongMethod => "wrong method",
             Self::Unauthorised => "invalid credentials",
+            Self::Forbidden => "the key does not allow this",
+            Self::KeyRevoked => "the key was revoked",
+            Self::KeyExpired => "the key or token has expired, please open a new stream with a new one",
             Self::ForeignOrigin => "origin not allowed",
             Self::UnknownModel => "unknown model",
             Self::FrameTooBig => "message over 1 MiB",
@@ -212,9 +239,11 @@ impl CloseReason {
             Self::UploadTooSlow => "upload too slow",
             Self::UnsupportedBody => "unsupported body",
             Self::NotAllowed => "no pool may serve this request",
+            Self::FilesOnly => "this model hears files only: send the audio as a file",
             Self::NoCapacity => "no capacity, please try again",
             Self::NoLiveNode => "no node is available, please try again",
             Self::RouterAway => "no router answers, please try again",
+            Self::KeysAway => "keys cannot be checked now, please try again",
             Self::NodeLost => "the node serving this stream was lost",
             Self::NodeFailed => "the node serving this stream failed",
             Self::Overloaded => "this proxy is overloaded, please try again",
@@ -233,9 +262,10 @@ impl CloseReason {
             | Self::BadAudio
             | Self::BadFrames
             | Self::BadText
-            | Self::NotAllowed => 400,
-            Self::Unauthorised => 401,
-            Self::ForeignOrigin => 403,
+            | Self::NotAllowed
+            | Self::FilesOnly => 400,
+            Self::Unauthorised | Self::KeyRevoked | Self::KeyExpired => 401,
+            Self::Forbidden | Self::ForeignOrigin => 403,
             Self::UnknownPath => 404,
             Self::WrongMethod => 405,
             Self::CallerSilent | Self::CallerSlow | Self::UploadTooSlow => 408,
@@ -244,7 +274,12 @@ impl CloseReason {
             Self::CallerFlooding | Self::RateLimited | Self::ConcurrencyLimited | Self::QuotaSpent => 429,
             Self::CallerGone => 499,
             Self::NodeLost | Self::NodeFailed => 502,
-            Self::NoCapacity | Self::NoLiveNode | Self::RouterAway | Self::Overloaded | Self::Draining => 503,
+            Self::NoCapacity
+            | Self::NoLiveNode
+            | Self::RouterAway
+            | Self::KeysAway
+            | Self::Overloaded
+            | Self::Draining => 503,
             Self::NodeStalled => 504,
         }
     }
@@ -266,7 +301,12 @@ impl CloseReason {
     pub fn blame(self) -> Blame {
         match self {
             Self::NodeLost | Self::NodeStalled | Self::NodeFailed => Blame::Node,
-            Self::NoCapacity | Self::NoLiveNode | Self::RouterAway | Self::Overloaded | Self::Draining => Blame::Us,
+            Self::NoCapacity
+            | Self::NoLiveNode
+            | Self::RouterAway
+            | Self::KeysAway
+            | Self::Overloaded
+            | Self::Draining => Blame::Us,
             Self::Completed
             | Self::CallerGone
             | Self::CallerSilent
@@ -276,6 +316,9 @@ impl CloseReason {
             | Self::UnknownPath
             | Self::WrongMethod
             | Self::Unauthorised
+            | Self::Forbidden
+            | Self::KeyRevoked
+            | Self::KeyExpired
             | Self::ForeignOrigin
             | Self::UnknownModel
             | Self::BadAudio
@@ -289,7 +332,8 @@ impl CloseReason {
             | Self::UploadTooBig
             | Self::UploadTooSlow
             | Self::UnsupportedBody
-            | Self::NotAllowed => Blame::Caller,
+            | Self::NotAllowed
+            | Self::FilesOnly => Blame::Caller,
         }
     }
 }
@@ -301,6 +345,7 @@ impl From<Refusal> for CloseReason {
             Refusal::Full => Self::NoCapacity,
             Refusal::NoLiveNode => Self::NoLiveNode,
             Refusal::OverLimit => Self::ConcurrencyLimited,
+            Refusal::FilesOnly => Self::FilesOnly,
         }
     }
 }

@@ -1,11 +1,15 @@
 //! The store's part of the configuration: which backend, and how long it may take to answer.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
 
 use crate::RedisServers;
+use crate::journal::{Damage, Journal, JournalError, Kept, Replay};
 
 /// Where state is kept that must outlive a process or be shared between routers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,11 +21,39 @@ pub struct StoreConfig {
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub timeout: Duration,
+    /// Where records are journalled; they live in memory when absent, and end with the process.
+    pub directory: Option<PathBuf>,
+}
+
+/// The largest size of one journal, in bytes: 200,000 records of usage, or 100,000 keys.
+const JOURNAL_BYTES: u64 = 64 << 20;
+
+impl StoreConfig {
+    /// Opens the journal `name` in the directory, or one in memory. What was damaged in it is logged. Blocks.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be used, or when another process does.
+    pub fn journal<R>(&self, name: &'static str) -> Result<(Journal<R>, Vec<Kept<R>>), JournalError>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        let Some(directory) = &self.directory else {
+            info!(journal = name, "records live in memory and end with this process: store.directory is not set");
+            return Ok((Journal::in_memory(), Vec::new()));
+        };
+        let path = directory.join(name).with_extension("journal");
+        let (journal, Replay { records, damage }) = Journal::open(&path, JOURNAL_BYTES)?;
+        info!(path = %path.display(), records = records.len(), "journal opened");
+        if damage != Damage::default() {
+            warn!(path = %path.display(), ?damage, "a part of the journal could not be read");
+        }
+        Ok((journal, records))
+    }
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { redis: None, timeout: Duration::from_millis(50) }
+        Self { redis: None, timeout: Duration::from_millis(50), directory: None }
     }
 }
 

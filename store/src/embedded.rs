@@ -1,32 +1,37 @@
-//! The embedded backend: leases, quotas, reports and the dev key in this process's memory.
+//! The embedded backend: leases, quotas, reports and the index of keys in this process's memory, and the ledger beside them.
 
 mod hints;
+mod ledger;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use scheduler::{KeyId, NodeId, Report, SessionId, TenantId, Timestamp};
-use sha2::{Digest, Sha256};
+use scheduler::{KeyId, NodeId, Report, SessionId, Timestamp};
+use tokio::time::Instant;
 
-use crate::keys::{Caller, KeyError, Keys, Secret};
+use crate::journal::{Journal, Kept};
+use crate::keys::{Digest, Edition, KeyIndex, KeyRecord};
 use crate::leases::{Claim, LEASE_LIFE, Lease, Leases, Resource};
 use crate::quotas::{Admitting, Quotas, Used};
 use crate::reports::{Aged, Changes, Cursor, REPORT_BATCH, REPORT_LIFE, Reports, Rest};
 use crate::tallies::Tallies;
 use crate::{Limits, StoreAway};
 
+pub use ledger::Page;
+
 type Held = HashMap<SessionId, Timestamp>;
 
 /// Everything in memory, for one process.
 #[derive(Debug)]
 pub struct Embedded {
-    dev_key: Option<DevKey>,
+    keys: Mutex<Keys>,
     leases: Mutex<HashMap<Resource, Held>>,
     reports: Mutex<Written>,
     quotas: Tallies,
     hints: hints::Hints,
+    books: ledger::Shared,
 }
 
 /// Each node's last report, in the order they were written.
@@ -36,30 +41,35 @@ struct Written {
     reports: BTreeMap<u64, (Report, Timestamp)>,
 }
 
-#[derive(Debug)]
-struct DevKey {
-    digest: [u8; 32],
-    tenant: TenantId,
-    key: KeyId,
+/// Every key, and how often they changed.
+#[derive(Debug, Default)]
+struct Keys {
+    changed: u64,
+    records: HashMap<KeyId, KeyRecord>,
+    lent: HashMap<Digest, (KeyId, Instant)>,
 }
+
+/// Tokens that may be lent at one time.
+const TOKENS: usize = 10_000;
 
 impl Embedded {
     /// Starts empty: no leases, and no key opens anything.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            dev_key: None,
+            keys: Mutex::default(),
             leases: Mutex::default(),
             reports: Mutex::default(),
             quotas: Tallies::default(),
             hints: hints::Hints::default(),
+            books: ledger::Books::open(Journal::in_memory(), Vec::new()).into(),
         }
     }
 
-    /// Accepts `key` for `tenant`, from this machine only.
+    /// Goes on with the ledger that a journal holds, and writes it there.
     #[must_use]
-    pub fn with_dev_key(mut self, key: &Secret, tenant: TenantId) -> Self {
-        self.dev_key = Some(DevKey { digest: digest(key), tenant, key: KeyId::dev() });
+    pub fn with_ledger(mut self, journal: Journal<Page>, pages: Vec<Kept<Page>>) -> Self {
+        self.books = ledger::Books::open(journal, pages).into();
         self
     }
 
@@ -72,10 +82,6 @@ impl Default for Embedded {
     fn default() -> Self {
         Self::new()
     }
-}
-
-fn digest(key: &Secret) -> [u8; 32] {
-    Sha256::digest(key.expose()).into()
 }
 
 fn alive(expiry: Timestamp, now: Timestamp) -> bool {
@@ -151,6 +157,19 @@ impl Reports for Embedded {
     }
 }
 
+impl Keys {
+    /// The memory of a process is lost only with the process.
+    fn edition(&self) -> Edition {
+        Edition { begun: 1, changed: self.changed }
+    }
+}
+
+impl Embedded {
+    fn keys(&self) -> MutexGuard<'_, Keys> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[async_trait]
 impl Quotas for Embedded {
     async fn admit(
@@ -170,17 +189,42 @@ impl Quotas for Embedded {
 }
 
 #[async_trait]
-impl Keys for Embedded {
-    async fn check(&self, key: &Secret, peer: IpAddr) -> Result<Caller, KeyError> {
-        // A socket for both families shows loopback of the old one in the clothes of the new.
-        let here = peer.to_canonical().is_loopback();
-        // Digests are compared, so the time taken says nothing about the key.
-        match &self.dev_key {
-            Some(dev) if dev.digest == digest(key) && here => {
-                Ok(Caller::unlimited(dev.tenant.clone(), dev.key.clone()))
-            }
-            Some(dev) if dev.digest == digest(key) => Err(KeyError::NotLoopback(peer)),
-            Some(_) | None => Err(KeyError::Unknown),
+impl KeyIndex for Embedded {
+    async fn edition(&self) -> Result<Option<Edition>, StoreAway> {
+        Ok(Some(self.keys().edition()))
+    }
+
+    async fn find(&self, ids: &[KeyId]) -> Result<Vec<KeyRecord>, StoreAway> {
+        let keys = self.keys();
+        Ok(ids.iter().filter_map(|id| keys.records.get(id).cloned()).collect())
+    }
+
+    async fn all(&self) -> Result<Vec<KeyRecord>, StoreAway> {
+        Ok(self.keys().records.values().cloned().collect())
+    }
+
+    async fn write(&self, records: &[KeyRecord]) -> Result<Edition, StoreAway> {
+        let mut keys = self.keys();
+        for record in records {
+            let kept = keys.records.entry(record.id.clone()).or_insert_with(|| record.clone());
+            kept.merge(record);
         }
+        keys.changed += 1;
+        Ok(keys.edition())
+    }
+
+    async fn lend(&self, token: &Digest, key: &KeyId, life: Duration) -> Result<(), StoreAway> {
+        let (mut keys, now) = (self.keys(), Instant::now());
+        keys.lent.retain(|_, (_, end)| *end > now);
+        if keys.lent.len() >= TOKENS {
+            return Err(StoreAway(format!("{TOKENS} tokens are lent already, and no more")));
+        }
+        keys.lent.insert(*token, (key.clone(), now + life));
+        Ok(())
+    }
+
+    async fn redeem(&self, token: &Digest) -> Result<Option<KeyId>, StoreAway> {
+        let lent = self.keys().lent.remove(token);
+        Ok(lent.filter(|(_, end)| *end > Instant::now()).map(|(key, _)| key))
     }
 }

@@ -12,7 +12,7 @@ use crate::{Limits, StoreAway};
 
 /// Where a key stands with its new sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Allowance {
     /// New sessions per minute.
     pub limit: u32,
     /// New sessions that may come at once.
@@ -21,7 +21,7 @@ pub struct Standing {
     pub reset: Duration,
 }
 
-impl Standing {
+impl Allowance {
     pub(crate) fn of(limits: &Limits, unpaid: Duration) -> Option<Self> {
         let limit = limits.sessions_per_minute?;
         let left = Rate::per_minute(limit.into()).left(unpaid);
@@ -60,7 +60,7 @@ pub struct Admitting {
     /// Whether the session may begin.
     pub admission: Admission,
     /// Where the key stands.
-    pub standing: Option<Standing>,
+    pub allowance: Option<Allowance>,
 }
 
 /// What was used beyond what was charged on admission.

@@ -1,7 +1,9 @@
 //! The Redis backend: what several routers and proxies share.
 //!
 //! * `line`: the one connection to a server, to the master that sentinels name, or to a cluster.
-//! * `leases` and `quotas`: one script each, on Redis' own clock. `reports`: what was written since, in one trip.
+//! * `leases` and `quotas`: one script each, on Redis' own clock. `reports`: what was written since, in one trip. `keys`: the
+//!   index of keys, in one hash, so that it is there as a whole or not at all.
+//! * `ledger`: charges that may be heard twice, and totals by day.
 //! * `breaker`: who waits for a Redis that does not answer, and who does not.
 //!
 //! Every call is bounded in time. Whatever goes wrong is [`StoreAway`]: no answer, an answer that makes no sense, a server that
@@ -9,7 +11,9 @@
 
 mod affinity;
 mod breaker;
+mod keys;
 mod leases;
+mod ledger;
 mod line;
 mod quotas;
 mod reports;
@@ -32,7 +36,9 @@ pub struct Redis {
     timeout: Duration,
     breaker: Breaker,
     affinity: affinity::Scripts,
+    keys: keys::Scripts,
     leases: leases::Scripts,
+    ledger: ledger::Scripts,
     quotas: quotas::Scripts,
     reports: reports::Scripts,
     verdicts: verdicts::Scripts,
@@ -81,7 +87,9 @@ impl Redis {
             timeout,
             breaker: Breaker::default(),
             affinity: affinity::Scripts::new(),
+            keys: keys::Scripts::new(),
             leases: leases::Scripts::new(),
+            ledger: ledger::Scripts::new(),
             quotas: quotas::Scripts::new(),
             reports: reports::Scripts::new(),
             verdicts: verdicts::Scripts::new(),

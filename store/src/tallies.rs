@@ -8,7 +8,7 @@ use scheduler::{KeyId, Timestamp};
 
 use crate::Limits;
 use crate::gcra::{Gcra, Rate};
-use crate::quotas::{Admission, Admitting, Exceeded, Standing, Used};
+use crate::quotas::{Admission, Admitting, Allowance, Exceeded, Used};
 
 /// Keys that are remembered; those that owe nothing are forgotten first.
 const KEYS: usize = 10_000;
@@ -91,7 +91,7 @@ impl Tallies {
         let mut keys = self.keys();
         let tally = tally(&mut keys, key, at);
         let admission = tally.admit(limits, upload_bytes, at);
-        Admitting { admission, standing: Standing::of(limits, tally.sessions.unpaid(now)) }
+        Admitting { admission, allowance: Allowance::of(limits, tally.sessions.unpaid(now)) }
     }
 
     /// As [`Quotas::charge`](crate::Quotas::charge).

@@ -5,16 +5,16 @@
 mod redis;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use crosspoint_store::{
-    AFFINITY_LIFE, Admission, Admitting, Affinity, Aged, Claim, Cursor, Embedded, Exceeded, KeyError, Keys, LEASE_LIFE,
-    LastLeg, Lease, Leases, Limits, Place, Quotas, REPORT_BATCH, REPORT_LIFE, Reports, Resource, Rest, Secret, Teller,
-    Used, Verdict, Verdicts,
+    AFFINITY_LIFE, Admission, Admitting, Affinity, Aged, Amounts, Charge, Claim, Cursor, DAYS_KEPT, Day, Digest,
+    Embedded, Environment, Exceeded, Grants, KEY_BATCH, KeyIndex, KeyOrder, KeyRecord, LEASE_LIFE, LastLeg, Lease,
+    Leases, Ledger, Limits, Period, Place, Quotas, REPORT_BATCH, REPORT_LIFE, Reports, Resource, Rest, Secret, Teller,
+    Total, UnixTime, Used, Verdict, Verdicts,
 };
-use scheduler::{NodeId, NodeState, Report, SessionId, Timestamp};
+use scheduler::{MicroDollars, NodeId, NodeState, Report, SessionId, Timestamp};
 
 /// Time passes in steps that are long beside what a slow machine takes for a test.
 const STEP: Duration = Duration::from_secs(5);
@@ -27,6 +27,8 @@ trait Bench {
     fn quotas(&self) -> &dyn Quotas;
     fn affinity(&self) -> &dyn Affinity;
     fn verdicts(&self) -> &dyn Verdicts;
+    fn ledger(&self) -> &dyn Ledger;
+    fn keys(&self) -> &dyn KeyIndex;
     fn now(&self) -> Timestamp;
     /// Lets time pass.
     async fn pass(&mut self, time: Duration);
@@ -65,6 +67,14 @@ impl Bench for InMemory {
         &self.store
     }
 
+    fn ledger(&self) -> &dyn Ledger {
+        &self.store
+    }
+
+    fn keys(&self) -> &dyn KeyIndex {
+        &self.store
+    }
+
     fn now(&self) -> Timestamp {
         self.now
     }
@@ -97,6 +107,8 @@ fn report(node: &str, sequence: u64) -> Report {
         address: format!("{node}:80"),
         state: NodeState::Serving,
         models: BTreeSet::from(["m".parse().unwrap()]),
+        api: scheduler::EngineApi::Listen,
+        engine_models: [].into(),
         soft_slots: 4,
         hard_slots: 5,
         used_slots: 1,
@@ -186,12 +198,12 @@ async fn refused(bench: &dyn Bench, limits: Limits, upload_bytes: u64) -> Option
 async fn new_sessions_keep_to_their_rate(bench: &mut dyn Bench) {
     let limits = Limits { sessions_per_minute: Some(6), ..Limits::default() };
     for left in (0..6).rev() {
-        let Admitting { admission, standing } = admit(bench, limits, 0).await;
-        let standing = standing.unwrap();
-        assert_eq!((admission, standing.limit, standing.remaining), (Admission::Admitted, 6, left));
+        let Admitting { admission, allowance } = admit(bench, limits, 0).await;
+        let allowance = allowance.unwrap();
+        assert_eq!((admission, allowance.limit, allowance.remaining), (Admission::Admitted, 6, left));
     }
     assert_eq!(refused(bench, limits, 0).await, Some((Exceeded::Sessions, 10)));
-    let reset = admit(bench, limits, 0).await.standing.unwrap().reset;
+    let reset = admit(bench, limits, 0).await.allowance.unwrap().reset;
     assert!(reset > Duration::from_secs(50) && reset <= Duration::from_secs(60), "{reset:?}");
     bench.pass(2 * STEP).await;
     assert_eq!(refused(bench, limits, 0).await, None, "who waits as told is let in");
@@ -212,7 +224,7 @@ async fn keys_share_no_rate_and_none_is_kept_without_a_limit(bench: &mut dyn Ben
     assert_eq!(refused(bench, limits, 0).await, None);
     let other = bench.quotas().admit(&"k2".parse().unwrap(), &limits, 0, bench.now()).await.unwrap();
     assert_eq!(other.admission, Admission::Admitted);
-    assert_eq!(admit(bench, Limits::default(), 0).await, Admitting { admission: Admission::Admitted, standing: None });
+    assert_eq!(admit(bench, Limits::default(), 0).await, Admitting { admission: Admission::Admitted, allowance: None });
     let nothing = Limits { sessions_per_minute: Some(0), ..limits };
     assert_eq!(refused(bench, nothing, 0).await, Some((Exceeded::Sessions, 60)));
 }
@@ -221,7 +233,7 @@ async fn uploads_keep_to_their_rate_and_pay_back_what_was_not_known(bench: &mut 
     let limits = Limits { upload_bytes_per_minute: Some(600), sessions_per_minute: Some(4), ..Limits::default() };
     assert_eq!(refused(bench, limits, 500).await, None);
     assert_eq!(refused(bench, limits, 200).await, Some((Exceeded::Uploads, 10)));
-    assert_eq!(admit(bench, limits, 100).await.standing.unwrap().remaining, 2, "what is refused is not charged");
+    assert_eq!(admit(bench, limits, 100).await.allowance.unwrap().remaining, 2, "what is refused is not charged");
     let used = Used { upload_bytes: 100, ..Used::default() };
     bench.quotas().charge(&"k1".parse().unwrap(), &limits, used, bench.now()).await.unwrap();
     assert_eq!(refused(bench, limits, 0).await, Some((Exceeded::Uploads, 10)));
@@ -319,6 +331,180 @@ async fn a_large_fleet_is_read_in_parts(bench: &mut dyn Bench) {
     assert_eq!((second.reports.len(), second.rest), (1, Rest::Nothing));
 }
 
+fn day(text: &str) -> Day {
+    text.parse().unwrap()
+}
+
+fn amounts(seconds: u64) -> Amounts {
+    Amounts {
+        audio: Duration::from_secs(seconds),
+        slot: Duration::from_secs(seconds + 1),
+        bytes_in: seconds * 32_000,
+        bytes_out: seconds * 10,
+        gpu: MicroDollars(7),
+        egress: MicroDollars(3),
+        sessions: 0,
+    }
+}
+
+/// A charge of a session's first part, in the pool `aws`.
+fn charge(number: u128, key: &str, on: &str, seconds: u64) -> Charge {
+    Charge {
+        session: session(number),
+        part: 1,
+        key: key.parse().unwrap(),
+        pool: "aws".parse().unwrap(),
+        model: "m".parse().unwrap(),
+        day: day(on),
+        amounts: amounts(seconds),
+    }
+}
+
+fn elsewhere(charge: Charge) -> Charge {
+    Charge { part: 2, pool: "on-prem".parse().unwrap(), ..charge }
+}
+
+const TODAY: &str = "2026-11-20";
+
+async fn add(bench: &dyn Bench, charges: &[Charge]) -> Vec<Amounts> {
+    bench.ledger().charge(charges, day(TODAY)).await.unwrap()
+}
+
+async fn totals(bench: &dyn Bench, since: &str, key: Option<&str>) -> Vec<Total> {
+    let period = Period { since: day(since), until: day(TODAY), key: key.map(|key| key.parse().unwrap()) };
+    bench.ledger().totals(&period).await.unwrap()
+}
+
+/// Reads day, key, pool, seconds of audio and sessions.
+async fn audio(bench: &dyn Bench, since: &str, key: Option<&str>) -> Vec<(String, String, String, u64, u64)> {
+    let row = |total: Total| {
+        let Total { day, key, pool, amounts, .. } = total;
+        (day.to_string(), key.to_string(), pool.to_string(), amounts.audio.as_secs(), amounts.sessions)
+    };
+    totals(bench, since, key).await.into_iter().map(row).collect()
+}
+
+fn row(day: &str, key: &str, pool: &str, seconds: u64, sessions: u64) -> (String, String, String, u64, u64) {
+    (day.to_owned(), key.to_owned(), pool.to_owned(), seconds, sessions)
+}
+
+async fn charges_are_added_up_by_day_key_and_pool(bench: &mut dyn Bench) {
+    assert_eq!(totals(bench, TODAY, None).await, []);
+    let moved = elsewhere(charge(1, "k1", TODAY, 20));
+    add(bench, &[charge(1, "k1", TODAY, 10), moved, charge(2, "k1", TODAY, 5), charge(3, "k2", TODAY, 1)]).await;
+    let expected = [row(TODAY, "k1", "aws", 15, 2), row(TODAY, "k1", "on-prem", 20, 0), row(TODAY, "k2", "aws", 1, 1)];
+    assert_eq!(audio(bench, TODAY, None).await, expected);
+    let all = &totals(bench, TODAY, None).await[0];
+    let expected = Amounts { sessions: 2, ..amounts(10) + amounts(5) };
+    assert_eq!((all.model.as_str(), all.amounts), ("m", expected));
+}
+
+async fn a_charge_that_is_heard_twice_late_or_out_of_order_counts_once(bench: &mut dyn Bench) {
+    let charges = [4, 9, 9, 4, 12].map(|seconds| charge(1, "k", TODAY, seconds));
+    let added = add(bench, &charges).await;
+    let seconds: Vec<_> = added.iter().map(|more| (more.audio.as_secs(), more.gpu.0, more.sessions)).collect();
+    assert_eq!(seconds, [(4, 7, 1), (5, 0, 0), (0, 0, 0), (0, 0, 0), (3, 0, 0)]);
+    add(bench, &charges[..2]).await;
+    assert_eq!(audio(bench, TODAY, None).await, [row(TODAY, "k", "aws", 12, 1)]);
+}
+
+async fn a_session_over_midnight_is_shared_between_its_days(bench: &mut dyn Bench) {
+    add(bench, &[charge(1, "k", "2026-11-19", 4)]).await;
+    add(bench, &[charge(1, "k", TODAY, 10)]).await;
+    add(bench, &[charge(1, "k", "2026-11-19", 4)]).await;
+    let (before, after) = (row("2026-11-19", "k", "aws", 4, 1), row(TODAY, "k", "aws", 6, 0));
+    assert_eq!(audio(bench, "2026-11-01", None).await, [before, after.clone()]);
+    assert_eq!(audio(bench, TODAY, None).await, [after]);
+}
+
+async fn a_key_that_is_asked_for_is_alone(bench: &mut dyn Bench) {
+    let keys: Vec<_> = (0..150).map(|number| charge(number, &format!("k{number}"), TODAY, 1)).collect();
+    add(bench, &keys).await;
+    assert_eq!(audio(bench, TODAY, Some("k7")).await, [row(TODAY, "k7", "aws", 1, 1)]);
+    assert_eq!(audio(bench, TODAY, Some("nobody")).await, []);
+    assert_eq!(audio(bench, TODAY, None).await.len(), 150, "more than are looked at in one call");
+}
+
+#[test]
+fn a_charge_that_cannot_be_is_bounded() {
+    let mad = Charge { amounts: Amounts::from([u64::MAX; 7]), ..charge(1, "k", "2031-01-01", 1) };
+    let sane = mad.sane(day(TODAY));
+    assert_eq!((sane.day, sane.amounts), (day(TODAY), Amounts { sessions: 0, ..Amounts::from([1 << 50; 7]) }));
+    let old = charge(1, "k", "2020-01-01", 1).sane(day(TODAY));
+    assert_eq!(old.day, day(TODAY));
+    let kept = day(TODAY).before(DAYS_KEPT - 1);
+    assert_eq!(Charge { day: kept, ..old }.sane(day(TODAY)).day, kept);
+}
+
+fn key(tenant: &str) -> KeyRecord {
+    let order = KeyOrder {
+        environment: Environment::default(),
+        tenant: tenant.parse().unwrap(),
+        label: "a \"label\" of some – length".to_owned(),
+        grants: Grants { pools: Some(BTreeSet::from(["aws".parse().unwrap()])), ..Grants::everything() },
+        expires: Some(UnixTime(4_000_000_000)),
+    };
+    order.fill(UnixTime(1_700_000_000)).unwrap().0
+}
+
+fn revoked(record: &KeyRecord, at: u64) -> KeyRecord {
+    KeyRecord { revoked: Some(UnixTime(at)), ..record.clone() }
+}
+
+async fn find(bench: &dyn Bench, records: &[&KeyRecord]) -> Vec<KeyRecord> {
+    let ids: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
+    bench.keys().find(&ids).await.unwrap()
+}
+
+async fn a_key_is_found_as_it_was_written(bench: &mut dyn Bench) {
+    let (one, two) = (key("one"), key("two"));
+    bench.keys().write(std::slice::from_ref(&one)).await.unwrap();
+    assert_eq!(find(bench, &[&one]).await, std::slice::from_ref(&one));
+    assert_eq!(find(bench, &[&two, &one]).await, [one], "and what nobody wrote is not");
+}
+
+async fn a_key_that_was_revoked_stays_revoked_whoever_writes_it(bench: &mut dyn Bench) {
+    let record = key("one");
+    for written in [&record, &revoked(&record, 5), &record, &revoked(&record, 7)] {
+        bench.keys().write(std::slice::from_ref(written)).await.unwrap();
+    }
+    assert_eq!(find(bench, &[&record]).await, [revoked(&record, 5)]);
+}
+
+async fn whatever_changes_changes_the_edition(bench: &mut dyn Bench) {
+    let begun = bench.keys().write(&[]).await.unwrap();
+    assert_eq!(bench.keys().edition().await, Ok(Some(begun)), "an index without keys is no lost one");
+    let record = key("one");
+    let mut editions = vec![begun];
+    for written in [&record, &revoked(&record, 5)] {
+        editions.push(bench.keys().write(std::slice::from_ref(written)).await.unwrap());
+        assert_eq!(bench.keys().edition().await.unwrap().as_ref(), editions.last());
+    }
+    assert!(editions.windows(2).all(|pair| pair[0].changed != pair[1].changed), "{editions:?}");
+    assert!(editions.iter().all(|edition| edition.begun == begun.begun), "{editions:?}");
+}
+
+async fn a_token_is_good_once(bench: &mut dyn Bench) {
+    let (record, token, life) = (key("one"), Digest::of(&Secret::new("token")), Duration::from_secs(60));
+    assert_eq!(bench.keys().redeem(&token).await, Ok(None));
+    bench.keys().lend(&token, &record.id, life).await.unwrap();
+    assert_eq!(bench.keys().redeem(&Digest::of(&Secret::new("other"))).await, Ok(None));
+    assert_eq!(bench.keys().redeem(&token).await, Ok(Some(record.id.clone())));
+    assert_eq!(bench.keys().redeem(&token).await, Ok(None));
+}
+
+async fn every_key_is_listed(bench: &mut dyn Bench) {
+    let mut written: Vec<_> = (0..KEY_BATCH + 1).map(|_| key("many")).collect();
+    for batch in written.chunks(KEY_BATCH) {
+        bench.keys().write(batch).await.unwrap();
+    }
+    let mut listed = bench.keys().all().await.unwrap();
+    written.sort_by(|a, b| a.id.cmp(&b.id));
+    listed.sort_by(|a, b| a.id.cmp(&b.id));
+    listed.dedup();
+    assert_eq!(listed, written);
+}
+
 async fn write(bench: &dyn Bench, reports: &[Aged]) {
     bench.reports().put(reports, bench.now()).await.unwrap();
 }
@@ -379,20 +565,16 @@ contract!(
     a_reader_sees_what_was_written_since_it_looked,
     a_report_is_kept_as_it_was_for_its_life,
     a_large_fleet_is_read_in_parts,
+    charges_are_added_up_by_day_key_and_pool,
+    a_charge_that_is_heard_twice_late_or_out_of_order_counts_once,
+    a_session_over_midnight_is_shared_between_its_days,
+    a_key_that_is_asked_for_is_alone,
+    a_key_is_found_as_it_was_written,
+    a_key_that_was_revoked_stays_revoked_whoever_writes_it,
+    whatever_changes_changes_the_edition,
+    every_key_is_listed,
+    a_token_is_good_once,
 );
-
-#[tokio::test]
-async fn a_dev_key_opens_on_loopback_only() {
-    let store = Embedded::new().with_dev_key(&Secret::new("right"), "dev".parse().unwrap());
-    let home = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let away = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-    assert_eq!(store.check(&Secret::new("right"), home).await.unwrap().tenant.as_str(), "dev");
-    let mapped = IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
-    assert!(store.check(&Secret::new("right"), mapped).await.is_ok(), "as a socket on [::] shows it");
-    assert_eq!(store.check(&Secret::new("wrong"), home).await, Err(KeyError::Unknown));
-    assert_eq!(store.check(&Secret::new("right"), away).await, Err(KeyError::NotLoopback(away)));
-    assert_eq!(Embedded::new().check(&Secret::new("right"), home).await, Err(KeyError::Unknown));
-}
 
 #[test]
 fn a_secret_shows_only_its_length() {

@@ -169,6 +169,28 @@ pub(crate) struct Attempt {
     pub(crate) cause: Option<String>,
 }
 
+/// `GET /v1/costs`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Costs {
+    pub(crate) since: String,
+    pub(crate) until: String,
+    pub(crate) costs: Vec<Spent>,
+    pub(crate) total: Spent,
+}
+
+/// What was used by something with a name, or by all.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Spent {
+    pub(crate) name: String,
+    pub(crate) sessions: u64,
+    pub(crate) audio_seconds: f64,
+    pub(crate) gpu_seconds: f64,
+    pub(crate) bytes_in: f64,
+    pub(crate) bytes_out: f64,
+    pub(crate) cost: Cost,
+}
+
 /// What a session cost so far, in dollars.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -176,4 +198,45 @@ pub(crate) struct Cost {
     pub(crate) gpu: f64,
     pub(crate) egress: f64,
     pub(crate) total: f64,
+}
+
+/// `GET /v1/keys`, oldest first.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Keys {
+    pub(crate) keys: Vec<Key>,
+    #[serde(default)]
+    pub(crate) complete: bool,
+}
+
+/// `POST /v1/keys`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NewKey {
+    pub(crate) key: String,
+    pub(crate) record: Key,
+    #[serde(default)]
+    pub(crate) proxies_know: String,
+}
+
+/// `POST /v1/keys/{id}/revoke`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RevokedKey {
+    pub(crate) record: Key,
+    #[serde(default)]
+    pub(crate) proxies_know: String,
+}
+
+/// An API key as it may be shown.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Key {
+    pub(crate) id: String,
+    pub(crate) tenant: String,
+    pub(crate) label: String,
+    pub(crate) state: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) pools: Option<Vec<String>>,
+    pub(crate) residency: Option<String>,
+    pub(crate) created_at: String,
+    pub(crate) expires_at: Option<String>,
+    pub(crate) revoked_at: Option<String>,
 }

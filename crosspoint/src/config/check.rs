@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Url;
+use scheduler::rules::{RuleError, Rules};
 use scheduler::{ModelName, PoolName};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
@@ -37,6 +38,9 @@ pub(super) enum Problem {
         /// The model it means as well.
         second: ModelName,
     },
+    /// A rule makes no sense.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
     /// The proxy has nobody to ask.
     #[error("no routers: list at least one, such as http://127.0.0.1:7400")]
     NoRouters,
@@ -57,6 +61,7 @@ pub(super) enum Problem {
 pub(super) fn check(config: &Config) -> Result<(), Problem> {
     pools(config)?;
     models(config)?;
+    Rules::compile(&config.rules, &config.pools, &config.models)?;
     routers(config)?;
     weights(config)
 }
@@ -113,6 +118,7 @@ fn weights(config: &Config) -> Result<(), Problem> {
 struct Places {
     pools: Option<Spanned<Vec<PoolPlaces>>>,
     models: Option<Spanned<BTreeMap<String, Spanned<ModelPlaces>>>>,
+    rules: Vec<RulePlaces>,
     scoring: BTreeMap<String, Spanned<f64>>,
     proxy: ProxyPlaces,
 }
@@ -121,6 +127,11 @@ struct Places {
 #[serde(default)]
 struct ProxyPlaces {
     routers: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+#[derive(Deserialize)]
+struct RulePlaces {
+    name: Spanned<String>,
 }
 
 #[derive(Deserialize)]
@@ -149,6 +160,7 @@ impl Problem {
                 .model(second)
                 .and_then(|model| model.value.aliases.iter().find(|place| place.value == *alias))
                 .map(|place| place.referenced),
+            Self::Rule(error) => places.rules.get(error.index).map(|rule| rule.name.referenced),
             Self::NoRouters => places.proxy.routers.map(|routers| routers.referenced),
             Self::Router(wrong) => places
                 .proxy
@@ -195,6 +207,16 @@ mod tests {
         assert_eq!(first_line(text), "f:3:35: \"c\" means both a and b, a name can mean one model only");
         let text = "models:\n  a: { languages: [en] }\n  b: { languages: [en], aliases: [a] }\n";
         assert_eq!(first_line(text), "f:3:35: \"a\" means both a and b, a name can mean one model only");
+    }
+
+    #[test]
+    fn a_rule_that_makes_no_sense_is_refused_where_it_stands() {
+        let text = "rules:\n  - { name: a, then: { tier: burst } }\n  - { name: b, then: { pools: aws } }\n";
+        let expected = "f:3:13: rule \"b\": no pool is called \"aws\" (then.pools); \
+                        there are on-prem, coreweave-us-east, aws-us-west-2, gcp-europe-west4";
+        assert_eq!(first_line(text), expected);
+        let text = "rules:\n  - { name: a, when: { tenat: x }, then: { tier: burst } }\n";
+        assert_eq!(first_line(text), "f:2:24: unknown key \"tenat\", did you mean \"tenant\"?");
     }
 
     #[test]

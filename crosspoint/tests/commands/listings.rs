@@ -1,8 +1,8 @@
-//! `crosspoint nodes`, `pools`, `sessions` and `explain`, and every help text.
+//! `crosspoint nodes`, `pools`, `sessions`, `costs` and `explain`, and every help text.
 
 use std::sync::{Arc, Mutex};
 
-use axum::extract::Path;
+use axum::extract::{Path, RawQuery};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -43,7 +43,28 @@ async fn admin() -> anyhow::Result<String> {
         .route("/v1/pools", get(|| async move { Json(json!({ "pools": [pool] })) }))
         .route("/v1/sessions", get(|| async { Json(json!({ "sessions": [session()] })) }))
         .route("/v1/sessions/{id}", get(one));
-    serve(routes).await
+    serve(routes.route("/v1/costs", get(|RawQuery(query): RawQuery| async move { costs(query.as_deref()) }))).await
+}
+
+fn spent(name: Option<&str>, hours: f64) -> Value {
+    json!({"name": name, "sessions": 3, "audio_seconds": hours * 3_600.0, "gpu_seconds": hours * 3_700.0,
+        "bytes_in": 2_500_000, "bytes_out": 10_000,
+        "cost": {"gpu": 0.0167, "egress": 0.000_09, "total": 0.016_79}})
+}
+
+fn costs(query: Option<&str>) -> (StatusCode, Json<Value>) {
+    let answer = |costs: Value, total: Value| {
+        Json(json!({"since": "2026-11-01", "until": "2026-11-20", "costs": costs, "total": total}))
+    };
+    match query {
+        Some("by=pool") => {
+            let mut total = spent(None, 1.5);
+            total.as_object_mut().map(|total| total.remove("name"));
+            (StatusCode::OK, answer(json!([spent(Some("aws"), 1.5)]), total))
+        }
+        Some("by=key&since=2026-11-01&key=a+b") => (StatusCode::OK, answer(json!([]), json!({}))),
+        other => (StatusCode::BAD_REQUEST, Json(json!({ "error": format!("asked {other:?}") }))),
+    }
 }
 
 async fn ask(arguments: &[&str]) -> anyhow::Result<Outcome> {
@@ -85,6 +106,21 @@ SESSION                               TENANT  MODEL  WORK  STATE  NODE   POOL   
 6e4d2a35-2f4b-4c7e-9e0a-5f5e0b6f1c11  demo    m      file  live   aws-1  aws   1.2 s  5.2 s  $0.000010
 ";
     assert_eq!(ask(&["sessions"]).await?, answered(expected));
+    Ok(())
+}
+
+#[tokio::test]
+async fn costs_are_listed_with_their_total() -> anyhow::Result<()> {
+    let expected = "\
+POOL   SESSIONS  AUDIO h  GPU h  IN MB  OUT MB     GPU $  EGRESS $   TOTAL $
+aws           3    1.500  1.542   2.50    0.01  0.016700  0.000090  0.016790
+total         3    1.500  1.542   2.50    0.01  0.016700  0.000090  0.016790
+
+from 2026-11-01 to 2026-11-20, days in UTC
+";
+    assert_eq!(ask(&["costs"]).await?, answered(expected));
+    let outcome = ask(&["costs", "--by", "key", "--since", "2026-11-01", "--key", "a b"]).await?;
+    assert_eq!(outcome, answered("nothing was used from 2026-11-01 to 2026-11-20\n"));
     Ok(())
 }
 
@@ -149,7 +185,7 @@ async fn a_router_that_is_not_there_is_told_with_its_address() -> anyhow::Result
 
 #[tokio::test]
 async fn every_command_shows_examples_and_wrong_usage_ends_with_2() -> anyhow::Result<()> {
-    for command in ["transcribe", "nodes", "pools", "sessions", "explain", "config"] {
+    for command in ["transcribe", "nodes", "pools", "sessions", "costs", "explain", "config", "keys"] {
         let outcome = crosspoint(&[command, "--help"]).await?;
         assert!(outcome.out.contains(&format!("\nExamples:\n  crosspoint {command}")), "{}", outcome.out);
         assert_eq!(crosspoint(&[command, "--no-such-flag"]).await?.code, Some(2));

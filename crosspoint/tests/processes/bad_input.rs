@@ -53,7 +53,7 @@ async fn without_the_right_key_nothing_opens() -> anyhow::Result<()> {
 #[tokio::test]
 async fn what_is_not_served_is_named() -> anyhow::Result<()> {
     let up = small().await?;
-    let served = "/v1/listen, /v1/audio/transcriptions and /v1/models";
+    let served = "/v1/listen, /v1/audio/transcriptions, /v1/models and /v1/usage";
     let unknown =
         |path: &str| Refusal::new(404, "NOT_FOUND", &format!("there is no {path}; this proxy serves {served}"));
     for path in ["/", "/v1", "/v1/listen/", "/v1/speak", "/admin"] {

@@ -49,7 +49,7 @@ async fn a_key_has_no_more_sessions_than_it_may_on_all_routers_together() -> any
     let sessions: Vec<_> = (1..=20).map(Uuid::from_u128).collect();
     let asked = sessions.iter().enumerate().map(async |(number, session)| {
         let router = if number % 2 == 0 { &shared.first } else { &shared.second };
-        router.ask(limited(*session)).await
+        router.place_as(limited(*session)).await
     });
     let answers: Vec<_> = futures_util::future::join_all(asked).await.into_iter().collect::<Result<_, _>>()?;
     let placed: Vec<_> = sessions.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).collect();
@@ -59,8 +59,8 @@ async fn a_key_has_no_more_sessions_than_it_may_on_all_routers_together() -> any
     // The chunks of a file that runs are the file; a session that moves is not new; another key is not asked.
     let (running, late) = (*placed[0].0, Uuid::from_u128(99));
     let chunk = PlaceRequest { file: Some(running.to_string()), ..limited(Uuid::from_u128(50)) };
-    assert!(shared.second.ask(chunk).await?.is_ok());
-    assert!(shared.second.ask(PlaceRequest { key: "k2".to_owned(), ..limited(late) }).await?.is_ok());
+    assert!(shared.second.place_as(chunk).await?.is_ok());
+    assert!(shared.second.place_as(PlaceRequest { key: "k2".to_owned(), ..limited(late) }).await?.is_ok());
 
     // Redis forgets; what still runs is renewed, and counts again.
     shared.redis.kill().await?;
@@ -68,13 +68,13 @@ async fn a_key_has_no_more_sessions_than_it_may_on_all_routers_together() -> any
     let renewal = Renewal { held: vec![], counted: placed.iter().map(|(session, _)| counted(**session)).collect() };
     until("renewed count", async || {
         shared.second.tell(Update::Renewal(renewal.clone())).await?;
-        Ok((shared.first.ask(limited(late)).await? == Err(RefusalKind::OverLimit)).then_some(()))
+        Ok((shared.first.place_as(limited(late)).await? == Err(RefusalKind::OverLimit)).then_some(()))
     })
     .await?;
 
     let ended = Ended { session: running.to_string(), counted: Some(counted(running)), ..Ended::default() };
     shared.second.tell(Update::Ended(ended)).await?;
-    assert!(shared.first.ask(limited(late)).await?.is_ok(), "what ended at one router is free at the other");
+    assert!(shared.first.place_as(limited(late)).await?.is_ok(), "what ended at one router is free at the other");
     Ok(())
 }
 
@@ -83,9 +83,9 @@ async fn a_claim_is_undone_where_no_node_takes_the_session() -> anyhow::Result<(
     let Some(shared) = Shared::start().await? else { return Ok(()) };
     let nowhere = |number| PlaceRequest { model: "nobody-has-it".to_owned(), ..limited(Uuid::from_u128(number)) };
     for number in 1..5 {
-        assert_eq!(shared.first.ask(nowhere(number)).await?, Err(RefusalKind::NoLiveNode));
+        assert_eq!(shared.first.place_as(nowhere(number)).await?, Err(RefusalKind::NoLiveNode));
     }
-    assert!(shared.second.ask(limited(Uuid::from_u128(9))).await?.is_ok());
+    assert!(shared.second.place_as(limited(Uuid::from_u128(9))).await?.is_ok());
     Ok(())
 }
 
@@ -99,14 +99,18 @@ async fn a_session_that_comes_back_finds_its_node_by_any_router() -> anyhow::Res
         shared.first.tell(Update::Opened(opened)).await?;
         let ended = Ended { session: session.to_string(), node: Some(node.clone()), ..Ended::default() };
         shared.first.tell(Update::Ended(ended)).await?;
-        assert_eq!(shared.second.ask(asking(session)).await?, Ok(node), "session {number}");
+        assert_eq!(shared.second.place_as(asking(session)).await?, Ok(node), "session {number}");
     }
     let failed = PlaceRequest { exclude: vec!["two".to_owned()], ..asking(Uuid::from_u128(1)) };
-    assert_eq!(shared.second.ask(failed).await?, Ok("one".to_owned()), "a node that failed it is not preferred");
+    assert_eq!(shared.second.place_as(failed).await?, Ok("one".to_owned()), "a node that failed it is not preferred");
     kill(shared.first.pid()).await?;
     let third = Router::start(&shared.redis.url()).await?;
     third.serving(&shared.nodes[0]).await?;
-    assert_eq!(third.ask(asking(Uuid::from_u128(3))).await?, Ok("two".to_owned()), "by one that was just started too");
+    assert_eq!(
+        third.place_as(asking(Uuid::from_u128(3))).await?,
+        Ok("two".to_owned()),
+        "by one that was just started too"
+    );
     Ok(())
 }
 
@@ -124,7 +128,7 @@ async fn a_node_that_fails_at_one_router_is_avoided_by_the_other() -> anyhow::Re
     })
     .await?;
     for number in 10..14 {
-        assert_eq!(shared.second.ask(asking(Uuid::from_u128(number))).await?, Ok("two".to_owned()));
+        assert_eq!(shared.second.place_as(asking(Uuid::from_u128(number))).await?, Ok("two".to_owned()));
     }
     Ok(())
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use scheduler::rules::{Facts, Service};
 use scheduler::{
     Class, Compliance, Decision, MicroDollars, Placement, Priority, Refusal, Request, Residency, ScoreTerms, SessionId,
     Work,
 };
 
+use super::engine::{api_from_wire, api_to_wire};
 use super::{BadMessage, name};
 use crate::v1;
 
@@ -46,6 +48,7 @@ pub fn request_from_wire(wire: v1::PlaceRequest) -> Result<Request, BadMessage> 
         max_cost: wire.max_cost_microdollars.map(MicroDollars),
         latency_limit: Duration::from_millis(wire.latency_limit_milliseconds.into()),
         audio_bytes_per_second: wire.audio_bytes_per_second,
+        facts: wire.facts.map(facts_from_wire).transpose()?.unwrap_or_default(),
         exclude: wire.exclude.iter().map(|node| name("exclude", node)).collect::<Result<_, _>>()?,
     })
 }
@@ -79,6 +82,38 @@ pub fn request_to_wire(request: &Request) -> v1::PlaceRequest {
         audio_bytes_per_second: request.audio_bytes_per_second,
         exclude: request.exclude.iter().map(ToString::to_string).collect(),
         dry_run: false,
+        facts: Some(facts_to_wire(&request.facts)),
+    }
+}
+
+fn facts_from_wire(wire: v1::Facts) -> Result<Facts, BadMessage> {
+    let service = match v1::Service::try_from(wire.service) {
+        Ok(v1::Service::Listen) => Some(Service::Listen),
+        Ok(v1::Service::Transcriptions) => Some(Service::Transcriptions),
+        // A younger proxy may know more of them: rules of this router do not.
+        Ok(v1::Service::Unspecified) | Err(_) => None,
+    };
+    let mut facts = Facts { service, path: wire.path, ..Facts::default() };
+    wire.headers.iter().for_each(|(header, value)| facts.note_header(header, value));
+    wire.claims.iter().for_each(|(claim, value)| facts.note_claim(claim, value));
+    facts.country = wire.country.map(|country| name("country", &country)).transpose()?;
+    facts.language = wire.language.map(|language| name("language", &language)).transpose()?;
+    Ok(facts)
+}
+
+fn facts_to_wire(facts: &Facts) -> v1::Facts {
+    let service = match facts.service {
+        Some(Service::Listen) => v1::Service::Listen,
+        Some(Service::Transcriptions) => v1::Service::Transcriptions,
+        None => v1::Service::Unspecified,
+    };
+    v1::Facts {
+        service: service.into(),
+        path: facts.path.clone(),
+        headers: facts.headers.clone().into_iter().collect(),
+        claims: facts.claims.clone().into_iter().collect(),
+        country: facts.country.map(|country| country.to_string()),
+        language: facts.language.as_ref().map(ToString::to_string),
     }
 }
 
@@ -99,6 +134,8 @@ pub fn reply_from_decision(decision: &Decision, lease: &str, retry_after: Durati
         address: placement.address.clone(),
         terms: Some(terms_to_wire(&placement.terms)),
         lease: if rank == 0 { lease.to_owned() } else { String::new() },
+        api: api_to_wire(placement.api).into(),
+        engine_model: placement.engine_model.as_ref().map(ToString::to_string).unwrap_or_default(),
     });
     let rejected = decision.rejected.iter().map(|group| v1::Rejected {
         pool: group.pool.to_string(),
@@ -134,6 +171,10 @@ pub fn decision_from_reply(wire: v1::PlaceReply) -> Result<Result<Vec<Placement>
             pool: name("pool", &place.pool)?,
             address: place.address,
             terms: terms_from_wire(place.terms.unwrap_or_default()),
+            api: api_from_wire(place.api)?,
+            engine_model: (!place.engine_model.is_empty())
+                .then(|| name("engine_model", &place.engine_model))
+                .transpose()?,
         })
     });
     let placements = placements.collect::<Result<Vec<_>, BadMessage>>()?;
@@ -171,6 +212,7 @@ fn refusal_to_wire(refusal: Refusal) -> v1::RefusalKind {
         Refusal::Full => v1::RefusalKind::Full,
         Refusal::NoLiveNode => v1::RefusalKind::NoLiveNode,
         Refusal::OverLimit => v1::RefusalKind::OverLimit,
+        Refusal::FilesOnly => v1::RefusalKind::FilesOnly,
     }
 }
 
@@ -180,6 +222,7 @@ fn refusal_from_wire(kind: i32) -> Result<Refusal, BadMessage> {
         Ok(v1::RefusalKind::Full) => Ok(Refusal::Full),
         Ok(v1::RefusalKind::NoLiveNode) => Ok(Refusal::NoLiveNode),
         Ok(v1::RefusalKind::OverLimit) => Ok(Refusal::OverLimit),
+        Ok(v1::RefusalKind::FilesOnly) => Ok(Refusal::FilesOnly),
         Ok(v1::RefusalKind::Unspecified) | Err(_) => Err(BadMessage::new("refusal", &kind)),
     }
 }
@@ -189,7 +232,11 @@ mod tests {
     use super::*;
 
     fn request() -> Request {
+        let mut facts = Facts { service: Some(Service::Listen), path: "/v1/listen".to_owned(), ..Facts::default() };
+        facts.note_header("X-Cloud-ID", "aws");
+        facts.country = Some("DE".parse().unwrap());
         Request {
+            facts,
             key: Some("k1".parse().unwrap()),
             file: Some(SessionId::from_random(9)),
             priority: Priority::Batch,
@@ -216,6 +263,22 @@ mod tests {
     #[test]
     fn an_empty_request_is_refused() {
         assert!(request_from_wire(v1::PlaceRequest::default()).is_err());
+    }
+
+    #[test]
+    fn a_placement_keeps_what_its_engine_speaks() {
+        let offered = Placement {
+            node: "gpu-1".parse().unwrap(),
+            pool: "aws".parse().unwrap(),
+            address: "10.0.0.1:8000".to_owned(),
+            terms: ScoreTerms::default(),
+            api: scheduler::EngineApi::OpenAi,
+            engine_model: Some("Systran/faster-whisper-small".parse().unwrap()),
+        };
+        let decision =
+            Decision { placements: vec![offered.clone()], refusal: None, rejected: Vec::new(), fleet_version: 1 };
+        let reply = reply_from_decision(&decision, "", Duration::ZERO);
+        assert_eq!(decision_from_reply(reply).unwrap(), Ok(vec![offered]));
     }
 
     #[test]

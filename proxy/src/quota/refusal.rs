@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use session::CloseReason;
-use store::{Exceeded, Limits, Standing};
+use store::{Allowance, Exceeded, Limits};
 
 use crate::callers::header_value;
 use crate::delivery::Failure;
@@ -15,14 +15,14 @@ pub(crate) struct Limited {
     /// When it may succeed, spread so that callers do not come back all at once.
     pub(crate) retry_after: Duration,
     /// Where the key stands with its new sessions.
-    pub(crate) standing: Option<Standing>,
+    pub(crate) allowance: Option<Allowance>,
 }
 
 /// How long after midnight callers come back whose audio was spent.
 const MORNING: Duration = Duration::from_secs(30);
 
 /// Tells what stopped a session.
-pub(super) fn refusal(limits: &Limits, by: Exceeded, wait: Duration, standing: Option<Standing>) -> Failure {
+pub(super) fn refusal(limits: &Limits, by: Exceeded, wait: Duration, allowance: Option<Allowance>) -> Failure {
     let shown = |limit: Option<u64>| limit.unwrap_or_default();
     let (reason, text, retry_after) = match by {
         Exceeded::Sessions => {
@@ -38,7 +38,7 @@ pub(super) fn refusal(limits: &Limits, by: Exceeded, wait: Duration, standing: O
             (CloseReason::QuotaSpent, format!("limit: {limit} minutes of audio per day"), wait + spread(MORNING))
         }
     };
-    Failure { limited: Some(Limited { retry_after, standing }), ..Failure::new(reason, text) }
+    Failure { limited: Some(Limited { retry_after, allowance }), ..Failure::new(reason, text) }
 }
 
 /// Spreads a time by half of itself to both sides.
@@ -61,8 +61,8 @@ impl Limited {
 }
 
 /// Writes `x-ratelimit-*` as OpenAI does.
-pub(crate) fn write_standing(standing: Option<Standing>, headers: &mut HeaderMap) {
-    let Some(Standing { limit, remaining, reset }) = standing else { return };
+pub(crate) fn write_allowance(allowance: Option<Allowance>, headers: &mut HeaderMap) {
+    let Some(Allowance { limit, remaining, reset }) = allowance else { return };
     headers.insert("x-ratelimit-limit-requests", HeaderValue::from(limit));
     headers.insert("x-ratelimit-remaining-requests", HeaderValue::from(remaining));
     headers.insert("x-ratelimit-reset-requests", header_value(&written(reset)));

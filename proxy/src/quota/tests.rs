@@ -3,8 +3,9 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use scheduler::KeyId;
-use store::{Embedded, StoreAway};
+use store::{Embedded, Limits, StoreAway};
 
 use super::*;
 
@@ -92,13 +93,4 @@ async fn what_was_used_is_charged_once_even_if_the_store_was_away() {
     quota.charge_all(now()).await;
     let whole = Used { upload_bytes: 14, audio: Duration::from_secs(60) };
     assert_eq!(*store.charged.lock().unwrap(), [(caller.key, whole)]);
-}
-
-#[tokio::test]
-async fn a_key_without_limits_of_its_own_has_the_default_ones() {
-    let secret = Secret::new("k");
-    let keys = Arc::new(Embedded::new().with_dev_key(&secret, "dev".parse().unwrap()));
-    let defaults = Limits { concurrent: Some(2), ..Limits::default() };
-    let peer = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-    assert_eq!(LimitedKeys { keys, defaults }.check(&secret, peer).await.unwrap().limits, defaults);
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use scheduler::filter::SUSPECT_AFTER;
 use scheduler::{
-    Compliance, Fleet, Gpu, Market, MicroDollars, ModelName, Node, NodeId, NodeState, Placement, Pool, PoolName, Price,
-    Provider, Refusal, Region, Rejected, Residency, ScoreTerms, SessionId, TenantId, Tier, Timestamp, Work,
+    Compliance, EngineApi, Fleet, Gpu, Market, MicroDollars, ModelName, Node, NodeId, NodeState, Placement, Pool,
+    PoolName, Price, Provider, Refusal, Region, Rejected, Residency, ScoreTerms, SessionId, TenantId, Tier, Timestamp,
+    Work,
 };
 use serde::Serialize;
 
@@ -26,6 +27,7 @@ pub(super) struct NodeView {
     silent: bool,
     age_ms: f64,
     models: BTreeSet<ModelName>,
+    api: EngineApi,
     soft_slots: u32,
     hard_slots: u32,
     used_slots: u32,
@@ -51,6 +53,7 @@ impl NodeView {
             address: report.address,
             state: report.state,
             models: report.models,
+            api: report.api,
             soft_slots: report.soft_slots,
             hard_slots: report.hard_slots,
             used_slots: report.used_slots,
@@ -175,7 +178,11 @@ pub(super) struct SessionView {
 
 impl SessionView {
     pub(super) fn new(entry: &Entry, now: Timestamp) -> Self {
-        let ending = entry.ending.as_ref();
+        let (ending, spent) = (entry.ending.as_ref(), entry.spent());
+        let used = ending.map_or((spent.audio, spent.slot, spent.bytes_in, spent.bytes_out), |ending| {
+            (ending.audio, ending.slot, ending.bytes_in, ending.bytes_out)
+        });
+        let (audio, slot, bytes_in, bytes_out) = used;
         Self {
             session: entry.session,
             tenant: entry.tenant.clone(),
@@ -189,11 +196,11 @@ impl SessionView {
             decision: DecisionView::new(&entry.placements, entry.refusal, &entry.rejected),
             attempts: entry.attempts.clone(),
             reason: ending.map(|ending| ending.reason.clone()),
-            audio_seconds: ending.map_or(0.0, |ending| ending.audio.as_secs_f64()),
-            slot_seconds: ending.map_or(0.0, |ending| ending.slot.as_secs_f64()),
-            bytes_in: ending.map_or(0, |ending| ending.bytes_in),
-            bytes_out: ending.map_or(0, |ending| ending.bytes_out),
-            cost: entry.cost,
+            audio_seconds: audio.as_secs_f64(),
+            slot_seconds: slot.as_secs_f64(),
+            bytes_in,
+            bytes_out,
+            cost: Cost::of(spent),
         }
     }
 }

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::report::{NodeState, Report};
-use crate::request::Class;
+use crate::request::{Class, Work};
 use crate::testing::{noon, pool, report, request};
 use crate::{Compliance, Market, Residency};
 
@@ -139,6 +139,28 @@ fn full_means_that_one_freed_slot_is_enough() {
     assert_eq!(refused(&fleet(vec![pool("a")], [full.clone()]), &request()), Some(Refusal::Full));
     assert_eq!(refused(&fleet(vec![pool("a")], [far]), &request()), Some(Refusal::NoLiveNode));
     assert_eq!(refused(&fleet(vec![pool("a")], [full]), &dear), Some(Refusal::NoLiveNode));
+}
+
+#[test]
+fn a_stream_never_goes_where_only_files_are_heard() {
+    let own_name = BTreeMap::from([("m".parse().unwrap(), "Systran/m".parse().unwrap())]);
+    let files_only = || Report { api: EngineApi::OpenAi, engine_models: own_name.clone(), ..report("files", "a") };
+    let file = Request { work: Work::File, ..request() };
+    let alone = fleet(vec![pool("a"), pool("b")], [files_only()]);
+    assert_eq!(refused(&alone, &request()), Some(Refusal::FilesOnly));
+    let placement = ask(&alone, &file, 0).placements.remove(0);
+    assert_eq!(placement.api, EngineApi::OpenAi);
+    assert_eq!(placement.engine_model, Some("Systran/m".parse().unwrap()));
+
+    let beside = fleet(vec![pool("a")], [files_only(), report("both", "a")]);
+    for seed in 0..100 {
+        let decision = ask(&beside, &request(), seed);
+        let offered: Vec<_> = decision.placements.iter().map(|placement| placement.node.as_str()).collect();
+        assert_eq!(offered, ["both"]);
+    }
+    let draining = Report { state: NodeState::Draining, ..report("both", "a") };
+    let later = fleet(vec![pool("a")], [files_only(), draining]);
+    assert_eq!(refused(&later, &request()), Some(Refusal::NoLiveNode), "another node may serve it later");
 }
 
 #[test]
@@ -278,6 +300,8 @@ fn placement_on(report: &Report) -> Placement {
         pool: report.pool.clone(),
         address: report.address.clone(),
         terms: ScoreTerms::default(),
+        api: report.api,
+        engine_model: None,
     }
 }
 

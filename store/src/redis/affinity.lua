@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- A session's last leg, as "version epoch node". KEYS: its key. ARGV: verb, life in milliseconds, and what to write.
 local key, verb = KEYS[1], ARGV[1]
 if verb == 'remember' then

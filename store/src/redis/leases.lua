@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- The leases on one resource: a sorted set of sessions by the end of their lease, in milliseconds of this server's clock.
 -- KEYS: the set. ARGV: verb, life in milliseconds, limit, sessions. Returns 0 full, 1 held, 2 held before; or the count.
 local key, verb, life, limit = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- What one key has used. The rates are GCRA, as store/src/gcra.rs explains it, in microseconds of this server's clock.
 -- KEYS: when its sessions and its uploads are paid for, and its audio (a day in UTC, and the milliseconds heard in it).
 -- ARGV: verb, period and longest debt in microseconds, then the limits, empty for none: sessions, bytes and milliseconds; then

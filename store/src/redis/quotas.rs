@@ -8,7 +8,7 @@ use scheduler::{KeyId, Timestamp};
 
 use super::{Redis, milliseconds};
 use crate::gcra::{LONGEST, Rate};
-use crate::quotas::{Admission, Admitting, Exceeded, Quotas, Standing, Used};
+use crate::quotas::{Admission, Admitting, Allowance, Exceeded, Quotas, Used};
 use crate::{Limits, StoreAway};
 
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Quotas for Redis {
         };
         let wait = Duration::from_micros(wait);
         let admission = by.map_or(Admission::Admitted, |by| Admission::Refused { by, wait });
-        Ok(Admitting { admission, standing: Standing::of(limits, Duration::from_micros(unpaid)) })
+        Ok(Admitting { admission, allowance: Allowance::of(limits, Duration::from_micros(unpaid)) })
     }
 
     async fn charge(&self, key: &KeyId, limits: &Limits, used: Used, _now: Timestamp) -> Result<(), StoreAway> {

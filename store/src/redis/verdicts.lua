@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- How legs to nodes went: a stream, in the order it was told. KEYS: the stream. ARGV: verb, life in milliseconds, most
 -- entries, teller; then to tell: node, opened and failed in turns; to read: the last id that was read.
 -- Reading returns the id to go on from, and teller, node, opened and failed in turns.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use crosspoint_store::{Affinity, Claim, Lease, Leases, Quotas, Redis, RedisServers, Reports, Verdicts};
+use crosspoint_store::{
+    Affinity, Claim, KeyIndex, Lease, Leases, Ledger, Quotas, Redis, RedisServers, Reports, Verdicts,
+};
 use redis::Value;
 use scheduler::Timestamp;
 use serde_json::json;
@@ -69,6 +71,14 @@ impl Bench for Cluster {
     }
 
     fn verdicts(&self) -> &dyn Verdicts {
+        &self.store
+    }
+
+    fn ledger(&self) -> &dyn Ledger {
+        &self.store
+    }
+
+    fn keys(&self) -> &dyn KeyIndex {
         &self.store
     }
 

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use crosspoint_store::{
-    Admission, Affinity, Claim, Cursor, Leases, Limits, Quotas, Redis, RedisUrl, Reports, StoreAway, Verdicts,
+    Admission, Affinity, Claim, Cursor, Digest, KeyIndex, LastLeg, Leases, Ledger, Limits, Quotas, Redis, RedisUrl,
+    Reports, Secret, StoreAway, Verdicts,
 };
 use redis::{Script, Value};
 use scheduler::Timestamp;
 
-use super::{Bench, LEASE_LIFE, aged, read, session, slot, slots};
+use super::{Bench, LEASE_LIFE, TODAY, add, aged, audio, charge, find, key, read, revoked, row, session, slot, slots};
 use process::{PATIENCE, Process, free_address};
 
 /// A `redis-server` of this test's own, and a store on it.
@@ -86,6 +87,14 @@ impl Bench for Server {
     }
 
     fn verdicts(&self) -> &dyn Verdicts {
+        &self.store
+    }
+
+    fn ledger(&self) -> &dyn Ledger {
+        &self.store
+    }
+
+    fn keys(&self) -> &dyn KeyIndex {
         &self.store
     }
 
@@ -169,13 +178,21 @@ async fn a_redis_that_cannot_write_is_away() {
 }
 
 #[tokio::test]
-async fn a_redis_out_of_memory_still_keeps_leases_and_reports() {
+async fn a_redis_out_of_memory_still_keeps_hints() {
     let Some(server) = Server::start().await else { return };
     let (store, now) = (&server.store, server.now());
     server.ask::<Value>(&["CONFIG", "SET", "maxmemory", "1"]).await;
-    // Scripts that free before they write are let through, and what they write is bounded by nodes and slots.
+    // What hints take is bounded by nodes, slots and keys.
     assert_eq!(store.claim(&slot(1), 1, now).await, Ok(Claim::Held));
     assert_eq!(store.claim(&slot(2), 1, now).await, Ok(Claim::Full));
+    store.renew(&[slot(1), slot(2)], now).await.unwrap();
+    store.release(&slot(1)).await.unwrap();
+    assert_eq!(store.count(&slots(), now).await, Ok(1));
+    let limits = Limits { sessions_per_minute: Some(1), ..Limits::default() };
+    assert!(store.admit(&"k1".parse().unwrap(), &limits, 0, now).await.is_ok());
+    let leg = LastLeg { node: "aws-1".parse().unwrap(), epoch: 1 };
+    store.remember(session(1), &leg, now).await.unwrap();
+    assert_eq!(store.last_leg(session(1), now).await, Ok(Some(leg)));
     store.put(&[aged("aws-1", 1, Duration::ZERO)], now).await.unwrap();
     assert_eq!(read(&server, Cursor::default()).await.0.len(), 1);
 }
@@ -194,4 +211,84 @@ async fn a_redis_that_hangs_costs_five_short_waits_and_then_none() {
     let waited = causes.iter().filter(|cause| *cause != "redis did not answer lately").count();
     assert!(waited >= 5 && waited <= 5 + usize::try_from(began.elapsed().as_secs()).unwrap(), "{causes:?}");
     assert!(LEASE_LIFE > began.elapsed());
+}
+
+#[tokio::test]
+async fn garbage_in_the_ledger_is_ignored_and_written_over() {
+    let Some(server) = Server::start().await else { return };
+    let prefix = "crosspoint:{usage}";
+    let names = [format!(":session:{}", session(1)), format!(":keys:{TODAY}"), format!(":day:{TODAY}:k")];
+    for key in names.map(|name| format!("{prefix}{name}")) {
+        server.ask::<Value>(&["SET", &key, "\u{1}"]).await;
+    }
+    assert_eq!(audio(&server, TODAY, None).await, []);
+    assert_eq!(audio(&server, TODAY, Some("k")).await, []);
+    add(&server, &[charge(1, "k", TODAY, 2)]).await;
+    server.ask::<Value>(&["HSET", &format!("{prefix}:day:{TODAY}:k"), "two words|m", "1", "aws|m|n", "1 2 x"]).await;
+    server.ask::<Value>(&["SADD", &format!("{prefix}:keys:{TODAY}"), "a key", ""]).await;
+    assert_eq!(audio(&server, TODAY, None).await, [row(TODAY, "k", "aws", 2, 1)]);
+}
+
+#[tokio::test]
+async fn what_the_ledger_keeps_goes_in_time() {
+    let Some(server) = Server::start().await else { return };
+    add(&server, &[charge(1, "k", TODAY, 2)]).await;
+    let lives =
+        [(format!(":session:{}", session(1)), 2), (format!(":keys:{TODAY}"), 400), (format!(":day:{TODAY}:k"), 400)];
+    for (name, days) in lives {
+        let life: u64 = server.ask(&["TTL", &format!("crosspoint:{{usage}}{name}")]).await;
+        assert_eq!(life.div_ceil(86_400), days, "{name}");
+    }
+}
+
+const RECORDS: &str = "crosspoint:{keys}:records";
+
+#[tokio::test]
+async fn an_index_of_keys_that_was_lost_says_so_until_it_is_begun_again() {
+    let Some(server) = Server::start().await else { return };
+    let (store, record) = (&server.store, key("one"));
+    assert_eq!(store.edition().await, Ok(None));
+    let ids = [record.id.clone()];
+    let StoreAway(cause) = store.find(&ids).await.unwrap_err();
+    assert_eq!(cause, "no router has written the keys yet");
+    let before = store.write(std::slice::from_ref(&record)).await.unwrap();
+    server.ask::<Value>(&["FLUSHALL"]).await;
+    assert!(store.find(&ids).await.is_err());
+    let after = store.write(&[]).await.unwrap();
+    assert_ne!(before.begun, after.begun);
+    assert_eq!(store.find(&ids).await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn garbage_among_the_keys_opens_nothing_and_is_written_over() {
+    let Some(server) = Server::start().await else { return };
+    let (store, record, other) = (&server.store, key("one"), key("two"));
+    for garbage in [["SET", RECORDS, "x"], ["SADD", RECORDS, "x"]] {
+        server.ask::<Value>(&["DEL", RECORDS]).await;
+        server.ask::<Value>(&garbage).await;
+        assert_eq!((store.edition().await, store.all().await), (Ok(None), Ok(Vec::new())));
+        store.write(std::slice::from_ref(&record)).await.unwrap();
+        assert_eq!(find(&server, &[&record]).await, std::slice::from_ref(&record));
+    }
+    let stolen = serde_json::to_string(&serde_json::json!({ "version": 1, "key": other })).unwrap();
+    let longer = "x".repeat(65 << 10);
+    for garbage in ["\u{1}", "[]", r#"{"version":1}"#, r#"{"version":2,"key":{"revoked":1}}"#, &stolen, &longer] {
+        server.ask::<Value>(&["HSET", RECORDS, record.id.as_str(), garbage]).await;
+        assert_eq!(find(&server, &[&record]).await, [], "{garbage}");
+        store.write(std::slice::from_ref(&record)).await.unwrap();
+        assert_eq!(find(&server, &[&record]).await, std::slice::from_ref(&record), "{garbage}");
+    }
+    server.ask::<Value>(&["HSET", RECORDS, "#begun", "soon", "#changed", "never"]).await;
+    assert_eq!(store.edition().await, Ok(None));
+    store.write(&[revoked(&record, 5)]).await.unwrap();
+    assert_eq!(find(&server, &[&record]).await, [revoked(&record, 5)]);
+}
+
+#[tokio::test]
+async fn a_token_is_kept_by_its_digest_and_not_for_longer_than_it_lives() {
+    let Some(server) = Server::start().await else { return };
+    let token = Digest::of(&Secret::new("token"));
+    server.store.lend(&token, &key("one").id, Duration::from_secs(60)).await.unwrap();
+    let left: i64 = server.ask(&["PTTL", &format!("crosspoint:token:{}", String::from(token))]).await;
+    assert!((1..=60_000).contains(&left), "{left} ms");
 }

@@ -6,8 +6,14 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::up::{KEY, Up};
+use super::up::KEY;
 use super::within;
+
+/// Where callers call.
+pub(crate) trait Door {
+    /// Returns its `host:port`.
+    fn address(&self) -> &str;
+}
 
 /// An answer: status, headers, body.
 #[derive(Clone, Debug)]
@@ -52,6 +58,11 @@ impl Answer {
         serde_json::from_slice(&self.body).with_context(|| format!("no JSON: {}", String::from_utf8_lossy(&self.body)))
     }
 
+    /// Reads the body as text.
+    pub(crate) fn text(&self) -> anyhow::Result<&str> {
+        Ok(std::str::from_utf8(&self.body)?)
+    }
+
     /// Returns the request's id, which must be a UUID.
     pub(crate) fn request_id(&self) -> anyhow::Result<String> {
         let id = self.header("dg-request-id").context("no dg-request-id")?;
@@ -76,20 +87,21 @@ impl Answer {
         Ok(Refusal { status: self.status, code: field("err_code")?, message, retry })
     }
 
-    fn header(&self, name: &str) -> Option<String> {
+    /// Returns a header as text.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
         self.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     }
 }
 
 /// Prepares a request with the key in it.
-pub(crate) fn request(up: &Up, method: Method, target: &str) -> anyhow::Result<RequestBuilder> {
-    Ok(stranger(up, method, target)?.header("authorization", format!("Token {KEY}")))
+pub(crate) fn request(door: &impl Door, method: Method, target: &str) -> anyhow::Result<RequestBuilder> {
+    Ok(stranger(door, method, target)?.header("authorization", format!("Token {KEY}")))
 }
 
 /// Prepares a request without a key.
-pub(crate) fn stranger(up: &Up, method: Method, target: &str) -> anyhow::Result<RequestBuilder> {
+pub(crate) fn stranger(door: &impl Door, method: Method, target: &str) -> anyhow::Result<RequestBuilder> {
     let client = reqwest::Client::builder().no_proxy().build()?;
-    Ok(client.request(method, format!("http://{}{target}", up.address())))
+    Ok(client.request(method, format!("http://{}{target}", door.address())))
 }
 
 /// Sends a request and reads its answer.
@@ -101,7 +113,28 @@ pub(crate) async fn send(request: RequestBuilder) -> anyhow::Result<Answer> {
 }
 
 /// Posts a file.
-pub(crate) async fn post(up: &Up, query: &str, file: Vec<u8>) -> anyhow::Result<Answer> {
+pub(crate) async fn post(door: &impl Door, query: &str, file: Vec<u8>) -> anyhow::Result<Answer> {
     let target = format!("/v1/listen?{query}");
-    send(request(up, Method::POST, &target)?.header("content-type", "audio/wav").body(file)).await
+    send(request(door, Method::POST, &target)?.header("content-type", "audio/wav").body(file)).await
+}
+
+/// Sends a form to `/v1/audio/transcriptions`: fields, then a file.
+pub(crate) async fn transcribe(door: &impl Door, fields: &[(&str, &str)], file: &[u8]) -> anyhow::Result<Answer> {
+    const BOUNDARY: &str = "a-boundary-that-no-test-audio-has";
+    let mut body = Vec::new();
+    for (name, value) in fields {
+        let part = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        body.extend_from_slice(part.as_bytes());
+    }
+    let head = format!(
+        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"upload\"\r\n\
+         Content-Type: application/octet-stream\r\n\r\n"
+    );
+    body.extend_from_slice(head.as_bytes());
+    body.extend_from_slice(file);
+    body.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
+    let request = stranger(door, Method::POST, "/v1/audio/transcriptions")?
+        .header("authorization", format!("Bearer {KEY}"))
+        .header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"));
+    send(request.body(body)).await
 }

@@ -11,13 +11,14 @@ use tonic::transport::Channel;
 use uuid::Uuid;
 
 use super::child::{Child, Start};
-use super::until;
+use super::{until, within};
 
 #[derive(Debug, Deserialize)]
 struct Ready {
     pid: u32,
     grpc: String,
     admin: String,
+    metrics: String,
 }
 
 /// A node as `crosspoint node` announces it.
@@ -52,14 +53,34 @@ pub(crate) struct Router {
 impl Router {
     /// Starts one on free ports, on this Redis.
     pub(crate) async fn start(redis: &str) -> anyhow::Result<Self> {
+        Self::keeping(redis, "null").await
+    }
+
+    /// Starts one that keeps its records in a directory.
+    pub(crate) async fn keeping(redis: &str, directory: &str) -> anyhow::Result<Self> {
         // The machine may be slower than a Redis is given by default.
-        let yaml = format!(
-            "store: {{ redis: \"{redis}\", timeout: 5s }}\n\
-             router: {{ listen: \"127.0.0.1:0\", admin: \"127.0.0.1:0\", metrics: \"127.0.0.1:0\" }}\n"
-        );
+        let store = format!("store: {{ redis: \"{redis}\", timeout: 5s, directory: {directory} }}");
+        Self::configured(&store, "127.0.0.1:0").await
+    }
+
+    /// Starts one with more configuration, for agents and proxies at this address.
+    pub(crate) async fn configured(yaml: &str, listen: &str) -> anyhow::Result<Self> {
+        let yaml =
+            format!("{yaml}\nrouter: {{ listen: \"{listen}\", admin: \"127.0.0.1:0\", metrics: \"127.0.0.1:0\" }}\n");
         let (child, ready): (_, Ready) = Start::of(&["router"]).config(yaml).child().await?;
         let placement = PlacementClient::connect(format!("http://{}", ready.grpc)).await?;
         Ok(Self { ready, placement, client: reqwest::Client::builder().no_proxy().build()?, child })
+    }
+
+    /// Starts a node of many slots, whose engine hears as fast as it can, that reports to the first of these routers that
+    /// takes its reports.
+    pub(crate) async fn wide_node(name: &str, routers: &[String]) -> anyhow::Result<(Child, Node)> {
+        let mut node =
+            Start::of(&["node", "--engine", "synthetic", "--name", name, "--pool", "on-prem", "--slots", "60"]);
+        for router in routers {
+            node = node.with(&["--router", router]);
+        }
+        node.config("engine: { synthetic: { speed: 1000 } }").child().await
     }
 
     /// Starts a node of one slot that reports to this router, and to another one when this one dies.
@@ -75,9 +96,44 @@ impl Router {
         Start::of(&["node", "--engine", "synthetic"]).with(&arguments).child().await
     }
 
+    /// Returns where agents and proxies reach it.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.ready.grpc)
+    }
+
+    /// Asks the admin API.
+    pub(crate) async fn ask(&self, path: &str) -> anyhow::Result<Value> {
+        let url = format!("http://{}/v1/{path}", self.ready.admin);
+        Ok(within("answer of the admin API", self.client.get(url).send()).await??.json().await?)
+    }
+
+    /// Returns the record of a session once it is over.
+    pub(crate) async fn record(&self, session: &str) -> anyhow::Result<Value> {
+        until("end of a session", async || {
+            let record = self.ask(&format!("sessions/{session}")).await?;
+            Ok((record["state"] == "ended").then_some(record))
+        })
+        .await
+    }
+
     /// Returns its process.
     pub(crate) fn pid(&self) -> u32 {
         self.ready.pid
+    }
+
+    /// Returns where proxies reach it.
+    pub(crate) fn grpc(&self) -> &str {
+        &self.ready.grpc
+    }
+
+    /// Returns where its admin API is.
+    pub(crate) fn admin(&self) -> &str {
+        &self.ready.admin
+    }
+
+    /// Returns where its metrics are.
+    pub(crate) fn metrics(&self) -> &str {
+        &self.ready.metrics
     }
 
     /// Returns what it has logged so far.
@@ -101,19 +157,18 @@ impl Router {
     }
 
     async fn view(&self, node: &Node) -> anyhow::Result<Option<Value>> {
-        let url = format!("http://{}/v1/nodes", self.ready.admin);
-        let answer: Value = self.client.get(url).send().await?.json().await?;
+        let answer = self.ask("nodes").await?;
         let mut nodes = answer["nodes"].as_array().context("a list of nodes")?.iter();
         Ok(nodes.find(|view| view["node"] == node.name).cloned())
     }
 
     /// Asks for a place and tells on which node, or why there is none.
     pub(crate) async fn place(&self, session: Uuid) -> anyhow::Result<Result<String, RefusalKind>> {
-        self.ask(asking(session)).await
+        self.place_as(asking(session)).await
     }
 
     /// Asks for a place in so many words.
-    pub(crate) async fn ask(&self, request: PlaceRequest) -> anyhow::Result<Result<String, RefusalKind>> {
+    pub(crate) async fn place_as(&self, request: PlaceRequest) -> anyhow::Result<Result<String, RefusalKind>> {
         let PlaceReply { placements, refusal, .. } = self.placement.clone().place(request).await?.into_inner();
         Ok(match refusal {
             Some(refusal) => Err(refusal.kind()),

@@ -7,7 +7,7 @@ use serde_json::json;
 use session::{CloseReason, Usage};
 use store::KeyError;
 
-use crate::callers::header_value;
+use crate::callers::{Widened, header_value};
 use crate::delivery::Failure;
 use crate::metrics;
 use crate::quota::{Limited, retry_after};
@@ -65,20 +65,33 @@ impl From<KeyError> for Problem {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Unknown => Self::new(CloseReason::Unauthorised, "Invalid credentials."),
-            KeyError::NotLoopback(_) => Self::new(CloseReason::Unauthorised, format!("Invalid credentials: {error}.")),
-            KeyError::Away(_) => Self::new(CloseReason::RouterAway, "keys cannot be checked now, please try again"),
+            KeyError::NotLoopback(_) | KeyError::Revoked | KeyError::Expired => {
+                Self::new(CloseReason::Unauthorised, format!("Invalid credentials: {error}."))
+            }
+            KeyError::OutOfScope(_) | KeyError::NotLendable => {
+                Self::new(CloseReason::Forbidden, format!("User does not have sufficient permissions: {error}."))
+            }
+            KeyError::Away(_) => Self::new(CloseReason::KeysAway, CloseReason::KeysAway.close_text()),
         }
+    }
+}
+
+impl From<Widened> for Problem {
+    fn from(widened: Widened) -> Self {
+        Self::new(CloseReason::Forbidden, widened.to_string())
     }
 }
 
 fn code(reason: CloseReason) -> &'static str {
     match reason {
-        CloseReason::Unauthorised => "INVALID_AUTH",
+        CloseReason::Unauthorised | CloseReason::KeyRevoked | CloseReason::KeyExpired => "INVALID_AUTH",
+        CloseReason::Forbidden => "INSUFFICIENT_PERMISSIONS",
         CloseReason::ForeignOrigin => "ORIGIN_NOT_ALLOWED",
         CloseReason::BadParameter => "INVALID_QUERY_PARAMETER",
         CloseReason::UnknownPath => "NOT_FOUND",
         CloseReason::WrongMethod => "METHOD_NOT_ALLOWED",
         CloseReason::NotAllowed => "NO_POOL_ALLOWED",
+        CloseReason::FilesOnly => "FILES_ONLY",
         CloseReason::UploadTooBig | CloseReason::FrameTooBig => "PAYLOAD_TOO_LARGE",
         CloseReason::UnsupportedBody => "UNSUPPORTED_MEDIA_TYPE",
         CloseReason::UploadTooSlow | CloseReason::CallerSilent | CloseReason::CallerSlow => "REQUEST_TIMEOUT",
@@ -89,6 +102,7 @@ fn code(reason: CloseReason) -> &'static str {
         CloseReason::NoCapacity
         | CloseReason::NoLiveNode
         | CloseReason::RouterAway
+        | CloseReason::KeysAway
         | CloseReason::Overloaded
         | CloseReason::Draining => "SERVICE_UNAVAILABLE",
         CloseReason::NodeLost | CloseReason::NodeFailed => "BAD_GATEWAY",

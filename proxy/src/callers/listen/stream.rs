@@ -7,8 +7,10 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use scheduler::rules::Service;
 use scheduler::{SessionId, Work};
 use session::CloseReason;
+use store::Scope;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -34,8 +36,9 @@ pub(super) async fn serve(
         return Err(Problem::new(CloseReason::ForeignOrigin, FOREIGN));
     }
     let Presented { key, subprotocol } = presented(request.headers())?;
-    let caller = shared.keys.check(&key, peer(&request)).await?;
-    let listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
+    let caller = shared.keys.check(&key, peer(&request), Scope::Listen).await?;
+    let mut listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
+    shared.facts.add(&mut listen.asked.facts, Service::Listen, request.headers(), peer(&request));
     let upgrade = hyper::upgrade::on(&mut request);
     let record = shared.admit(session, request.headers(), &listen.asked.caller, Work::Stream).await?;
     let wanted = placement_request(&shared, session, &listen, Work::Stream);

@@ -10,10 +10,10 @@ use serde_json::json;
 use session::{Blame, CloseReason, Usage};
 use store::KeyError;
 
-use crate::callers::header_value;
+use crate::callers::{Widened, header_value};
 use crate::delivery::Failure;
 use crate::metrics;
-use crate::quota::{Limited, retry_after, write_standing};
+use crate::quota::{Limited, retry_after, write_allowance};
 
 /// One request, from its first look to the headers that every answer carries.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +108,7 @@ impl Problem {
         if after.is_none() || self.reason == CloseReason::QuotaSpent {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
-        write_standing(self.limited.and_then(|limited| limited.standing), headers);
+        write_allowance(self.limited.and_then(|limited| limited.allowance), headers);
         response
     }
 
@@ -134,16 +134,26 @@ impl From<KeyError> for Problem {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Unknown => Self::new(CloseReason::Unauthorised, "Incorrect API key provided."),
-            KeyError::NotLoopback(_) => {
+            KeyError::NotLoopback(_) | KeyError::Revoked | KeyError::Expired => {
                 Self::new(CloseReason::Unauthorised, format!("Incorrect API key provided: {error}."))
             }
-            KeyError::Away(_) => Self::new(CloseReason::RouterAway, "keys cannot be checked now, please try again"),
+            KeyError::OutOfScope(_) | KeyError::NotLendable => {
+                let text = format!("You have insufficient permissions for this operation: {error}.");
+                Self::new(CloseReason::Forbidden, text)
+            }
+            KeyError::Away(_) => Self::new(CloseReason::KeysAway, CloseReason::KeysAway.close_text()),
         }
     }
 }
 
-const INSUFFICIENT_QUOTA: &str = "insufficient_quota";
+impl From<Widened> for Problem {
+    fn from(widened: Widened) -> Self {
+        Self { param: Some("x-crosspoint-residency"), ..Self::new(CloseReason::Forbidden, widened.to_string()) }
+    }
+}
+
 const MODEL_NOT_FOUND: &str = "model_not_found";
+const INSUFFICIENT_QUOTA: &str = "insufficient_quota";
 
 fn kind(reason: CloseReason) -> &'static str {
     if is_rate(reason) {
@@ -176,7 +186,8 @@ fn in_their_words(reason: CloseReason, text: &str) -> String {
 
 fn code(reason: CloseReason) -> &'static str {
     match reason {
-        CloseReason::Unauthorised => "invalid_api_key",
+        CloseReason::Unauthorised | CloseReason::KeyRevoked | CloseReason::KeyExpired => "invalid_api_key",
+        CloseReason::Forbidden => "insufficient_permissions",
         CloseReason::UnknownPath => "unknown_url",
         CloseReason::WrongMethod => "method_not_supported",
         CloseReason::UnknownModel => MODEL_NOT_FOUND,
@@ -199,9 +210,11 @@ fn code(reason: CloseReason) -> &'static str {
         | CloseReason::UploadTooSlow
         | CloseReason::UnsupportedBody
         | CloseReason::NotAllowed
+        | CloseReason::FilesOnly
         | CloseReason::NoCapacity
         | CloseReason::NoLiveNode
         | CloseReason::RouterAway
+        | CloseReason::KeysAway
         | CloseReason::NodeLost
         | CloseReason::NodeStalled
         | CloseReason::NodeFailed

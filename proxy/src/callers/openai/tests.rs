@@ -3,6 +3,7 @@
 mod bench;
 mod errors;
 mod forms;
+mod keys;
 mod pages;
 mod quotas;
 mod traces;

@@ -17,7 +17,7 @@ use proto::v1::placement_server::{Placement, PlacementServer};
 use proto::v1::session_update::Update;
 use proto::v1::{self, Ended, PlaceReply, PlaceRequest, RefusalKind, SessionOrder, SessionUpdate};
 use scheduler::{ModelSpec, Models};
-use store::{Embedded, Keys, Secret};
+use store::{Embedded, Keyring, Limits, Secret};
 use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -28,6 +28,7 @@ use tower::ServiceExt;
 use crate::Config;
 use crate::app::Shared;
 use crate::edge::Peer;
+use crate::keys::{Keys, Tokens};
 use crate::overload::MemoryWatch;
 use crate::quota::Quota;
 use crate::router::{Placer, Reporter};
@@ -104,6 +105,10 @@ impl Placement for Placing {
         Ok(tonic::Response::new(PlaceReply { placements, refusal, ..PlaceReply::default() }))
     }
 
+    async fn costs(&self, _: tonic::Request<v1::CostsRequest>) -> Result<tonic::Response<v1::CostsReply>, Status> {
+        Err(Status::unimplemented("nothing is charged here"))
+    }
+
     async fn sessions(
         &self,
         _request: tonic::Request<Streaming<SessionUpdate>>,
@@ -155,9 +160,14 @@ impl Bench {
         Self::start(&[], kind, |_| {}).await
     }
 
-    /// Starts one node, and these keys.
-    pub(super) async fn with_keys(keys: Arc<dyn Keys>) -> Self {
-        Self::start(&[(200, super::HELLO)], RefusalKind::Full, |shared| shared.keys = keys).await
+    /// Starts one node that hears [`super::HELLO`], for callers with these keys.
+    pub(super) async fn with_keys(index: Arc<Embedded>) -> Self {
+        Self::with_limits(index, Limits::default()).await
+    }
+
+    /// Starts one node that hears [`super::HELLO`], for callers with these keys, which set no limits of their own.
+    pub(super) async fn with_limits(index: Arc<Embedded>, limits: Limits) -> Self {
+        Self::start(&[(200, super::HELLO)], RefusalKind::Full, |shared| shared.keys = keys(index, limits)).await
     }
 
     /// Starts one node, and lets pages of these origins in.
@@ -237,7 +247,7 @@ impl Bench {
         let updates = std::iter::from_fn(|| self.reporter.next());
         let endings = updates.filter_map(|update| match update {
             Update::Ended(ended) => Some(ended),
-            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) => None,
+            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Usage(_) => None,
         });
         endings.collect()
     }
@@ -261,12 +271,18 @@ pub(super) fn form(parts: &[(&str, &str)]) -> String {
     parts.iter().map(|(name, value)| part(name, value)).collect::<String>() + "--cut--\r\n"
 }
 
+/// The keys of an index, and `k`.
+fn keys(index: Arc<Embedded>, limits: Limits) -> Arc<Keys> {
+    let keyring = Keyring::new(index).with_dev_key(&Secret::new("k"), "dev".parse().unwrap());
+    Arc::new(Keys::new(keyring, Tokens::default(), limits))
+}
+
 fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Shared {
     let config = Config { place_timeout: Duration::from_secs(5), ..Config::default() };
     let aliases = ["gpt-4o-transcribe", "whisper-1"].map(str::to_owned).into();
     let spec = ModelSpec { languages: vec!["en-US".parse().unwrap()], aliases };
-    let keys = Embedded::new().with_dev_key(&Secret::new("k"), "dev".parse().unwrap());
     Shared {
+        facts: crate::facts::FactReader::open(&config.facts).unwrap(),
         placer: Placer::new(&[format!("http://{router}")], config.place_timeout).unwrap(),
         config,
         models: Models(BTreeMap::from([("sphinx-en-us".parse().unwrap(), spec)])),
@@ -275,7 +291,7 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
         dialer: Arc::new(Tcp),
         memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
-        keys: Arc::new(keys),
+        keys: keys(Arc::new(Embedded::new()), Limits::default()),
         quota: Arc::new(Quota::new(Arc::new(Embedded::new()), std::num::NonZeroU32::MIN)),
         started: tokio::time::Instant::now(),
     }

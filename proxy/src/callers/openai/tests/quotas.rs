@@ -1,32 +1,17 @@
 //! Limits as callers of both APIs meet them: told before they are reached, refused in their own words, and nobody else's cost.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use axum::http::Request;
 use proto::v1::RefusalKind;
-use scheduler::{KeyId, TenantId};
 use serde_json::json;
-use store::{Caller, KeyError, Keys, Limits, Secret};
+use store::{Embedded, Grants, KeyIndex, KeyOrder, Limits, UnixTime};
 
 use super::bench::{Answer, Bench, form, request};
 use super::errors::{comes_back, refused};
 
-/// Everybody's key is their name, and has these limits.
-struct Everybody(Limits);
-
-#[async_trait]
-impl Keys for Everybody {
-    async fn check(&self, key: &Secret, _peer: IpAddr) -> Result<Caller, KeyError> {
-        let tenant: TenantId = key.expose().parse().map_err(|_| KeyError::Unknown)?;
-        let id: KeyId = key.expose().parse().map_err(|_| KeyError::Unknown)?;
-        Ok(Caller { limits: self.0, ..Caller::unlimited(tenant, id) })
-    }
-}
-
 async fn limited(limits: Limits) -> Bench {
-    Bench::with_keys(Arc::new(Everybody(limits))).await
+    Bench::with_limits(Arc::new(Embedded::new()), limits).await
 }
 
 fn upload() -> String {
@@ -117,18 +102,29 @@ async fn an_upload_is_paid_for_by_its_length() {
 
 #[tokio::test]
 async fn who_asks_ten_times_too_often_costs_the_others_nothing() {
-    let bench = limited(Limits { sessions_per_minute: Some(12), ..Limits::default() }).await;
-    let as_caller = |name: &str| {
+    let order = KeyOrder {
+        environment: "test".parse().unwrap(),
+        tenant: "quiet".parse().unwrap(),
+        label: "quiet".to_owned(),
+        grants: Grants::everything(),
+        expires: None,
+    };
+    let (record, quiet_key) = order.fill(UnixTime::now()).unwrap();
+    let index = Arc::new(Embedded::new());
+    index.write(&[record]).await.unwrap();
+    let limits = Limits { sessions_per_minute: Some(12), ..Limits::default() };
+    let bench = Bench::with_limits(index, limits).await;
+    let with_key = |key: &str| {
         let mut request = request("POST", "/v1/audio/transcriptions", upload());
-        request.headers_mut().insert("authorization", format!("Bearer {name}").parse().unwrap());
+        request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
         request
     };
     let (mut loud, mut quiet) = (0, 0);
     for _ in 0..12 {
         for _ in 0..10 {
-            loud += usize::from(bench.send(as_caller("loud")).await.status == 200);
+            loud += usize::from(bench.send(with_key("k")).await.status == 200);
         }
-        quiet += usize::from(bench.send(as_caller("quiet")).await.status == 200);
+        quiet += usize::from(bench.send(with_key(quiet_key.expose())).await.status == 200);
     }
     assert_eq!(quiet, 12, "who keeps to the limit is never refused");
     // More may have earned their way in where the machine is slow.
