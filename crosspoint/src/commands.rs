@@ -59,6 +59,7 @@ impl Command {
     ///
     /// # Errors
     /// Fails as the command does; the message is for people.
+    #[expect(clippy::cognitive_complexity, reason = "one line for each command, and no more")]
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Transcribe(args) => Box::pin(args.run()).await,

@@ -219,8 +219,7 @@ mod tests {
     #[test]
     fn an_address_that_is_no_redis_is_refused_and_not_repeated() {
         let error = parse("store: { redis: \"http://user:hunter2@10.0.0.1\" }\n").unwrap_err();
-        let expected =
-            "crosspoint.yaml:1:17: expected the address of a Redis such as redis://127.0.0.1:6379, without TLS\n";
+        let expected = "crosspoint.yaml:1:17: expected the address of a Redis such as redis://127.0.0.1:6379, or rediss:// for TLS\n";
         assert!(error.starts_with(expected), "{error}");
     }
 

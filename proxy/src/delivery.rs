@@ -14,6 +14,7 @@ use crate::engines::listen::{Garbage, hear_file, send_file};
 use crate::engines::openai::Errand;
 use crate::engines::{LegHeaders, OpenError};
 use crate::metrics;
+use crate::quota::Limited;
 use crate::record::Record;
 use crate::transcript::Transcript;
 
@@ -80,12 +81,14 @@ pub(crate) struct Failure {
     pub(crate) reason: CloseReason,
     /// What the caller may be told.
     pub(crate) text: String,
+    /// The limit that stopped it, where one did.
+    pub(crate) limited: Option<Limited>,
 }
 
 impl Failure {
     /// Tells of a failure in its own words.
     pub(crate) fn new(reason: CloseReason, text: impl Into<String>) -> Self {
-        Self { reason, text: text.into() }
+        Self { reason, text: text.into(), limited: None }
     }
 
     /// Tells why no node serves a session.
@@ -95,6 +98,7 @@ impl Failure {
                 "no pool may serve this request: check x-crosspoint-residency and x-crosspoint-compliance"
             }
             CloseReason::NoCapacity => "every node that may serve this request is full, please try again",
+            CloseReason::ConcurrencyLimited => "limit: sessions at one time",
             CloseReason::RouterAway => "no router answers, please try again",
             _ => reason.close_text(),
         };
@@ -156,7 +160,9 @@ impl Delivery<'_> {
     }
 
     async fn place(&self) -> Result<Vec<Placement>, Failure> {
-        self.shared.placer.place(&self.parcel.wanted, self.record.trace()).await.map_err(Failure::no_node)
+        let counting = self.record.counting();
+        let placed = self.shared.placer.place(&self.parcel.wanted, self.record.trace(), &counting).await;
+        placed.map_err(Failure::no_node)
     }
 
     async fn send(&mut self, placement: &Placement, epoch: u32) -> Result<(Heard, Duration), OpenError> {

@@ -5,8 +5,7 @@ use std::time::Duration;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use scheduler::Work;
 use session::{CloseReason, Usage};
-use store::JournalError;
-use store::KeyError;
+use store::{JournalError, KeyError};
 
 const SESSIONS: &str = "crosspoint_proxy_sessions_total";
 const LIVE: &str = "crosspoint_proxy_sessions_live";
@@ -19,6 +18,7 @@ const FIRST: &str = "crosspoint_proxy_first_result_seconds";
 const LEGS: &str = "crosspoint_proxy_legs_total";
 const CERTIFICATES: &str = "crosspoint_proxy_certificates_total";
 const MEMORY: &str = "crosspoint_proxy_memory_ratio";
+const QUOTA_ALONE: &str = "crosspoint_proxy_quota_local_total";
 const USAGE: &str = "crosspoint_proxy_usage_records_total";
 const WAITING: &str = "crosspoint_proxy_usage_records_waiting";
 const UNSENT: &str = "crosspoint_proxy_updates_dropped_total";
@@ -38,6 +38,7 @@ pub(crate) fn describe() {
     describe_counter!(LEGS, "legs to nodes, by how they began or ended");
     describe_counter!(CERTIFICATES, "changes of the TLS certificate, by whether the new one is shown");
     describe_gauge!(MEMORY, "resident memory over what this process may have");
+    describe_counter!(QUOTA_ALONE, "sessions admitted or refused by this proxy alone, because the store was away");
     describe_counter!(USAGE, "records of usage, by what the journal did with them");
     describe_gauge!(WAITING, "parts of sessions whose last record of usage no router has acknowledged, or that go on");
     gauge!(WAITING).set(0.0);
@@ -56,7 +57,7 @@ pub(crate) fn describe() {
             counter!(SESSIONS, "work" => work_label(work), "reason" => reason.label()).absolute(0);
         }
     }
-    for name in [AUDIO, BYTES_IN, BYTES_OUT, UNSENT, UNWATCHED] {
+    for name in [AUDIO, BYTES_IN, BYTES_OUT, QUOTA_ALONE, UNSENT, UNWATCHED] {
         counter!(name).absolute(0);
     }
     for outcome in ["replaced", "rejected"] {
@@ -117,6 +118,10 @@ pub(crate) fn first_result(took: Duration) {
 
 pub(crate) fn memory(used: f64) {
     gauge!(MEMORY).set(used);
+}
+
+pub(crate) fn quota_alone() {
+    counter!(QUOTA_ALONE).increment(1);
 }
 
 /// Records taken; records that found the disk or the journal full; records that failed otherwise.

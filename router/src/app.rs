@@ -8,7 +8,7 @@ use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
 use proto::v1::agents_server::AgentsServer;
 use proto::v1::placement_server::PlacementServer;
-use store::{Charge, Journal, Kept, Leases, Ledger, Reports};
+use store::{Affinity, Charge, Journal, Kept, Leases, Ledger, Reports, Verdicts};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tracing::{info, warn};
@@ -47,6 +47,7 @@ pub struct App {
     config: Config,
     core: Arc<Core>,
     reports: Arc<dyn Reports>,
+    verdicts: Arc<dyn Verdicts>,
     registry: Option<Arc<Registry>>,
     billing: Arc<Billing>,
     grpc: Bound,
@@ -69,7 +70,7 @@ impl Config {
         registry: Option<Registry>,
     ) -> Result<App, RouterError>
     where
-        S: Leases + Reports + Ledger + 'static,
+        S: Affinity + Leases + Reports + Verdicts + Ledger + 'static,
     {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
@@ -78,9 +79,10 @@ impl Config {
             grpc: Bound::bind("agents and proxies", self.listen).await?,
             admin: Bound::bind("the admin API", self.admin).await?,
             metrics: Bound::bind("metrics", self.metrics).await?,
-            core: Arc::new(Core::new(policy, store.clone())),
+            core: Arc::new(Core::new(policy, store.clone(), store.clone())),
             billing: Arc::new(Billing::new(store.clone(), charges)),
-            reports: store,
+            reports: store.clone(),
+            verdicts: store,
             registry: registry.map(Arc::new),
             config: self,
             metrics_page,
@@ -126,6 +128,8 @@ impl App {
         shutdown.spawn("leases to give back", owed::give_back(Arc::clone(&self.core), shutdown.clone()));
         let reading = sharing::read(Arc::clone(&self.core), self.reports, shutdown.clone());
         shutdown.spawn("reports from the store", reading);
+        let sharing = sharing::share(Arc::clone(&self.core), self.verdicts, shutdown.clone());
+        shutdown.spawn("verdicts", sharing);
 
         let agents = AgentsDoor {
             core: Arc::clone(&self.core),

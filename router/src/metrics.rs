@@ -78,13 +78,16 @@ pub(crate) fn describe() {
     describe_gauge!(SESSIONS, "sessions open on a node");
     describe_counter!(STORE, "calls that the store did not answer, by what was asked");
     describe_gauge!(AGENTS, "open report streams");
-    for outcome in ["placed", "full", "not_allowed", "no_live_node"] {
+    for outcome in ["placed", "full", "not_allowed", "no_live_node", "over_limit"] {
         counter!(PLACEMENTS, "outcome" => outcome).absolute(0);
     }
     for outcome in ["taken", "refused"] {
         counter!(REPORTS, "outcome" => outcome).absolute(0);
     }
-    for call in ["claim", "renew", "release", "put", "read", "keys", "charge"] {
+    for call in [
+        "claim", "count", "renew", "release", "remember", "let_go", "last_leg", "put", "read", "verdicts", "keys",
+        "charge",
+    ] {
         counter!(STORE, "call" => call).absolute(0);
     }
 }
@@ -107,6 +110,7 @@ pub(crate) fn refusal_label(refusal: Refusal) -> &'static str {
         Refusal::NotAllowed => "not_allowed",
         Refusal::Full => "full",
         Refusal::NoLiveNode => "no_live_node",
+        Refusal::OverLimit => "over_limit",
         Refusal::FilesOnly => "files_only",
     }
 }

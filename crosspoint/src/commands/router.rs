@@ -49,8 +49,8 @@ impl Args {
 async fn build(config: &Config) -> anyhow::Result<router::App> {
     let (router, policy, store) = (config.router.clone(), policy(config), &config.store);
     let app = match &store.redis {
-        Some(url) => {
-            let redis = Arc::new(Redis::new(url, store.timeout)?);
+        Some(servers) => {
+            let redis = Arc::new(Redis::new(servers, store.timeout)?);
             let (registry, charges) = (registry(store, redis.clone())?, store.journal("router-charges")?);
             router.build(policy, redis, charges, Some(registry)).await
         }

@@ -8,7 +8,7 @@ use process::Shutdown;
 use proto::v1::placement_client::PlacementClient;
 use proto::v1::session_order::Order;
 use proto::v1::session_update::Update;
-use proto::v1::{Ended, Failed, Held, Opened, Renewal, SessionOrder, SessionUpdate};
+use proto::v1::{Counted, Ended, Failed, Held, Opened, Renewal, SessionOrder, SessionUpdate};
 use scheduler::{NodeId, SessionId};
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -45,6 +45,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Outbox {
     held: HashMap<SessionId, NodeId>,
+    counted: HashMap<SessionId, Counted>,
     hints: VecDeque<Update>,
     endings: HashMap<String, Ended>,
     unsent: VecDeque<String>,
@@ -81,6 +82,11 @@ impl Reporter {
         self.outbox().held.insert(session, node.clone());
     }
 
+    /// Counts the session against its key's limit until it ends.
+    pub(crate) fn counted(&self, session: SessionId, counted: Counted) {
+        self.outbox().counted.insert(session, counted);
+    }
+
     /// Tells that a leg was opened; its lease is renewed from now on.
     pub(crate) fn opened(&self, session: SessionId, node: &NodeId, epoch: u32) {
         self.hold(session, node);
@@ -94,9 +100,10 @@ impl Reporter {
     }
 
     /// Tells that a session ended, until a router acknowledges it.
-    pub(crate) fn ended(&self, session: SessionId, ending: Ended) {
+    pub(crate) fn ended(&self, session: SessionId, mut ending: Ended) {
         let mut outbox = self.outbox();
         outbox.held.remove(&session);
+        ending.counted = outbox.counted.remove(&session);
         if outbox.endings.len() >= ENDINGS {
             metrics::update_dropped();
             return;
@@ -143,7 +150,9 @@ impl Reporter {
             .iter()
             .map(|(session, node)| Held { session: session.to_string(), node: node.to_string() })
             .collect();
-        (!held.is_empty()).then_some(Update::Renewal(Renewal { held }))
+        let counted: Vec<_> = outbox.counted.values().cloned().collect();
+        let nothing = held.is_empty() && counted.is_empty();
+        (!nothing).then_some(Update::Renewal(Renewal { held, counted }))
     }
 
     fn holds_nothing(&self) -> bool {

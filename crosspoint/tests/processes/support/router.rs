@@ -27,6 +27,20 @@ pub(crate) struct Node {
     pub(crate) name: String,
 }
 
+/// Writes what a stream asks for.
+pub(crate) fn asking(session: Uuid) -> PlaceRequest {
+    PlaceRequest {
+        session: session.to_string(),
+        tenant: "dev".to_owned(),
+        model: "sphinx-en-us".to_owned(),
+        work: Work::Stream.into(),
+        class: Class::New.into(),
+        latency_limit_milliseconds: 300,
+        audio_bytes_per_second: 32_000,
+        ..PlaceRequest::default()
+    }
+}
+
 /// A running router.
 #[derive(Debug)]
 pub(crate) struct Router {
@@ -71,8 +85,14 @@ impl Router {
 
     /// Starts a node of one slot that reports to this router, and to another one when this one dies.
     pub(crate) async fn node(&self, name: &str, other: &Self) -> anyhow::Result<(Child, Node)> {
+        self.node_of(name, "1", other).await
+    }
+
+    /// Starts a node of so many slots.
+    pub(crate) async fn node_of(&self, name: &str, slots: &str, other: &Self) -> anyhow::Result<(Child, Node)> {
         let [first, second] = [self, other].map(|router| format!("http://{}", router.ready.grpc));
-        let arguments = ["--name", name, "--pool", "on-prem", "--slots", "1", "--router", &first, "--router", &second];
+        let arguments =
+            ["--name", name, "--pool", "on-prem", "--slots", slots, "--router", &first, "--router", &second];
         Start::of(&["node", "--engine", "synthetic"]).with(&arguments).child().await
     }
 
@@ -144,16 +164,11 @@ impl Router {
 
     /// Asks for a place and tells on which node, or why there is none.
     pub(crate) async fn place(&self, session: Uuid) -> anyhow::Result<Result<String, RefusalKind>> {
-        let request = PlaceRequest {
-            session: session.to_string(),
-            tenant: "dev".to_owned(),
-            model: "sphinx-en-us".to_owned(),
-            work: Work::Stream.into(),
-            class: Class::New.into(),
-            latency_limit_milliseconds: 300,
-            audio_bytes_per_second: 32_000,
-            ..PlaceRequest::default()
-        };
+        self.place_as(asking(session)).await
+    }
+
+    /// Asks for a place in so many words.
+    pub(crate) async fn place_as(&self, request: PlaceRequest) -> anyhow::Result<Result<String, RefusalKind>> {
         let PlaceReply { placements, refusal, .. } = self.placement.clone().place(request).await?.into_inner();
         Ok(match refusal {
             Some(refusal) => Err(refusal.kind()),
@@ -164,7 +179,7 @@ impl Router {
     /// Renews a session's lease.
     pub(crate) async fn renew(&self, session: Uuid, node: &Node) -> anyhow::Result<()> {
         let held = vec![Held { session: session.to_string(), node: node.name.clone() }];
-        self.tell(Update::Renewal(Renewal { held })).await
+        self.tell(Update::Renewal(Renewal { held, counted: Vec::new() })).await
     }
 
     /// Ends a session.
@@ -174,7 +189,7 @@ impl Router {
     }
 
     /// Tells one thing, and waits until it was heard.
-    async fn tell(&self, update: Update) -> anyhow::Result<()> {
+    pub(crate) async fn tell(&self, update: Update) -> anyhow::Result<()> {
         let updates = stream::iter([SessionUpdate { update: Some(update) }]);
         let mut orders = self.placement.clone().sessions(updates).await?.into_inner();
         while orders.message().await?.is_some() {}

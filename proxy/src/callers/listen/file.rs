@@ -22,7 +22,6 @@ use crate::app::Shared;
 use crate::callers::{header_value, peer, tell_caveat};
 use crate::delivery::{Answer, Failure, Heard, Parcel, Spool, deliver};
 use crate::keys::unless_revoked;
-use crate::trace::Trace;
 use crate::transcript::Timing;
 
 /// Serves one file.
@@ -40,8 +39,7 @@ pub(super) async fn serve(
     if is_json(&content_type) {
         return Err(refuse_document(body).await);
     }
-    let trace = Trace::of(&parts.headers);
-    let mut record = shared.admit(session, trace, &listen.asked.caller, Work::File).map_err(Failure::no_node)?;
+    let mut record = shared.admit(session, &parts.headers, &listen.asked.caller, Work::File).await?;
     let wanted = placement_request(&shared, session, &listen, Work::File);
     let query = listen.leg_query(Interims::Unwanted);
     let answered = async {

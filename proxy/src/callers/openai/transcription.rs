@@ -16,10 +16,10 @@ use super::order::{Manner, Order};
 use super::render::render;
 use crate::app::Shared;
 use crate::callers::{authorization, peer, tell_caveat};
-use crate::delivery::{Failure, Parcel, deliver};
+use crate::delivery::{Parcel, deliver};
 use crate::keys::unless_revoked;
+use crate::quota::write_allowance;
 use crate::record::Record;
-use crate::trace::Trace;
 
 const NO_KEY: &str =
     "You didn't provide an API key: send it in an Authorization header (Authorization: Bearer YOUR_KEY).";
@@ -47,12 +47,14 @@ pub(super) async fn serve(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let caller = caller(shared, &request, Scope::Transcribe).await?;
-    let trace = Trace::of(request.headers());
-    let mut record = shared.admit(session, trace, &caller, Work::File).map_err(Failure::no_node)?;
+    let mut record = shared.admit(session, request.headers(), &caller, Work::File).await?;
+    let allowance = record.allowance();
     let transcribing = transcribe(shared, &mut record, caller.clone(), request);
     let transcribed = unless_revoked(&caller, transcribing).await;
     record.end(transcribed.as_ref().map_or_else(|problem| problem.reason, |_| CloseReason::Completed));
-    Ok(transcribed.unwrap_or_else(|problem| problem.answer()))
+    let mut response = transcribed.unwrap_or_else(|problem| problem.answer());
+    write_allowance(allowance, response.headers_mut());
+    Ok(response)
 }
 
 async fn transcribe(
