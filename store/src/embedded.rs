@@ -1,4 +1,6 @@
-//! The embedded backend: leases, reports and the dev key in this process's memory.
+//! The embedded backend: leases, reports, locks and the dev key in this process's memory.
+
+mod lock;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -21,6 +23,7 @@ pub struct Embedded {
     dev_key: Option<DevKey>,
     leases: Mutex<HashMap<NodeId, Held>>,
     reports: Mutex<Written>,
+    locks: Mutex<lock::Holdings>,
 }
 
 /// Each node's last report, in the order they were written.
@@ -41,7 +44,7 @@ impl Embedded {
     /// Starts empty: no leases, and no key opens anything.
     #[must_use]
     pub fn new() -> Self {
-        Self { dev_key: None, leases: Mutex::default(), reports: Mutex::default() }
+        Self { dev_key: None, leases: Mutex::default(), reports: Mutex::default(), locks: Mutex::default() }
     }
 
     /// Accepts `key` for `tenant`, from this machine only.

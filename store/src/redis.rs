@@ -1,6 +1,6 @@
-//! The Redis backend: leases and reports that several routers share.
+//! The Redis backend: leases, reports and locks that several routers share.
 //!
-//! * `leases`: one script per claim, on Redis' own clock. `reports`: what was written since, in one trip.
+//! * `leases` and `lock`: one script per claim, on Redis' own clock. `reports`: what was written since, in one trip.
 //! * `breaker`: who waits for a Redis that does not answer, and who does not.
 //!
 //! Every call is bounded in time. Whatever goes wrong is [`StoreAway`]: no answer, an answer that makes no sense, a server that
@@ -8,6 +8,7 @@
 
 mod breaker;
 mod leases;
+mod lock;
 mod reports;
 
 use std::fmt;
@@ -23,12 +24,13 @@ use breaker::{Breaker, Verdict};
 /// Connections of one process, made when they are needed.
 const CONNECTIONS: usize = 16;
 
-/// A Redis 7 or later, one server, that keeps leases and reports.
+/// A Redis 7 or later, one server, that keeps leases, reports and locks.
 pub struct Redis {
     pool: Pool,
     timeout: Duration,
     breaker: Breaker,
     leases: leases::Scripts,
+    locks: lock::Scripts,
     reports: reports::Scripts,
 }
 
@@ -59,6 +61,7 @@ impl Redis {
             timeout,
             breaker: Breaker::default(),
             leases: leases::Scripts::new(),
+            locks: lock::Scripts::new(),
             reports: reports::Scripts::new(),
         })
     }

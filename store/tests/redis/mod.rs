@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use crosspoint_store::{Claim, Cursor, Leases, Redis, RedisUrl, Reports, StoreAway};
+use crosspoint_store::{Claim, Cursor, Leases, Lock, Redis, RedisUrl, Reports, StoreAway, Token, Turn};
 use deadpool_redis::redis::{Client, Cmd, FromRedisValue, Script, Value, cmd};
 use scheduler::Timestamp;
 use tempfile::TempDir;
 
-use super::{Bench, LEASE_LIFE, aged, node, read, session};
+use super::{Bench, LEASE_LIFE, aged, lead, node, publish, published, read, session};
 
 /// Patience for a machine that builds beside the tests.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -98,6 +98,11 @@ for _, pattern in ipairs({ 'crosspoint:*:leases', 'crosspoint:*:times' }) do
   for _, key in ipairs(redis.call('KEYS', pattern)) do
     for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -ARGV[1], member) end
   end
+end
+for _, key in ipairs(redis.call('KEYS', 'crosspoint:*:lock')) do
+  for _, field in ipairs({ 'until', 'at' }) do
+    if redis.call('HEXISTS', key, field) == 1 then redis.call('HINCRBY', key, field, -ARGV[1]) end
+  end
 end";
 
 #[async_trait]
@@ -107,6 +112,10 @@ impl Bench for Server {
     }
 
     fn reports(&self) -> &dyn Reports {
+        &self.store
+    }
+
+    fn locks(&self) -> &dyn Lock {
         &self.store
     }
 
@@ -149,6 +158,20 @@ async fn garbage_under_our_keys_is_ignored_and_written_over() {
     assert_eq!((changes.reports.len(), changes.ignored), (0, 1));
     store.put(&[aged("aws-1", 2, Duration::ZERO)], now).await.unwrap();
     assert_eq!(read(&server, Cursor::default()).await.0, [("aws-1".to_owned(), 2, 0)]);
+}
+
+#[tokio::test]
+async fn garbage_under_a_lock_is_ignored_and_written_over() {
+    let Some(server) = Server::start().await else { return };
+    let key = "crosspoint:{planner}:lock";
+    server.ask::<Value>(&["SET", key, "\u{1}"]).await;
+    assert_eq!(published(&server).await, None);
+    assert_eq!(lead(&server, "a").await, Turn::Leading(Token(1)));
+    server.ask::<Value>(&["HSET", key, "until", "inf", "token", "-7", "at", "nan", "text", "\u{1}"]).await;
+    assert_eq!(published(&server).await, None);
+    assert_eq!(lead(&server, "b").await, Turn::Leading(Token(1)), "a lock for ever is none");
+    publish(&server, 1, "text").await;
+    assert_eq!(published(&server).await, Some(("text".to_owned(), 0)));
 }
 
 #[tokio::test]
