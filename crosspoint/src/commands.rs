@@ -7,6 +7,7 @@ mod engine;
 mod explain;
 mod node;
 mod nodes;
+mod plan;
 mod pools;
 mod proxy;
 mod router;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Nodes(nodes::Args),
     /// List the pools: where they are, what they cost, how full they are
     Pools(pools::Args),
+    /// Show how many nodes each pool should have, and why
+    Plan(plan::Args),
     /// List the sessions: who served them, and what they cost
     Sessions(sessions::Args),
     /// Show why a session went where it went, or where one would go
@@ -64,6 +67,7 @@ impl Command {
             Self::Node(args) => Box::pin(args.run()).await,
             Self::Nodes(args) => args.run().await,
             Self::Pools(args) => args.run().await,
+            Self::Plan(args) => args.run().await,
             Self::Sessions(args) => args.run().await,
             Self::Explain(args) => args.run().await,
             Self::Bench(args) => Box::pin(args.run()).await,

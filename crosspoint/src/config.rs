@@ -12,6 +12,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use process::logs::LogConfig;
+use scheduler::plan::PlannerConfig;
 use scheduler::{Models, Pool, Scoring};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ pub(crate) struct Config {
     /// What a placement is judged by.
     #[serde(default)]
     pub(crate) scoring: Scoring,
+    /// How pools are scaled.
+    #[serde(default)]
+    pub(crate) planner: PlannerConfig,
     /// What callers may ask for.
     #[serde(default = "default_models")]
     pub(crate) models: Models,
@@ -65,6 +69,7 @@ impl Default for Config {
         Self {
             pools: default_pools(),
             scoring: Scoring::default(),
+            planner: PlannerConfig::default(),
             models: default_models(),
             logs: LogConfig::default(),
             store: StoreConfig::default(),
@@ -222,7 +227,7 @@ mod tests {
     #[test]
     fn a_key_like_no_other_is_answered_with_all_of_them() {
         let error = parse("volume: 11\n").unwrap_err();
-        let expected = r#"crosspoint.yaml:1:1: unknown key "volume", expected one of pools, scoring, models, logs, store, proxy, router, agent, engine
+        let expected = r#"crosspoint.yaml:1:1: unknown key "volume", expected one of pools, scoring, planner, models, logs, store, proxy, router, agent, engine
   |
 1 | volume: 11
   | ^^^^^^"#;

@@ -1,5 +1,6 @@
 //! The admin API: HTTP and JSON for people and tools. Money is in US dollars, as numbers.
 
+mod plan;
 mod views;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::core::Core;
+use plan::PlanView;
 use views::{DecisionView, NodeView, PoolView, SessionView};
 
 /// Builds the routes.
@@ -26,8 +28,12 @@ pub(crate) fn routes(core: Arc<Core>) -> Router {
         .route("/v1/sessions", get(sessions))
         .route("/v1/sessions/{session}", get(session))
         .route("/v1/explain", post(explain))
+        .route("/v1/plan", get(plan))
         .fallback(|| async {
-            problem(StatusCode::NOT_FOUND, "no such path; there are /v1/nodes, /v1/pools, /v1/sessions and /v1/explain")
+            problem(
+                StatusCode::NOT_FOUND,
+                "no such path; there are /v1/nodes, /v1/pools, /v1/plan, /v1/sessions and /v1/explain",
+            )
         })
         .with_state(core)
 }
@@ -49,6 +55,13 @@ async fn pools(State(core): State<Arc<Core>>) -> Response {
     let fleet = core.fleet();
     let views: Vec<_> = fleet.pools().iter().map(|pool| PoolView::new(pool, &fleet, core.now())).collect();
     Json(json!({ "pools": views })).into_response()
+}
+
+async fn plan(State(core): State<Arc<Core>>) -> Response {
+    match core.board().read() {
+        Some(shown) => Json(PlanView::new(&shown, core.now())).into_response(),
+        None => problem(StatusCode::NOT_FOUND, "no plan yet: the first is made a few seconds after the start"),
+    }
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
 use proto::v1::agents_server::AgentsServer;
 use proto::v1::placement_server::PlacementServer;
-use store::{Leases, Reports};
+use store::{Leases, Lock, Reports};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tracing::{info, warn};
@@ -17,6 +17,7 @@ use crate::agents::AgentsDoor;
 use crate::config::{Config, Policy};
 use crate::core::Core;
 use crate::placement::PlacementDoor;
+use crate::planning::Planning;
 use crate::{admin, metrics, sharing, watch};
 
 /// Largest message taken on any call, in bytes.
@@ -42,6 +43,7 @@ pub struct App {
     config: Config,
     core: Arc<Core>,
     reports: Arc<dyn Reports>,
+    planning: Planning,
     grpc: Bound,
     admin: Bound,
     metrics: Bound,
@@ -55,15 +57,19 @@ impl Config {
     /// Fails when an address is taken, naming it and what it is for.
     pub async fn build<S>(self, policy: Policy, store: Arc<S>) -> Result<App, RouterError>
     where
-        S: Leases + Reports + 'static,
+        S: Leases + Lock + Reports + 'static,
     {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
+        let grpc = Bound::bind("agents and proxies", self.listen).await?;
+        let planner = policy.planner.clone();
+        let core = Arc::new(Core::new(policy, store.clone()));
         Ok(App {
-            grpc: Bound::bind("agents and proxies", self.listen).await?,
+            planning: Planning::new(Arc::clone(&core), store.clone(), planner, grpc.address.to_string()),
+            grpc,
             admin: Bound::bind("the admin API", self.admin).await?,
             metrics: Bound::bind("metrics", self.metrics).await?,
-            core: Arc::new(Core::new(policy, store.clone())),
+            core,
             reports: store,
             config: self,
             metrics_page,
@@ -103,6 +109,7 @@ impl App {
         shutdown.spawn("reports to the store", putting);
         let reading = sharing::read(Arc::clone(&self.core), self.reports, shutdown.clone());
         shutdown.spawn("reports from the store", reading);
+        shutdown.spawn("planning", self.planning.run(shutdown.clone()));
 
         let agents = AgentsDoor {
             core: Arc::clone(&self.core),

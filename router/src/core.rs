@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::Duration;
 
 use scheduler::{
-    Decision, Fleet, Models, NodeId, Placement, Refusal, Report, Request, Scoring, SessionId, Timestamp, UnknownPool,
-    decide,
+    AllowedSet, Class, Decision, Fleet, Models, NodeId, Placement, Priority, Refusal, Report, Request, Scoring,
+    SessionId, Timestamp, UnknownPool, decide,
 };
 use store::{Claim, Leases, REPORT_LIFE};
 use tokio::time::Instant;
@@ -14,6 +14,7 @@ use tracing::debug;
 use crate::config::Policy;
 use crate::ledger::Ledger;
 use crate::metrics;
+use crate::planning::{Board, Starts};
 use crate::sharing::Outbox;
 
 /// The state behind the router's doors.
@@ -21,6 +22,8 @@ pub(crate) struct Core {
     fleet: RwLock<Fleet>,
     ledger: Mutex<Ledger>,
     outbox: Outbox,
+    board: Board,
+    starts: Starts,
     leases: Arc<dyn Leases>,
     scoring: Scoring,
     models: Models,
@@ -33,6 +36,8 @@ impl Core {
             fleet: RwLock::new(Fleet::new(policy.pools)),
             ledger: Mutex::new(Ledger::default()),
             outbox: Outbox::default(),
+            board: Board::default(),
+            starts: Starts::default(),
             leases,
             scoring: policy.scoring,
             models: policy.models,
@@ -55,6 +60,14 @@ impl Core {
 
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    pub(crate) fn board(&self) -> &Board {
+        &self.board
+    }
+
+    pub(crate) fn starts(&self) -> &Starts {
+        &self.starts
     }
 
     pub(crate) fn fleet(&self) -> RwLockReadGuard<'_, Fleet> {
@@ -102,7 +115,23 @@ impl Core {
             }
             None => {}
         }
+        self.count(request, &decision);
         decision
+    }
+
+    /// Counts how a session began, for the planner. Sessions that move began before, and nothing can be ordered for those that
+    /// no pool may serve.
+    fn count(&self, request: &Request, decision: &Decision) {
+        let counts = request.class == Class::New && request.priority != Priority::Batch;
+        if !counts || decision.refusal == Some(Refusal::NotAllowed) {
+            return;
+        }
+        let fleet = self.fleet();
+        let allowed = AllowedSet::of(&fleet, request, &mut Vec::new()).pools().map(|pool| pool.name.clone()).collect();
+        match decision.refusal {
+            None => self.starts.placed(Some(allowed), self.now()),
+            Some(_) => self.starts.refused(Some(allowed), self.now()),
+        }
     }
 
     /// Without the store the node's own refusal holds the line, so a claim that cannot be made counts as held.

@@ -3,6 +3,7 @@
 //! * [`Config`] → [`App`] (sockets bound) → [`App::run`].
 //! * `agents`: the report stream. `placement`: place, renew, outcomes. `admin`: HTTP and JSON for people and tools.
 //! * `core`: the fleet, the leases and the ledger that all three share. `ledger`: what each session was, why, and what it cost.
+//! * `planning`: how many nodes every pool should have; one router works it out, all show it.
 //! * `watch`: notices nodes that fall silent. `sharing`: what agents say, to and from the other routers.
 //!
 //! No audio ever passes here.
@@ -15,6 +16,7 @@ mod core;
 mod ledger;
 mod metrics;
 mod placement;
+mod planning;
 mod sharing;
 mod watch;
 
