@@ -63,7 +63,33 @@ fn a_failed_launch_sends_the_next_one_elsewhere_for_two_minutes() {
         let plan = planner.plan(&situation(pools.clone(), 100), noon() + seconds(after));
         [plan.pools[0].launch, plan.pools[1].launch]
     };
-    assert_eq!([launched(0), launched(119), launched(120)], [[0, 5], [0, 5], [5, 0]]);
+    assert_eq!([launched(0), launched(119)], [[0, 5], [0, 5]]);
+    assert_eq!(launched(120), [1, 4], "one is tried, until one comes");
+}
+
+#[test]
+fn a_pool_is_trusted_again_when_a_node_of_it_boots() {
+    let mut pools = vec![pool("a", Market::OnDemand, 20), pool("b", Market::OnDemand, 50)];
+    let mut planner = Planner::new(PlannerConfig::default());
+    planner.observe(&Event::LaunchFailed { pool: "a".parse().unwrap() }, noon());
+    for after in [0, 120] {
+        planner.plan(&situation(pools.clone(), 100), noon() + seconds(after));
+    }
+    pools[0].nodes.push(NodeSupply { stage: NodeStage::Booting { age: seconds(10) }, ..ready("a-0", 0) });
+    let plan = planner.plan(&situation(pools, 100), noon() + seconds(130));
+    assert_eq!([plan.pools[0].launch, plan.pools[1].launch], [4, 0]);
+}
+
+#[test]
+fn a_providers_last_nodes_stay_until_others_are_ready() {
+    let config = PlannerConfig {
+        providers: vec![ProviderLimits { provider: Provider::Aws, min: 2, max: 4 }],
+        ..PlannerConfig::default()
+    };
+    let dear = PoolSupply { nodes: nodes("dear", 2, 0), ..pool("dear", Market::OnDemand, 50) };
+    let mut planner = Planner::new(config);
+    let plan = planner.plan(&situation(vec![dear, pool("cheap", Market::Spot, 20)], 0), noon());
+    assert_eq!((plan.pools[0].drain.len(), plan.pools[1].launch), (0, 2));
 }
 
 #[test]
@@ -252,4 +278,17 @@ fn a_hedge_takes_spot_in_turn_and_on_demand_for_what_is_not_ready() {
     scaler.observe(&Event::Preempted { pool: "a".parse().unwrap() }, noon());
     let plan = scaler.plan(&situation(pools, 168), noon() + seconds(20));
     assert_eq!(plan.pools.iter().map(|part| part.wanted).collect::<Vec<_>>(), [3, 5, 4, 1]);
+}
+
+#[test]
+fn a_pool_that_wavers_drains_nothing() {
+    let mut planner = Planner::new(PlannerConfig { hold_down: seconds(1), ..PlannerConfig::default() });
+    let supply = PoolSupply { nodes: nodes("a", 6, 0), ..pool("a", Market::OnDemand, 50) };
+    let mut drained = |streams, after| {
+        planner.plan(&situation(vec![supply.clone()], streams), noon() + seconds(after)).pools[0].drain.len()
+    };
+    assert_eq!(
+        [drained(120, 0), drained(100, 10), drained(120, 20), drained(100, 80), drained(100, 81)],
+        [0, 0, 0, 0, 1]
+    );
 }
