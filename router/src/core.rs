@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::Duration;
 
 use scheduler::{
-    Decision, Fleet, Models, NodeId, Placement, Refusal, Report, Request, Scoring, SessionId, Timestamp, UnknownPool,
-    decide,
+    AllowedSet, Class, Decision, Fleet, Models, NodeId, Placement, Priority, Refusal, Report, Request, Scoring,
+    SessionId, Timestamp, UnknownPool, decide,
 };
 use store::{Affinity, Claim, Lease, Leases, REPORT_LIFE, Resource};
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ use crate::config::Policy;
 use crate::ledger::Ledger;
 use crate::metrics;
 use crate::owed::{Debt, Owed};
+use crate::planning::{Board, Starts};
 use crate::sharing::{Heard, Outbox};
 
 /// The state behind the router's doors.
@@ -22,6 +23,8 @@ pub(crate) struct Core {
     fleet: RwLock<Fleet>,
     ledger: Mutex<Ledger>,
     outbox: Outbox,
+    board: Board,
+    starts: Starts,
     pub(crate) heard: Heard,
     owed: Owed,
     pub(crate) leases: Arc<dyn Leases>,
@@ -39,6 +42,8 @@ impl Core {
             outbox: Outbox::default(),
             heard: Heard::default(),
             owed: Owed::default(),
+            board: Board::default(),
+            starts: Starts::default(),
             leases,
             affinity,
             scoring: policy.scoring,
@@ -62,6 +67,14 @@ impl Core {
 
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    pub(crate) fn board(&self) -> &Board {
+        &self.board
+    }
+
+    pub(crate) fn starts(&self) -> &Starts {
+        &self.starts
     }
 
     pub(crate) fn fleet(&self) -> RwLockReadGuard<'_, Fleet> {
@@ -109,7 +122,23 @@ impl Core {
             }
             None => {}
         }
+        self.count(request, &decision);
         decision
+    }
+
+    /// Counts how a session began, for the planner. Sessions that move began before, and nothing can be ordered for those that
+    /// no pool may serve.
+    fn count(&self, request: &Request, decision: &Decision) {
+        let counts = request.class == Class::New && request.priority != Priority::Batch;
+        if !counts || decision.refusal == Some(Refusal::NotAllowed) {
+            return;
+        }
+        let fleet = self.fleet();
+        let allowed = AllowedSet::of(&fleet, request, &mut Vec::new()).pools().map(|pool| pool.name.clone()).collect();
+        match decision.refusal {
+            None => self.starts.placed(Some(allowed), self.now()),
+            Some(_) => self.starts.refused(Some(allowed), self.now()),
+        }
     }
 
     /// Without the store the node's own refusal holds the line, so a claim that cannot be made counts as held.

@@ -7,6 +7,7 @@
 //! * `concurrency`: sessions that count against their key's limit.
 //! * `keys`: the API keys that were made or revoked here.
 //! * `billing`: usage is priced, charged once, and acknowledged when it is safe. `costs`: what it comes to, for people and callers.
+//! * `planning`: how many nodes every pool should have; one router works it out, all show it.
 //! * `watch`: notices nodes that fall silent. `sharing`: what agents say, to and from the other routers. `owed`: leases to give back.
 //!
 //! No audio ever passes here.
@@ -25,6 +26,7 @@ mod ledger;
 mod metrics;
 mod owed;
 mod placement;
+mod planning;
 mod sharing;
 mod watch;
 

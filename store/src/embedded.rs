@@ -1,7 +1,8 @@
-//! The embedded backend: leases, quotas, reports and the index of keys in this process's memory, and the ledger beside them.
+//! The embedded backend: leases, quotas, reports, locks and the index of keys in this process's memory, and the ledger beside them.
 
 mod hints;
 mod ledger;
+mod lock;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,6 +33,7 @@ pub struct Embedded {
     quotas: Tallies,
     hints: hints::Hints,
     books: ledger::Shared,
+    locks: Mutex<lock::Holdings>,
 }
 
 /// Each node's last report, in the order they were written.
@@ -60,6 +62,7 @@ impl Embedded {
             keys: Mutex::default(),
             leases: Mutex::default(),
             reports: Mutex::default(),
+            locks: Mutex::default(),
             quotas: Tallies::default(),
             hints: hints::Hints::default(),
             books: ledger::Books::open(Journal::in_memory(), Vec::new()).into(),

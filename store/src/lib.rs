@@ -5,6 +5,7 @@
 //! * [`Reports`]: what nodes said last, for routers that did not hear it themselves.
 //! * [`Affinity`]: which node a session was on last. [`Verdicts`]: how legs to nodes went, for the other routers.
 //! * [`KeyIndex`]: what is known of each key. [`Keyring`]: who a caller is, by that index and from memory.
+//! * [`Lock`]: work that one process at a time does for all, and what it last published.
 //! * [`Embedded`]: all of them in this process's memory, for one router and one proxy in one process.
 //! * [`Ledger`]: what sessions used and what it cost, by day, key, pool and model.
 //! * [`Journal`]: records that are on disk before anybody is told that they are safe.
@@ -21,6 +22,7 @@ mod journal;
 mod keyring;
 mod keys;
 mod leases;
+mod lock;
 mod quotas;
 mod redis;
 mod reports;
@@ -40,6 +42,7 @@ pub use keys::{
     KeyOrder, KeyRecord, Limits, Scope, Secret, Standing, is_lent, key_id,
 };
 pub use leases::{Claim, LEASE_LIFE, Lease, Leases, Resource};
+pub use lock::{LOCK_LIFE, Lock, PUBLISHED_LIFE, PUBLISHED_LONGEST, Publication, Published, Task, Token, Turn};
 pub use quotas::{Admission, Admitting, Allowance, Exceeded, Quotas, Used};
 pub use redis::{BadRedis, Redis};
 pub use reports::{Aged, Changes, Cursor, REPORT_BATCH, REPORT_LIFE, Reports, Rest};

@@ -1,7 +1,7 @@
 //! The Redis backend: what several routers and proxies share.
 //!
 //! * `line`: the one connection to a server, to the master that sentinels name, or to a cluster.
-//! * `leases` and `quotas`: one script each, on Redis' own clock. `reports`: what was written since, in one trip. `keys`: the
+//! * `leases`, `lock` and `quotas`: one script each, on Redis' own clock. `reports`: what was written since, in one trip. `keys`: the
 //!   index of keys, in one hash, so that it is there as a whole or not at all.
 //! * `ledger`: charges that may be heard twice, and totals by day.
 //! * `breaker`: who waits for a Redis that does not answer, and who does not.
@@ -15,6 +15,7 @@ mod keys;
 mod leases;
 mod ledger;
 mod line;
+mod lock;
 mod quotas;
 mod reports;
 mod verdicts;
@@ -40,6 +41,7 @@ pub struct Redis {
     leases: leases::Scripts,
     ledger: ledger::Scripts,
     quotas: quotas::Scripts,
+    locks: lock::Scripts,
     reports: reports::Scripts,
     verdicts: verdicts::Scripts,
 }
@@ -91,6 +93,7 @@ impl Redis {
             leases: leases::Scripts::new(),
             ledger: ledger::Scripts::new(),
             quotas: quotas::Scripts::new(),
+            locks: lock::Scripts::new(),
             reports: reports::Scripts::new(),
             verdicts: verdicts::Scripts::new(),
         })

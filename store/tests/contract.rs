@@ -10,9 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use crosspoint_store::{
     AFFINITY_LIFE, Admission, Admitting, Affinity, Aged, Amounts, Charge, Claim, Cursor, DAYS_KEPT, Day, Digest,
-    Embedded, Environment, Exceeded, Grants, KEY_BATCH, KeyIndex, KeyOrder, KeyRecord, LEASE_LIFE, LastLeg, Lease,
-    Leases, Ledger, Limits, Period, Place, Quotas, REPORT_BATCH, REPORT_LIFE, Reports, Resource, Rest, Secret, Teller,
-    Total, UnixTime, Used, Verdict, Verdicts,
+    Embedded, Environment, Exceeded, Grants, KEY_BATCH, KeyIndex, KeyOrder, KeyRecord, LEASE_LIFE, LOCK_LIFE, LastLeg,
+    Lease, Leases, Ledger, Limits, Lock, PUBLISHED_LONGEST, Period, Place, Publication, Quotas, REPORT_BATCH,
+    REPORT_LIFE, Reports, Resource, Rest, Secret, Task, Teller, Token, Total, Turn, UnixTime, Used, Verdict, Verdicts,
 };
 use scheduler::{MicroDollars, NodeId, NodeState, Report, SessionId, Timestamp};
 
@@ -29,6 +29,7 @@ trait Bench {
     fn verdicts(&self) -> &dyn Verdicts;
     fn ledger(&self) -> &dyn Ledger;
     fn keys(&self) -> &dyn KeyIndex;
+    fn locks(&self) -> &dyn Lock;
     fn now(&self) -> Timestamp;
     /// Lets time pass.
     async fn pass(&mut self, time: Duration);
@@ -72,6 +73,10 @@ impl Bench for InMemory {
     }
 
     fn keys(&self) -> &dyn KeyIndex {
+        &self.store
+    }
+
+    fn locks(&self) -> &dyn Lock {
         &self.store
     }
 
@@ -505,6 +510,71 @@ async fn every_key_is_listed(bench: &mut dyn Bench) {
     assert_eq!(listed, written);
 }
 
+async fn lead(bench: &dyn Bench, holder: &str) -> Turn {
+    bench.locks().lead(Task::Planner, holder, bench.now()).await.unwrap()
+}
+
+async fn publish(bench: &dyn Bench, token: u64, text: &str) -> Publication {
+    bench.locks().publish(Task::Planner, Token(token), text, bench.now()).await.unwrap()
+}
+
+/// Reads what was published, and its age in whole steps.
+async fn published(bench: &dyn Bench) -> Option<(String, u64)> {
+    let found = bench.locks().published(Task::Planner, bench.now()).await.unwrap();
+    found.map(|published| (published.text, published.age.as_secs() / STEP.as_secs()))
+}
+
+async fn one_at_a_time_leads(bench: &mut dyn Bench) {
+    let first = Turn::Leading(Token(1));
+    assert_eq!([lead(bench, "a").await, lead(bench, "b").await], [first, Turn::Following]);
+    bench.pass(STEP).await;
+    assert_eq!(lead(bench, "a").await, first, "taken again in time");
+    bench.pass(STEP).await;
+    assert_eq!(lead(bench, "b").await, Turn::Following);
+}
+
+async fn whoever_leads_next_has_a_larger_number(bench: &mut dyn Bench) {
+    lead(bench, "a").await;
+    bench.pass(LOCK_LIFE).await;
+    assert_eq!([lead(bench, "b").await, lead(bench, "a").await], [Turn::Leading(Token(2)), Turn::Following]);
+}
+
+async fn a_lock_that_is_given_back_is_free_at_once(bench: &mut dyn Bench) {
+    lead(bench, "a").await;
+    bench.locks().resign(Task::Planner, "b", bench.now()).await.unwrap();
+    assert_eq!(lead(bench, "b").await, Turn::Following, "only its holder can give it back");
+    bench.locks().resign(Task::Planner, "a", bench.now()).await.unwrap();
+    assert_eq!(lead(bench, "b").await, Turn::Leading(Token(2)));
+}
+
+async fn only_the_holder_publishes(bench: &mut dyn Bench) {
+    let mut outcomes = vec![publish(bench, 1, "nobody leads").await];
+    lead(bench, "a").await;
+    outcomes.push(publish(bench, 1, "one").await);
+    bench.pass(LOCK_LIFE).await;
+    outcomes.push(publish(bench, 1, "nobody leads any more").await);
+    lead(bench, "b").await;
+    outcomes.push(publish(bench, 1, "another leads").await);
+    assert_eq!(outcomes, [Publication::Fenced, Publication::Written, Publication::Fenced, Publication::Fenced]);
+    assert_eq!(published(bench).await, Some(("one".to_owned(), LOCK_LIFE.as_secs() / STEP.as_secs())));
+}
+
+async fn everybody_reads_what_was_published_last(bench: &mut dyn Bench) {
+    assert_eq!(published(bench).await, None);
+    lead(bench, "a").await;
+    for text in ["one", "two \u{e9}"] {
+        publish(bench, 1, text).await;
+        assert_eq!(published(bench).await, Some((text.to_owned(), 0)));
+    }
+}
+
+async fn a_text_without_end_is_not_published(bench: &mut dyn Bench) {
+    lead(bench, "a").await;
+    let endless = "x".repeat(PUBLISHED_LONGEST + 1);
+    assert!(bench.locks().publish(Task::Planner, Token(1), &endless, bench.now()).await.is_err());
+    assert_eq!(published(bench).await, None);
+}
+
 async fn write(bench: &dyn Bench, reports: &[Aged]) {
     bench.reports().put(reports, bench.now()).await.unwrap();
 }
@@ -574,6 +644,12 @@ contract!(
     whatever_changes_changes_the_edition,
     every_key_is_listed,
     a_token_is_good_once,
+    one_at_a_time_leads,
+    whoever_leads_next_has_a_larger_number,
+    a_lock_that_is_given_back_is_free_at_once,
+    only_the_holder_publishes,
+    everybody_reads_what_was_published_last,
+    a_text_without_end_is_not_published,
 );
 
 #[test]

@@ -78,5 +78,10 @@ pub(crate) fn no_charges() -> router::Charges {
 
 /// Takes what a router decides by out of the configuration.
 pub(crate) fn policy(config: &Config) -> router::Policy {
-    router::Policy { pools: config.pools.clone(), scoring: config.scoring.clone(), models: config.models.clone() }
+    router::Policy {
+        pools: config.pools.clone(),
+        scoring: config.scoring.clone(),
+        models: config.models.clone(),
+        planner: config.planner.clone(),
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use crosspoint_store::{
-    Affinity, Claim, KeyIndex, Lease, Leases, Ledger, Quotas, Redis, RedisServers, Reports, Verdicts,
+    Affinity, Claim, KeyIndex, Lease, Leases, Ledger, Lock, Quotas, Redis, RedisServers, Reports, Verdicts,
 };
 use redis::Value;
 use scheduler::Timestamp;
@@ -63,6 +63,10 @@ impl Bench for Cluster {
     }
 
     fn quotas(&self) -> &dyn Quotas {
+        &self.store
+    }
+
+    fn locks(&self) -> &dyn Lock {
         &self.store
     }
 

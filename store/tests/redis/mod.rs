@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use crosspoint_store::{
-    Admission, Affinity, Claim, Cursor, Digest, KeyIndex, LastLeg, Leases, Ledger, Limits, Quotas, Redis, RedisUrl,
-    Reports, Secret, StoreAway, Verdicts,
+    Admission, Affinity, Claim, Cursor, Digest, KeyIndex, LastLeg, Leases, Ledger, Limits, Lock, Quotas, Redis,
+    RedisUrl, Reports, Secret, StoreAway, Token, Turn, Verdicts,
 };
 use redis::{Script, Value};
 use scheduler::Timestamp;
 
-use super::{Bench, LEASE_LIFE, TODAY, add, aged, audio, charge, find, key, read, revoked, row, session, slot, slots};
+use super::{
+    Bench, LEASE_LIFE, TODAY, add, aged, audio, charge, find, key, lead, publish, published, read, revoked, row,
+    session, slot, slots,
+};
 use process::{PATIENCE, Process, free_address};
 
 /// A `redis-server` of this test's own, and a store on it.
@@ -59,6 +62,11 @@ for _, key in ipairs(redis.call('KEYS', 'crosspoint:*:audio')) do
 end
 for _, key in ipairs(redis.call('KEYS', 'crosspoint:*:affinity')) do
   redis.call('PEXPIRE', key, redis.call('PTTL', key) - ARGV[1])
+end
+for _, key in ipairs(redis.call('KEYS', 'crosspoint:*:lock')) do
+  for _, field in ipairs({ 'until', 'at' }) do
+    if redis.call('HEXISTS', key, field) == 1 then redis.call('HINCRBY', key, field, -ARGV[1]) end
+  end
 end";
 
 /// Lets time pass in one server.
@@ -95,6 +103,10 @@ impl Bench for Server {
     }
 
     fn keys(&self) -> &dyn KeyIndex {
+        &self.store
+    }
+
+    fn locks(&self) -> &dyn Lock {
         &self.store
     }
 
@@ -146,6 +158,20 @@ async fn garbage_under_our_keys_is_ignored_and_written_over() {
     assert_eq!((changes.reports.len(), changes.ignored), (0, 1));
     store.put(&[aged("aws-1", 2, Duration::ZERO)], now).await.unwrap();
     assert_eq!(read(&server, Cursor::default()).await.0, [("aws-1".to_owned(), 2, 0)]);
+}
+
+#[tokio::test]
+async fn garbage_under_a_lock_is_ignored_and_written_over() {
+    let Some(server) = Server::start().await else { return };
+    let key = "crosspoint:{planner}:lock";
+    server.ask::<Value>(&["SET", key, "\u{1}"]).await;
+    assert_eq!(published(&server).await, None);
+    assert_eq!(lead(&server, "a").await, Turn::Leading(Token(1)));
+    server.ask::<Value>(&["HSET", key, "until", "inf", "token", "-7", "at", "nan", "text", "\u{1}"]).await;
+    assert_eq!(published(&server).await, None);
+    assert_eq!(lead(&server, "b").await, Turn::Leading(Token(1)), "a lock for ever is none");
+    publish(&server, 1, "text").await;
+    assert_eq!(published(&server).await, Some(("text".to_owned(), 0)));
 }
 
 #[tokio::test]

@@ -162,6 +162,23 @@ impl Router {
         Ok(nodes.find(|view| view["node"] == node.name).cloned())
     }
 
+    /// Asks the admin API who planned last, and how many nodes it wants in a pool.
+    pub(crate) async fn planned(&self, pool: &str) -> anyhow::Result<Option<(String, u64)>> {
+        let answer = self.client.get(format!("http://{}/v1/plan", self.ready.admin)).send().await?;
+        if !answer.status().is_success() {
+            return Ok(None);
+        }
+        let plan: Value = answer.json().await?;
+        let part = plan["pools"].as_array().and_then(|parts| parts.iter().find(|part| part["pool"] == pool));
+        let wanted = part.and_then(|part| part["wanted"].as_u64()).context("a pool in the plan")?;
+        Ok(Some((plan["leader"].as_str().context("a leader")?.to_owned(), wanted)))
+    }
+
+    /// Returns where proxies and agents reach it, which is its name among the routers.
+    pub(crate) fn name(&self) -> &str {
+        &self.ready.grpc
+    }
+
     /// Asks for a place and tells on which node, or why there is none.
     pub(crate) async fn place(&self, session: Uuid) -> anyhow::Result<Result<String, RefusalKind>> {
         self.place_as(asking(session)).await
