@@ -9,6 +9,7 @@ mod explain;
 mod keys;
 mod node;
 mod nodes;
+mod plan;
 mod pools;
 mod proxy;
 mod router;
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Nodes(nodes::Args),
     /// List the pools: where they are, what they cost, how full they are
     Pools(pools::Args),
+    /// Show how many nodes each pool should have, and why
+    Plan(plan::Args),
     /// List the sessions: who served them, and what they cost
     Sessions(sessions::Args),
     /// Make, list and revoke the keys that open the proxies
@@ -71,6 +74,7 @@ impl Command {
             Self::Node(args) => Box::pin(args.run()).await,
             Self::Nodes(args) => args.run().await,
             Self::Pools(args) => args.run().await,
+            Self::Plan(args) => args.run().await,
             Self::Sessions(args) => args.run().await,
             Self::Keys(args) => args.run().await,
             Self::Costs(args) => args.run().await,

@@ -3,20 +3,23 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::http::{HeaderMap, header};
 use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
 use scheduler::{Models, SessionId, Timestamp, Work};
 use session::CloseReason;
-use store::{Caller, Keyring};
+use store::{Caller, Keyring, Quotas};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tracing::info;
 
+use crate::delivery::Failure;
 use crate::edge::{Certificates, Tls, TlsConfig, Ways};
 use crate::facts::{CountriesError, FactReader};
 use crate::keys::{IssuerKeyError, Keys, Tokens, follow};
 use crate::overload::MemoryWatch;
-use crate::record::Record;
+use crate::quota::{Bill, Quota};
+use crate::record::{Paid, Record};
 use crate::router::{Placer, Reporter, RouterAddressError, report};
 use crate::trace::Trace;
 use crate::usage::{Meters, UsageJournal, keep};
@@ -62,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) chunks: Arc<Semaphore>,
     pub(crate) shutdown: Shutdown,
     pub(crate) keys: Arc<Keys>,
+    pub(crate) quota: Arc<Quota>,
     pub(crate) started: Instant,
 }
 
@@ -70,25 +74,37 @@ impl Shared {
         Timestamp::at(self.started.elapsed())
     }
 
-    /// Takes a session in, unless this proxy is being replaced or short of memory.
-    pub(crate) fn admit(
+    /// Takes a session in, unless this proxy is being replaced or short of memory, or its key has used what it may.
+    pub(crate) async fn admit(
         &self,
         session: SessionId,
-        trace: Trace,
+        headers: &HeaderMap,
         caller: &Caller,
         work: Work,
-    ) -> Result<Record, CloseReason> {
+    ) -> Result<Record, Failure> {
         if self.shutdown.token().is_cancelled() {
-            return Err(CloseReason::Draining);
+            return Err(Failure::no_node(CloseReason::Draining));
         }
         if self.memory.is_short() {
-            return Err(CloseReason::Overloaded);
+            return Err(Failure::no_node(CloseReason::Overloaded));
         }
-        Ok(Record::begin(session, trace, caller.clone(), work, self.reporter.clone()))
+        let upload_bytes = upload_bytes(headers, work);
+        let allowance = self.quota.admit(caller, upload_bytes, self.now()).await?;
+        let record = Record::begin(session, Trace::of(headers), caller.clone(), work, self.reporter.clone());
+        Ok(record.paid(Paid { bill: Bill::of(&self.quota), upload_bytes, allowance }))
     }
 
     pub(crate) fn new_session(&self) -> SessionId {
         SessionId::from_random(rand::random())
+    }
+}
+
+/// Returns how long an upload says that it is; nothing where it does not say.
+fn upload_bytes(headers: &HeaderMap, work: Work) -> u64 {
+    let said = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    match work {
+        Work::Stream => 0,
+        Work::File => said.unwrap_or_default(),
     }
 }
 
@@ -98,6 +114,7 @@ pub struct App {
     models: Models,
     facts: FactReader,
     keys: Arc<Keys>,
+    quotas: Arc<dyn Quotas>,
     usage: UsageJournal,
     placer: Placer,
     http: reqwest::Client,
@@ -128,7 +145,13 @@ impl Config {
     /// # Errors
     /// Fails when an address is taken, naming it and what it is for, on a router address that is none, and on a
     /// TLS certificate or key and public keys of issuers that cannot be used.
-    pub async fn build(self, models: Models, keyring: Keyring, usage: UsageJournal) -> Result<App, ProxyError> {
+    pub async fn build(
+        self,
+        models: Models,
+        keyring: Keyring,
+        quotas: Arc<dyn Quotas>,
+        usage: UsageJournal,
+    ) -> Result<App, ProxyError> {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
         let http = reqwest::Client::builder()
@@ -140,7 +163,7 @@ impl Config {
             Some(tls) => Some(Secure::build(tls).await?),
             None => None,
         };
-        let keys = Arc::new(Keys::new(keyring, Tokens::read(self.jwt.as_ref()).await?));
+        let keys = Arc::new(Keys::new(keyring, Tokens::read(self.jwt.as_ref()).await?, self.limits));
         Ok(App {
             secure,
             facts: FactReader::open(&self.facts)?,
@@ -150,6 +173,7 @@ impl Config {
             config: self,
             models,
             keys,
+            quotas,
             usage,
             http,
             metrics_page,
@@ -191,6 +215,7 @@ impl App {
             reporter: Reporter::new(meters, news),
             placer: self.placer,
             chunks: Arc::new(Semaphore::new(self.config.files.in_flight_together.get().into())),
+            quota: Arc::new(Quota::new(self.quotas, self.config.proxies)),
             config: self.config,
             models: self.models,
             facts: self.facts,
@@ -203,6 +228,7 @@ impl App {
         });
         let reporting = report(shared.reporter.clone(), shared.placer.clone(), shutdown.clone());
         shutdown.spawn("session updates", reporting);
+        shutdown.spawn("quotas", Arc::clone(&shared.quota).keep(shared.started, shutdown.clone()));
         let mut ways = Ways::from(self.callers.listener);
         if let Some(Secure { bound, certificates, tls }) = self.secure {
             info!(callers = %bound.address, "proxy serves over TLS");

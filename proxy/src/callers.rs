@@ -79,7 +79,7 @@ fn tell_caveat(headers: &mut HeaderMap, timing: Timing) {
 }
 
 /// Keeps what a header may hold: visible ASCII and spaces.
-fn header_value(text: &str) -> HeaderValue {
+pub(crate) fn header_value(text: &str) -> HeaderValue {
     let visible: String = text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
     HeaderValue::from_str(&visible).unwrap_or_else(|_| HeaderValue::from_static("error"))
 }

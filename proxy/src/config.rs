@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use scheduler::PoolName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use store::Limits;
 
 use crate::callers::Origin;
 use crate::delivery::FileLimits;
@@ -33,6 +35,10 @@ pub struct Config {
     pub metrics: SocketAddr,
     /// Routers: the one that answered last is asked first, the next when it does not answer within 100 ms.
     pub routers: Vec<String>,
+    /// Proxies that share the limits: while the store is away each admits one and a half times its share.
+    pub proxies: NonZeroU32,
+    /// How much keys may use that set no limit of their own.
+    pub limits: Limits,
     /// How long one router may take to place a session; while none does, all are asked again for a second.
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
@@ -74,6 +80,8 @@ impl Default for Config {
             facts: FactsConfig::default(),
             metrics: loopback(7480),
             routers: vec!["http://127.0.0.1:7400".to_owned()],
+            proxies: NonZeroU32::MIN,
+            limits: Limits::default(),
             place_timeout: Duration::from_millis(300),
             open_timeout: Duration::from_secs(2),
             file_timeout: Duration::from_secs(600),

@@ -28,6 +28,7 @@ use session::{CloseReason, Usage};
 
 use crate::engines::OpenError;
 use crate::engines::listen::{Garbage, hear_file};
+use crate::quota::Limited;
 use crate::transcript::Transcript;
 
 pub(crate) use cut::{Cutting, News, deliver_cut};
@@ -93,12 +94,14 @@ pub(crate) struct Failure {
     pub(crate) reason: CloseReason,
     /// What the caller may be told.
     pub(crate) text: String,
+    /// The limit that stopped it, where one did.
+    pub(crate) limited: Option<Limited>,
 }
 
 impl Failure {
     /// Tells of a failure in its own words.
     pub(crate) fn new(reason: CloseReason, text: impl Into<String>) -> Self {
-        Self { reason, text: text.into() }
+        Self { reason, text: text.into(), limited: None }
     }
 
     /// Tells why no node serves a session.
@@ -108,6 +111,7 @@ impl Failure {
                 "no pool may serve this request: check x-crosspoint-residency and x-crosspoint-compliance"
             }
             CloseReason::NoCapacity => "every node that may serve this request is full, please try again",
+            CloseReason::ConcurrencyLimited => "limit: sessions at one time",
             CloseReason::RouterAway => "no router answers, please try again",
             _ => reason.close_text(),
         };

@@ -12,7 +12,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use session::CloseReason;
-use store::{Caller, KEY_REFRESH, KeyError, Keyring, Scope, Secret, UnixTime, is_lent, key_id};
+use store::{Caller, KEY_REFRESH, KeyError, Keyring, Limits, Scope, Secret, UnixTime, is_lent, key_id};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
@@ -27,13 +27,14 @@ pub(crate) use tokens::Tokens;
 pub(crate) struct Keys {
     keyring: Keyring,
     tokens: Tokens,
+    defaults: Limits,
     alive: DropGuard,
 }
 
 impl Keys {
-    /// Accepts what the keyring knows, and tokens.
-    pub(crate) fn new(keyring: Keyring, tokens: Tokens) -> Self {
-        Self { keyring, tokens, alive: CancellationToken::new().drop_guard() }
+    /// Accepts what the keyring knows, and tokens; what sets no limits of its own has the default ones.
+    pub(crate) fn new(keyring: Keyring, tokens: Tokens, defaults: Limits) -> Self {
+        Self { keyring, tokens, defaults, alive: CancellationToken::new().drop_guard() }
     }
 
     /// Returns what is cancelled when nobody needs these keys any more.
@@ -50,7 +51,8 @@ impl Keys {
             }),
             None => self.keyring.check(key, peer).await,
         };
-        checked.and_then(|caller| caller.allowed(scope)).inspect_err(metrics::key_refused)
+        let caller = checked.and_then(|caller| caller.allowed(scope)).inspect_err(metrics::key_refused)?;
+        Ok(Caller { limits: caller.limits.or(self.defaults), ..caller })
     }
 }
 
@@ -104,5 +106,25 @@ pub(crate) async fn follow(keys: Weak<Keys>, gone: CancellationToken) {
             metrics::keys_unwatched();
             debug!(%away, "revocations cannot be seen now");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+
+    use store::Embedded;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_key_without_limits_of_its_own_has_the_default_ones() {
+        let secret = Secret::new("k");
+        let keyring = Keyring::new(Arc::new(Embedded::new())).with_dev_key(&secret, "dev".parse().unwrap());
+        let defaults = Limits { concurrent: Some(2), ..Limits::default() };
+        let keys = Keys::new(keyring, Tokens::default(), defaults);
+        let caller = keys.check(&secret, Ipv4Addr::LOCALHOST.into(), Scope::Listen).await.unwrap();
+        assert_eq!(caller.limits, defaults);
     }
 }

@@ -5,6 +5,7 @@
 //! * `keys`: who a caller is and what it may do.
 //! * `pump`: the shell around one stream's state machine: two sockets, one timer, no lock.
 //! * `delivery`: a file's way to a node, or in chunks to many, whichever API it came by.
+//! * `quota`: how much of what its limits allow a key has used.
 //! * `router`: asks where to go and tells how it went. `record`: one session's life as the ledger will see it. `trace`: the
 //!   trace that it belongs to. `usage`: what sessions use, journalled until a router has it.
 //!
@@ -21,6 +22,7 @@ mod keys;
 mod metrics;
 mod overload;
 mod pump;
+mod quota;
 mod record;
 mod router;
 mod trace;

@@ -5,8 +5,7 @@ use std::time::Duration;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use scheduler::Work;
 use session::{CloseReason, Usage};
-use store::JournalError;
-use store::KeyError;
+use store::{JournalError, KeyError};
 
 const SESSIONS: &str = "crosspoint_proxy_sessions_total";
 const LIVE: &str = "crosspoint_proxy_sessions_live";
@@ -21,6 +20,7 @@ const CHUNKS: &str = "crosspoint_proxy_chunks_total";
 const CHUNKS_IN_FLIGHT: &str = "crosspoint_proxy_chunks_in_flight";
 const CERTIFICATES: &str = "crosspoint_proxy_certificates_total";
 const MEMORY: &str = "crosspoint_proxy_memory_ratio";
+const QUOTA_ALONE: &str = "crosspoint_proxy_quota_local_total";
 const USAGE: &str = "crosspoint_proxy_usage_records_total";
 const WAITING: &str = "crosspoint_proxy_usage_records_waiting";
 const UNSENT: &str = "crosspoint_proxy_updates_dropped_total";
@@ -42,6 +42,7 @@ pub(crate) fn describe() {
     describe_gauge!(CHUNKS_IN_FLIGHT, "chunks of files decoded and not yet heard");
     describe_counter!(CERTIFICATES, "changes of the TLS certificate, by whether the new one is shown");
     describe_gauge!(MEMORY, "resident memory over what this process may have");
+    describe_counter!(QUOTA_ALONE, "sessions admitted or refused by this proxy alone, because the store was away");
     describe_counter!(USAGE, "records of usage, by what the journal did with them");
     describe_gauge!(WAITING, "parts of sessions whose last record of usage no router has acknowledged, or that go on");
     gauge!(WAITING).set(0.0);
@@ -60,7 +61,7 @@ pub(crate) fn describe() {
             counter!(SESSIONS, "work" => work_label(work), "reason" => reason.label()).absolute(0);
         }
     }
-    for name in [AUDIO, BYTES_IN, BYTES_OUT, UNSENT, UNWATCHED] {
+    for name in [AUDIO, BYTES_IN, BYTES_OUT, QUOTA_ALONE, UNSENT, UNWATCHED] {
         counter!(name).absolute(0);
     }
     gauge!(CHUNKS_IN_FLIGHT).set(0.0);
@@ -137,6 +138,10 @@ pub(crate) fn first_result(took: Duration) {
 
 pub(crate) fn memory(used: f64) {
     gauge!(MEMORY).set(used);
+}
+
+pub(crate) fn quota_alone() {
+    counter!(QUOTA_ALONE).increment(1);
 }
 
 /// Records taken; records that found the disk or the journal full; records that failed otherwise.

@@ -252,8 +252,9 @@ impl Pump {
     fn asking(&mut self) -> impl Future<Output = Placed> + Send + use<> {
         self.wanted.class = Class::Failover;
         self.wanted.exclude = self.session.candidates().failed().clone();
-        let (shared, wanted, trace) = (Arc::clone(&self.shared), self.wanted.clone(), self.record.trace());
-        async move { shared.placer.place(&wanted, trace).await }
+        let (shared, wanted) = (Arc::clone(&self.shared), self.wanted.clone());
+        let (trace, counting) = (self.record.trace(), self.record.counting());
+        async move { shared.placer.place(&wanted, trace, &counting).await }
     }
 
     /// Sends the new leg everything that the lost one did not answer for good.

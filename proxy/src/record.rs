@@ -4,11 +4,13 @@
 use proto::v1::Ended;
 use scheduler::{NodeId, Placement, Request, SessionId, Work};
 use session::{CloseReason, Usage};
-use store::Caller;
+use store::{Allowance, Caller};
 use tracing::info;
 
+use crate::delivery::Spool;
 use crate::metrics;
-use crate::router::Reporter;
+use crate::quota::{Bill, used};
+use crate::router::{Counting, Reporter};
 use crate::trace::Trace;
 use crate::usage::Meter;
 
@@ -25,7 +27,16 @@ pub(crate) struct Record {
     metered: Usage,
     reason: CloseReason,
     reporter: Reporter,
+    paid: Option<Paid>,
+    upload: Option<Spool>,
     _live: metrics::Live,
+}
+
+/// What was charged when a session was admitted, and where the rest is.
+pub(crate) struct Paid {
+    pub(crate) bill: Bill,
+    pub(crate) upload_bytes: u64,
+    pub(crate) allowance: Option<Allowance>,
 }
 
 impl Record {
@@ -42,8 +53,24 @@ impl Record {
             metered: Usage::default(),
             reason: CloseReason::CallerGone,
             reporter,
+            paid: None,
+            upload: None,
             _live: metrics::Live::new(work),
         }
+    }
+
+    /// Charges what the session uses beyond what was paid.
+    pub(crate) fn paid(mut self, paid: Paid) -> Self {
+        if self.caller.limits.concurrent.is_some() {
+            self.reporter.may_count(self.session);
+        }
+        self.paid = Some(paid);
+        self
+    }
+
+    /// Returns where the key stood with its new sessions when this one was admitted.
+    pub(crate) fn allowance(&self) -> Option<Allowance> {
+        self.paid.as_ref().and_then(|paid| paid.allowance)
     }
 
     /// Returns the session.
@@ -54,6 +81,16 @@ impl Record {
     /// Returns the trace that the session belongs to.
     pub(crate) fn trace(&self) -> Trace {
         self.trace
+    }
+
+    /// Returns how the session counts against its key's concurrent limit.
+    pub(crate) fn counting(&self) -> Counting {
+        Counting::new(self.caller.limits.concurrent, self.reporter.clone())
+    }
+
+    /// Notes what is uploaded: what has come by the end is what was used of it, heard or not.
+    pub(crate) fn receiving(&mut self, upload: &Spool) {
+        self.upload = Some(upload.clone());
     }
 
     /// Notes that a file is on its way to a node: the slot there is held until it is answered.
@@ -118,7 +155,13 @@ impl Drop for Record {
         if let Some(meter) = self.meter.take() {
             meter.end(self.reason.label());
         }
+        if let Some(upload) = &self.upload {
+            self.usage.bytes_in = upload.growth().length;
+        }
         metrics::ended(self.work, self.reason, &self.usage);
+        if let Some(paid) = &self.paid {
+            paid.bill.charge(&self.caller, used(&self.usage, self.work, paid.upload_bytes));
+        }
         info!(
             session = %self.session,
             trace = %self.trace.id(),
@@ -138,6 +181,7 @@ impl Drop for Record {
             bytes_in: self.usage.bytes_in,
             bytes_out: self.usage.bytes_out,
             wall_milliseconds: milliseconds(self.usage.slot),
+            counted: None,
         };
         self.reporter.ended(self.session, ending);
     }

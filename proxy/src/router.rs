@@ -1,9 +1,11 @@
 //! The router as a proxy sees it: it is asked where to go, and told how it went.
 
 mod chunks;
+mod counting;
 mod placer;
 mod reporter;
 
 pub(crate) use chunks::{ChunkId, Hold};
+pub(crate) use counting::Counting;
 pub(crate) use placer::{CostsError, Placer, RouterAddressError};
 pub(crate) use reporter::{Reporter, report};

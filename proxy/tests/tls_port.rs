@@ -35,7 +35,8 @@ async fn both_ports_lead_to_the_same_routes() {
     let tls = Some(TlsConfig { listen: any, certificate, key });
     let config = Config { listen: any, metrics: any, tls, ..Config::default() };
     let usage = UsageJournal::open(&StoreConfig::default()).unwrap();
-    let app = config.build(Models::default(), Keyring::new(Arc::new(Embedded::new())), usage).await.unwrap();
+    let store = Arc::new(Embedded::new());
+    let app = config.build(Models::default(), Keyring::new(store.clone()), store, usage).await.unwrap();
     let (plain, secure) = (app.address(), app.tls_address().unwrap());
     let shutdown = Shutdown::new();
     shutdown.spawn("proxy", app.run(shutdown.clone()));

@@ -2,6 +2,7 @@
 
 mod costs;
 mod keys;
+mod plan;
 mod views;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use serde_json::json;
 use crate::billing::Billing;
 use crate::core::Core;
 use crate::keys::Registry;
+use plan::PlanView;
 use views::{DecisionView, NodeView, PoolView, SessionView};
 
 /// Builds the routes.
@@ -32,9 +34,10 @@ pub(crate) fn routes(core: Arc<Core>, billing: Arc<Billing>, registry: Option<Ar
         .route("/v1/sessions", get(sessions))
         .route("/v1/sessions/{session}", get(session))
         .route("/v1/explain", post(explain))
+        .route("/v1/plan", get(plan))
         .fallback(|| async {
-            let text =
-                "no such path; there are /v1/nodes, /v1/pools, /v1/sessions, /v1/costs, /v1/explain and /v1/keys";
+            let text = "no such path; there are /v1/nodes, /v1/pools, /v1/plan, /v1/sessions, /v1/costs, /v1/explain and \
+                        /v1/keys";
             problem(StatusCode::NOT_FOUND, text)
         })
         .with_state(core);
@@ -58,6 +61,13 @@ async fn pools(State(core): State<Arc<Core>>) -> Response {
     let fleet = core.fleet();
     let views: Vec<_> = fleet.pools().iter().map(|pool| PoolView::new(pool, &fleet, core.now())).collect();
     Json(json!({ "pools": views })).into_response()
+}
+
+async fn plan(State(core): State<Arc<Core>>) -> Response {
+    match core.board().read() {
+        Some(shown) => Json(PlanView::new(&shown, core.now())).into_response(),
+        None => problem(StatusCode::NOT_FOUND, "no plan yet: the first is made a few seconds after the start"),
+    }
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
 use proto::v1::agents_server::AgentsServer;
 use proto::v1::placement_server::PlacementServer;
-use store::{Charge, Journal, Kept, Leases, Ledger, Reports};
+use store::{Affinity, Charge, Journal, Kept, Leases, Ledger, Lock, Reports, Verdicts};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tracing::{info, warn};
@@ -19,6 +19,7 @@ use crate::config::{Config, Policy};
 use crate::core::Core;
 use crate::keys::{Registry, keep_index};
 use crate::placement::PlacementDoor;
+use crate::planning::Planning;
 use crate::{admin, metrics, owed, sharing, watch};
 
 /// Largest message taken on any call, in bytes.
@@ -47,8 +48,10 @@ pub struct App {
     config: Config,
     core: Arc<Core>,
     reports: Arc<dyn Reports>,
+    verdicts: Arc<dyn Verdicts>,
     registry: Option<Arc<Registry>>,
     billing: Arc<Billing>,
+    planning: Planning,
     grpc: Bound,
     admin: Bound,
     metrics: Bound,
@@ -69,18 +72,23 @@ impl Config {
         registry: Option<Registry>,
     ) -> Result<App, RouterError>
     where
-        S: Leases + Reports + Ledger + 'static,
+        S: Affinity + Leases + Lock + Reports + Verdicts + Ledger + 'static,
     {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
         metrics::describe_billing(policy.pools.iter().map(|pool| &pool.name));
+        let grpc = Bound::bind("agents and proxies", self.listen).await?;
+        let planner = policy.planner.clone();
+        let core = Arc::new(Core::new(policy, store.clone(), store.clone()));
         Ok(App {
-            grpc: Bound::bind("agents and proxies", self.listen).await?,
+            planning: Planning::new(Arc::clone(&core), store.clone(), planner, grpc.address.to_string()),
+            grpc,
             admin: Bound::bind("the admin API", self.admin).await?,
             metrics: Bound::bind("metrics", self.metrics).await?,
-            core: Arc::new(Core::new(policy, store.clone())),
+            core,
             billing: Arc::new(Billing::new(store.clone(), charges)),
-            reports: store,
+            reports: store.clone(),
+            verdicts: store,
             registry: registry.map(Arc::new),
             config: self,
             metrics_page,
@@ -126,6 +134,9 @@ impl App {
         shutdown.spawn("leases to give back", owed::give_back(Arc::clone(&self.core), shutdown.clone()));
         let reading = sharing::read(Arc::clone(&self.core), self.reports, shutdown.clone());
         shutdown.spawn("reports from the store", reading);
+        let sharing = sharing::share(Arc::clone(&self.core), self.verdicts, shutdown.clone());
+        shutdown.spawn("verdicts", sharing);
+        shutdown.spawn("planning", self.planning.run(shutdown.clone()));
 
         let agents = AgentsDoor {
             core: Arc::clone(&self.core),

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::Duration;
 
 use scheduler::{
-    Decision, Fleet, Models, NodeId, Placement, Refusal, Report, Request, Scoring, SessionId, Timestamp, UnknownPool,
-    decide,
+    AllowedSet, Class, Decision, Fleet, Models, NodeId, Placement, Priority, Refusal, Report, Request, Scoring,
+    SessionId, Timestamp, UnknownPool, decide,
 };
-use store::{Claim, Leases, REPORT_LIFE};
+use store::{Affinity, Claim, Lease, Leases, REPORT_LIFE, Resource};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -15,28 +15,37 @@ use crate::config::Policy;
 use crate::ledger::Ledger;
 use crate::metrics;
 use crate::owed::{Debt, Owed};
-use crate::sharing::Outbox;
+use crate::planning::{Board, Starts};
+use crate::sharing::{Heard, Outbox};
 
 /// The state behind the router's doors.
 pub(crate) struct Core {
     fleet: RwLock<Fleet>,
     ledger: Mutex<Ledger>,
     outbox: Outbox,
+    board: Board,
+    starts: Starts,
+    pub(crate) heard: Heard,
     owed: Owed,
-    leases: Arc<dyn Leases>,
+    pub(crate) leases: Arc<dyn Leases>,
+    pub(crate) affinity: Arc<dyn Affinity>,
     scoring: Scoring,
     models: Models,
     started: Instant,
 }
 
 impl Core {
-    pub(crate) fn new(policy: Policy, leases: Arc<dyn Leases>) -> Self {
+    pub(crate) fn new(policy: Policy, leases: Arc<dyn Leases>, affinity: Arc<dyn Affinity>) -> Self {
         Self {
             fleet: RwLock::new(Fleet::new(policy.pools)),
             ledger: Mutex::new(Ledger::default()),
             outbox: Outbox::default(),
+            heard: Heard::default(),
             owed: Owed::default(),
+            board: Board::default(),
+            starts: Starts::default(),
             leases,
+            affinity,
             scoring: policy.scoring,
             models: policy.models,
             started: Instant::now(),
@@ -58,6 +67,14 @@ impl Core {
 
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    pub(crate) fn board(&self) -> &Board {
+        &self.board
+    }
+
+    pub(crate) fn starts(&self) -> &Starts {
+        &self.starts
     }
 
     pub(crate) fn fleet(&self) -> RwLockReadGuard<'_, Fleet> {
@@ -86,10 +103,10 @@ impl Core {
 
     /// Decides, claims a lease on the best placement that still has room, and puts that one first.
     pub(crate) async fn place(&self, request: &Request) -> Decision {
-        let mut decision = self.consider(request);
+        let mut decision = self.consider_near(request).await;
         let mut held = None;
         for (rank, placement) in decision.placements.iter().enumerate() {
-            if self.claim(placement, request.session).await == Claim::Held {
+            if self.claim(placement, request.session).await != Claim::Full {
                 held = Some(rank);
                 break;
             }
@@ -105,7 +122,23 @@ impl Core {
             }
             None => {}
         }
+        self.count(request, &decision);
         decision
+    }
+
+    /// Counts how a session began, for the planner. Sessions that move began before, and nothing can be ordered for those that
+    /// no pool may serve.
+    fn count(&self, request: &Request, decision: &Decision) {
+        let counts = request.class == Class::New && request.priority != Priority::Batch;
+        if !counts || decision.refusal == Some(Refusal::NotAllowed) {
+            return;
+        }
+        let fleet = self.fleet();
+        let allowed = AllowedSet::of(&fleet, request, &mut Vec::new()).pools().map(|pool| pool.name.clone()).collect();
+        match decision.refusal {
+            None => self.starts.placed(Some(allowed), self.now()),
+            Some(_) => self.starts.refused(Some(allowed), self.now()),
+        }
     }
 
     /// Without the store the node's own refusal holds the line, so a claim that cannot be made counts as held.
@@ -113,23 +146,25 @@ impl Core {
         let Some(slots) = self.fleet().node(&placement.node).map(|node| node.report.hard_slots) else {
             return Claim::Full;
         };
-        self.leases.claim(&placement.node, session, slots, self.now()).await.unwrap_or_else(|away| {
+        let lease = Lease::slot(&placement.node, session);
+        self.leases.claim(&lease, slots, self.now()).await.unwrap_or_else(|away| {
             metrics::store_failed("claim");
             debug!(%away, "placing without a lease");
             Claim::Held
         })
     }
 
-    pub(crate) async fn renew(&self, node: &NodeId, session: SessionId) {
-        if let Err(away) = self.leases.renew(node, session, self.now()).await {
+    /// Renews leases, in one trip for all of them.
+    pub(crate) async fn renew(&self, leases: &[Lease]) {
+        if let Err(away) = self.leases.renew(leases, self.now()).await {
             metrics::store_failed("renew");
-            debug!(%away, "lease not renewed");
+            debug!(%away, leases = leases.len(), "leases not renewed");
         }
     }
 
     /// Gives a lease back; later where the store does not take it now.
-    pub(crate) async fn release(&self, node: &NodeId, session: SessionId) {
-        let debt = Debt { node: node.clone(), session, since: self.now() };
+    pub(crate) async fn release(&self, lease: Lease) {
+        let debt = Debt { lease, since: self.now() };
         if let Err(debt) = self.try_release(debt).await {
             self.owed.add(debt);
         }
@@ -145,7 +180,7 @@ impl Core {
     }
 
     async fn try_release(&self, debt: Debt) -> Result<(), Debt> {
-        self.leases.release(&debt.node, debt.session).await.map_err(|away| {
+        self.leases.release(&debt.lease).await.map_err(|away| {
             metrics::store_failed("release");
             debug!(%away, "lease not given back, it will be tried again");
             debt
@@ -153,7 +188,7 @@ impl Core {
     }
 
     pub(crate) async fn leases_on(&self, node: &NodeId) -> u32 {
-        self.leases.count(node, self.now()).await.unwrap_or(0)
+        self.leases.count(&Resource::Slots(node.clone()), self.now()).await.unwrap_or(0)
     }
 
     /// Returns when a refused caller should ask again.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use scheduler::plan::Plan;
 use scheduler::{Decision, PoolName, Refusal};
 use store::Amounts;
 
@@ -14,6 +15,12 @@ const NODES: &str = "crosspoint_router_nodes";
 const SESSIONS: &str = "crosspoint_router_sessions_live";
 const STORE: &str = "crosspoint_router_store_failures_total";
 const AGENTS: &str = "crosspoint_router_agents_connected";
+const DESIRED: &str = "crosspoint_desired_nodes";
+const REQUIRED: &str = "crosspoint_planner_required_slots";
+const SHORT: &str = "crosspoint_planner_short_slots";
+const TARGET: &str = "crosspoint_planner_target_ratio";
+const LEADING: &str = "crosspoint_planner_leading";
+const PLANS: &str = "crosspoint_planner_plans_total";
 
 const AUDIO: &str = "crosspoint_router_audio_seconds_total";
 const GPU: &str = "crosspoint_router_gpu_seconds_total";
@@ -78,13 +85,26 @@ pub(crate) fn describe() {
     describe_gauge!(SESSIONS, "sessions open on a node");
     describe_counter!(STORE, "calls that the store did not answer, by what was asked");
     describe_gauge!(AGENTS, "open report streams");
-    for outcome in ["placed", "full", "not_allowed", "no_live_node"] {
+    describe_gauge!(DESIRED, "nodes that a pool should have, by the last plan");
+    describe_gauge!(REQUIRED, "slots that the last plan requires");
+    describe_gauge!(SHORT, "slots of the last plan that no pool may grow for");
+    describe_gauge!(TARGET, "share of slots that streams may fill, by the last plan");
+    describe_gauge!(LEADING, "1 on the router that plans, 0 on others");
+    describe_counter!(PLANS, "plans of this router, by what became of them");
+    gauge!(LEADING).set(0.0);
+    for outcome in ["published", "fenced"] {
+        counter!(PLANS, "outcome" => outcome).absolute(0);
+    }
+    for outcome in ["placed", "full", "not_allowed", "no_live_node", "over_limit"] {
         counter!(PLACEMENTS, "outcome" => outcome).absolute(0);
     }
     for outcome in ["taken", "refused"] {
         counter!(REPORTS, "outcome" => outcome).absolute(0);
     }
-    for call in ["claim", "renew", "release", "put", "read", "keys", "charge"] {
+    for call in [
+        "claim", "count", "renew", "release", "remember", "let_go", "last_leg", "put", "read", "verdicts", "keys",
+        "charge", "plan",
+    ] {
         counter!(STORE, "call" => call).absolute(0);
     }
 }
@@ -107,6 +127,7 @@ pub(crate) fn refusal_label(refusal: Refusal) -> &'static str {
         Refusal::NotAllowed => "not_allowed",
         Refusal::Full => "full",
         Refusal::NoLiveNode => "no_live_node",
+        Refusal::OverLimit => "over_limit",
         Refusal::FilesOnly => "files_only",
     }
 }
@@ -130,6 +151,24 @@ pub(crate) fn nodes(reporting: usize, silent: usize) {
 
 pub(crate) fn sessions_live(live: usize) {
     gauge!(SESSIONS).set(live as f64);
+}
+
+/// Sets the gauges to a plan; pools are those of the configuration, so that labels are bounded.
+pub(crate) fn plan(plan: &Plan) {
+    for part in &plan.pools {
+        gauge!(DESIRED, "pool" => part.pool.to_string()).set(f64::from(part.wanted));
+    }
+    gauge!(REQUIRED).set(plan.required);
+    gauge!(SHORT).set(plan.short.iter().map(|short| short.slots).sum::<f64>());
+    gauge!(TARGET).set(plan.target);
+}
+
+pub(crate) fn leading(leading: f64) {
+    gauge!(LEADING).set(leading);
+}
+
+pub(crate) fn planned(outcome: &'static str) {
+    counter!(PLANS, "outcome" => outcome).increment(1);
 }
 
 /// Counts an open report stream for as long as it lives.

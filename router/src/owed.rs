@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use process::Shutdown;
-use scheduler::{NodeId, SessionId, Timestamp};
-use store::LEASE_LIFE;
+use scheduler::Timestamp;
+use store::{LEASE_LIFE, Lease};
 use tokio::time::MissedTickBehavior;
 
 use crate::core::Core;
@@ -16,11 +16,10 @@ const EVERY: Duration = Duration::from_millis(500);
 /// The most that are remembered; the oldest goes first, for it expires first.
 const MOST: usize = 10_000;
 
-/// A slot that a session needs no more.
+/// A lease that nobody needs any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Debt {
-    pub(crate) node: NodeId,
-    pub(crate) session: SessionId,
+    pub(crate) lease: Lease,
     pub(crate) since: Timestamp,
 }
 
@@ -63,11 +62,13 @@ pub(crate) async fn give_back(core: Arc<Core>, shutdown: Shutdown) {
 
 #[cfg(test)]
 mod tests {
+    use scheduler::SessionId;
+
     use super::*;
 
     fn debt(session: u128, since: u64) -> Debt {
         let since = Timestamp::at(Duration::from_secs(since));
-        Debt { node: "a".parse().unwrap(), session: SessionId::from_random(session), since }
+        Debt { lease: Lease::slot(&"a".parse().unwrap(), SessionId::from_random(session)), since }
     }
 
     #[test]

@@ -7,14 +7,19 @@ use proto::convert::{reply_from_decision, request_from_wire};
 use proto::v1::placement_server::Placement;
 use proto::v1::session_order::Order;
 use proto::v1::session_update::Update;
-use proto::v1::{Acknowledged, CostsReply, CostsRequest, Ended, PlaceReply, PlaceRequest, SessionOrder, SessionUpdate};
+use proto::v1::{
+    Acknowledged, CostsReply, CostsRequest, Ended, Opened, PlaceReply, PlaceRequest, Renewal, SessionOrder,
+    SessionUpdate,
+};
 use scheduler::{NodeId, SessionId};
+use store::{LastLeg, Lease};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, warn};
 
 use crate::billing::Billing;
+use crate::concurrency::counted;
 use crate::core::Core;
 use crate::ledger::Ending;
 use crate::{costs, metrics};
@@ -34,13 +39,16 @@ impl Placement for PlacementDoor {
 
     async fn place(&self, request: Request<PlaceRequest>) -> Result<Response<PlaceReply>, Status> {
         let wire = request.into_inner();
-        let dry_run = wire.dry_run;
+        let (dry_run, concurrent_limit) = (wire.dry_run, wire.concurrent_limit);
         let request = request_from_wire(wire)?;
         if dry_run {
             let decision = self.core.consider(&request);
             return Ok(Response::new(reply_from_decision(&decision, "", self.core.retry_after())));
         }
-        let decision = self.core.place(&request).await;
+        let decision = match concurrent_limit {
+            Some(limit) => self.core.place_within(limit, &request).await,
+            None => self.core.place(&request).await,
+        };
         metrics::placed(&decision);
         self.core.ledger().decided(&request, &decision, self.core.now());
         let lease = request.session.to_string();
@@ -88,31 +96,17 @@ async fn billed(core: &Core, billing: &Billing, records: Vec<proto::v1::UsageRec
 async fn apply(core: &Core, billing: &Billing, update: Update) -> Option<Order> {
     match update {
         Update::Renewal(renewal) => {
-            for held in renewal.held {
-                if let Some((session, node)) = names(&held.session, &held.node) {
-                    core.renew(&node, session).await;
-                    core.ledger().renewed(whole(held.file.as_deref(), session), core.now());
-                }
-            }
+            renew(core, &renewal).await;
             None
         }
         Update::Opened(opened) => {
-            let (session, node) = names(&opened.session, &opened.node)?;
-            core.fleet_mut().note_opened(&node, core.now());
-            core.renew(&node, session).await;
-            let entry = whole(opened.file.as_deref(), session);
-            core.ledger().renewed(entry, core.now());
-            let left = core.ledger().opened(entry, node.clone(), opened.epoch);
-            // Chunks of one file are on many nodes at once.
-            if let Some(left) = left.filter(|left| *left != node && entry == session) {
-                core.release(&left, session).await;
-            }
+            open(core, &opened).await;
             None
         }
         Update::Failed(failed) => {
             let (session, node) = names(&failed.session, &failed.node)?;
-            core.fleet_mut().note_failed(&node, core.now());
-            core.release(&node, session).await;
+            core.leg_failed(&node);
+            core.release(Lease::slot(&node, session)).await;
             let entry = whole(failed.file.as_deref(), session);
             core.ledger().renewed(entry, core.now());
             core.ledger().failed(entry, node, failed.cause);
@@ -120,11 +114,45 @@ async fn apply(core: &Core, billing: &Billing, update: Update) -> Option<Order> 
         }
         Update::Released(released) => {
             let (session, node) = names(&released.session, &released.node)?;
-            core.release(&node, session).await;
+            core.release(Lease::slot(&node, session)).await;
             None
         }
         Update::Ended(ended) => end(core, ended).await,
         Update::Usage(usage) => billed(core, billing, usage.records).await,
+    }
+}
+
+async fn renew(core: &Core, renewal: &Renewal) {
+    let (mut leases, mut heard) = (Vec::new(), Vec::new());
+    for held in &renewal.held {
+        if let Some((session, node)) = names(&held.session, &held.node) {
+            leases.push(Lease::slot(&node, session));
+            heard.push(whole(held.file.as_deref(), session));
+        }
+    }
+    for lease in renewal.counted.iter().filter_map(counted) {
+        heard.push(lease.session);
+        leases.push(lease);
+    }
+    core.renew(&leases).await;
+    let (mut ledger, now) = (core.ledger(), core.now());
+    heard.into_iter().for_each(|session| ledger.renewed(session, now));
+}
+
+async fn open(core: &Core, opened: &Opened) {
+    let Some((session, node)) = names(&opened.session, &opened.node) else { return };
+    core.leg_opened(&node);
+    core.renew(&[Lease::slot(&node, session)]).await;
+    let entry = whole(opened.file.as_deref(), session);
+    core.ledger().renewed(entry, core.now());
+    let left = core.ledger().opened(entry, node.clone(), opened.epoch);
+    // Chunks of one file are on many nodes at once, and none of them comes back.
+    if entry != session {
+        return;
+    }
+    core.remember(session, &LastLeg { node: node.clone(), epoch: opened.epoch }).await;
+    if let Some(left) = left.filter(|left| *left != node) {
+        core.release(Lease::slot(&left, session)).await;
     }
 }
 
@@ -133,8 +161,12 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
     let node: Option<NodeId> = ended.node.and_then(|node| node.parse().ok());
     let promised = core.ledger().nodes(session);
     for node in promised.iter().chain(&node) {
-        core.release(node, session).await;
+        core.release(Lease::slot(node, session)).await;
     }
+    if let Some(lease) = ended.counted.as_ref().and_then(counted) {
+        core.release(lease).await;
+    }
+    core.let_go(session).await;
     debug!(%session, reason = ended.reason, "session ended");
     let ending = Ending {
         node,

@@ -2,6 +2,7 @@
 //! back with its age. While the store is away each router goes on with the agents that report to it and with what it knew of others.
 
 mod others;
+mod verdicts;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,8 @@ use crate::core::Core;
 use crate::metrics;
 use others::Others;
 
+pub(crate) use verdicts::{Heard, share};
+
 /// How often what was heard goes to the store.
 const PUT: Duration = Duration::from_millis(250);
 /// How often the store is asked for what others heard.
@@ -24,9 +27,9 @@ const READ: Duration = Duration::from_millis(500);
 
 /// Reports on their way to the other routers: each node's last one.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox(Mutex<Heard>);
+pub(crate) struct Outbox(Mutex<Waiting>);
 
-type Heard = BTreeMap<NodeId, (Report, Timestamp)>;
+type Waiting = BTreeMap<NodeId, (Report, Timestamp)>;
 
 impl Outbox {
     /// Keeps a report that an agent made to this router.
@@ -47,7 +50,7 @@ impl Outbox {
         }
     }
 
-    fn heard(&self) -> MutexGuard<'_, Heard> {
+    fn heard(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -54,6 +54,12 @@ pub enum CloseReason {
     BadText,
     /// Pings come faster than ten a second.
     CallerFlooding,
+    /// The key's new sessions or uploads come faster than they may.
+    RateLimited,
+    /// The key has as many sessions as it may have at one time.
+    ConcurrencyLimited,
+    /// The key's audio for today is spent.
+    QuotaSpent,
     /// The upload is over the limit.
     UploadTooBig,
     /// The upload came too slowly.
@@ -86,7 +92,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, for tests and for metrics that start at zero.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 36] = [
         Self::Completed,
         Self::CallerGone,
         Self::CallerSilent,
@@ -106,6 +112,9 @@ impl CloseReason {
         Self::BadFrames,
         Self::BadText,
         Self::CallerFlooding,
+        Self::RateLimited,
+        Self::ConcurrencyLimited,
+        Self::QuotaSpent,
         Self::UploadTooBig,
         Self::UploadTooSlow,
         Self::UnsupportedBody,
@@ -145,6 +154,9 @@ impl CloseReason {
             Self::BadFrames => "bad_frames",
             Self::BadText => "bad_text",
             Self::CallerFlooding => "caller_flooding",
+            Self::RateLimited => "rate_limited",
+            Self::ConcurrencyLimited => "concurrency_limited",
+            Self::QuotaSpent => "quota_spent",
             Self::UploadTooBig => "upload_too_big",
             Self::UploadTooSlow => "upload_too_slow",
             Self::UnsupportedBody => "unsupported_body",
@@ -173,6 +185,9 @@ impl CloseReason {
             Self::BadAudio
             | Self::CallerSlow
             | Self::CallerFlooding
+            | Self::RateLimited
+            | Self::ConcurrencyLimited
+            | Self::QuotaSpent
             | Self::BadRequest
             | Self::BadParameter
             | Self::UnknownPath
@@ -217,6 +232,9 @@ impl CloseReason {
             Self::BadFrames => "malformed frame",
             Self::BadText => "text that is not UTF-8",
             Self::CallerFlooding => "more than 10 pings a second",
+            Self::RateLimited => "too many new sessions, please try again later",
+            Self::ConcurrencyLimited => "too many sessions at one time, please try again later",
+            Self::QuotaSpent => "the audio for today is spent",
             Self::UploadTooBig => "upload too big",
             Self::UploadTooSlow => "upload too slow",
             Self::UnsupportedBody => "unsupported body",
@@ -253,7 +271,7 @@ impl CloseReason {
             Self::CallerSilent | Self::CallerSlow | Self::UploadTooSlow => 408,
             Self::FrameTooBig | Self::UploadTooBig => 413,
             Self::UnsupportedBody => 415,
-            Self::CallerFlooding => 429,
+            Self::CallerFlooding | Self::RateLimited | Self::ConcurrencyLimited | Self::QuotaSpent => 429,
             Self::CallerGone => 499,
             Self::NodeLost | Self::NodeFailed => 502,
             Self::NoCapacity
@@ -266,10 +284,12 @@ impl CloseReason {
         }
     }
 
-    /// Returns after how many seconds a caller should try again: that can help where it was not the caller's fault.
+    /// Returns after how many seconds a caller should try again: that can help where it was not the caller's fault, or where
+    /// the caller may do later what it may not do now.
     #[must_use]
     pub fn retry_after_seconds(self) -> Option<u32> {
         match self.blame() {
+            Blame::Caller if matches!(self, Self::RateLimited | Self::ConcurrencyLimited) => Some(2),
             Blame::Caller => None,
             Blame::Node => Some(1),
             Blame::Us => Some(2),
@@ -306,6 +326,9 @@ impl CloseReason {
             | Self::BadFrames
             | Self::BadText
             | Self::CallerFlooding
+            | Self::RateLimited
+            | Self::ConcurrencyLimited
+            | Self::QuotaSpent
             | Self::UploadTooBig
             | Self::UploadTooSlow
             | Self::UnsupportedBody
@@ -321,6 +344,7 @@ impl From<Refusal> for CloseReason {
             Refusal::NotAllowed => Self::NotAllowed,
             Refusal::Full => Self::NoCapacity,
             Refusal::NoLiveNode => Self::NoLiveNode,
+            Refusal::OverLimit => Self::ConcurrencyLimited,
             Refusal::FilesOnly => Self::FilesOnly,
         }
     }

@@ -1,6 +1,8 @@
-//! The embedded backend: leases, reports and the index of keys in this process's memory, and the ledger beside them.
+//! The embedded backend: leases, quotas, reports, locks and the index of keys in this process's memory, and the ledger beside them.
 
+mod hints;
 mod ledger;
+mod lock;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,11 +12,13 @@ use async_trait::async_trait;
 use scheduler::{KeyId, NodeId, Report, SessionId, Timestamp};
 use tokio::time::Instant;
 
-use crate::StoreAway;
 use crate::journal::{Journal, Kept};
 use crate::keys::{Digest, Edition, KeyIndex, KeyRecord};
-use crate::leases::{Claim, LEASE_LIFE, Leases};
+use crate::leases::{Claim, LEASE_LIFE, Lease, Leases, Resource};
+use crate::quotas::{Admitting, Quotas, Used};
 use crate::reports::{Aged, Changes, Cursor, REPORT_BATCH, REPORT_LIFE, Reports, Rest};
+use crate::tallies::Tallies;
+use crate::{Limits, StoreAway};
 
 pub use ledger::Page;
 
@@ -24,9 +28,12 @@ type Held = HashMap<SessionId, Timestamp>;
 #[derive(Debug)]
 pub struct Embedded {
     keys: Mutex<Keys>,
-    leases: Mutex<HashMap<NodeId, Held>>,
+    leases: Mutex<HashMap<Resource, Held>>,
     reports: Mutex<Written>,
+    quotas: Tallies,
+    hints: hints::Hints,
     books: ledger::Shared,
+    locks: Mutex<lock::Holdings>,
 }
 
 /// Each node's last report, in the order they were written.
@@ -51,8 +58,15 @@ impl Embedded {
     /// Starts empty: no leases, and no key opens anything.
     #[must_use]
     pub fn new() -> Self {
-        let books = ledger::Books::open(Journal::in_memory(), Vec::new()).into();
-        Self { keys: Mutex::default(), leases: Mutex::default(), reports: Mutex::default(), books }
+        Self {
+            keys: Mutex::default(),
+            leases: Mutex::default(),
+            reports: Mutex::default(),
+            locks: Mutex::default(),
+            quotas: Tallies::default(),
+            hints: hints::Hints::default(),
+            books: ledger::Books::open(Journal::in_memory(), Vec::new()).into(),
+        }
     }
 
     /// Goes on with the ledger that a journal holds, and writes it there.
@@ -62,7 +76,7 @@ impl Embedded {
         self
     }
 
-    fn leases(&self) -> MutexGuard<'_, HashMap<NodeId, Held>> {
+    fn leases(&self) -> MutexGuard<'_, HashMap<Resource, Held>> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,36 +93,38 @@ fn alive(expiry: Timestamp, now: Timestamp) -> bool {
 
 #[async_trait]
 impl Leases for Embedded {
-    async fn claim(&self, node: &NodeId, session: SessionId, slots: u32, now: Timestamp) -> Result<Claim, StoreAway> {
+    async fn claim(&self, lease: &Lease, limit: u32, now: Timestamp) -> Result<Claim, StoreAway> {
         let mut leases = self.leases();
-        let held = leases.entry(node.clone()).or_default();
+        let held = leases.entry(lease.resource.clone()).or_default();
         held.retain(|_, expiry| alive(*expiry, now));
-        if !held.contains_key(&session) && held.len() >= slots as usize {
+        if !held.contains_key(&lease.session) && held.len() >= limit as usize {
             return Ok(Claim::Full);
         }
-        held.insert(session, now + LEASE_LIFE);
-        Ok(Claim::Held)
+        Ok(held.insert(lease.session, now + LEASE_LIFE).map_or(Claim::Held, |_| Claim::Kept))
     }
 
-    async fn renew(&self, node: &NodeId, session: SessionId, now: Timestamp) -> Result<(), StoreAway> {
-        self.leases().entry(node.clone()).or_default().insert(session, now + LEASE_LIFE);
+    async fn renew(&self, leases: &[Lease], now: Timestamp) -> Result<(), StoreAway> {
+        let mut known = self.leases();
+        for lease in leases {
+            known.entry(lease.resource.clone()).or_default().insert(lease.session, now + LEASE_LIFE);
+        }
         Ok(())
     }
 
-    async fn release(&self, node: &NodeId, session: SessionId) -> Result<(), StoreAway> {
+    async fn release(&self, lease: &Lease) -> Result<(), StoreAway> {
         let mut leases = self.leases();
-        if let Some(held) = leases.get_mut(node) {
-            held.remove(&session);
+        if let Some(held) = leases.get_mut(&lease.resource) {
+            held.remove(&lease.session);
             if held.is_empty() {
-                leases.remove(node);
+                leases.remove(&lease.resource);
             }
         }
         Ok(())
     }
 
-    async fn count(&self, node: &NodeId, now: Timestamp) -> Result<u32, StoreAway> {
+    async fn count(&self, resource: &Resource, now: Timestamp) -> Result<u32, StoreAway> {
         let leases = self.leases();
-        let live = leases.get(node).map_or(0, |held| held.values().filter(|expiry| alive(**expiry, now)).count());
+        let live = leases.get(resource).map_or(0, |held| held.values().filter(|expiry| alive(**expiry, now)).count());
         Ok(u32::try_from(live).unwrap_or(u32::MAX))
     }
 }
@@ -154,6 +170,24 @@ impl Keys {
 impl Embedded {
     fn keys(&self) -> MutexGuard<'_, Keys> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Quotas for Embedded {
+    async fn admit(
+        &self,
+        key: &KeyId,
+        limits: &Limits,
+        upload_bytes: u64,
+        now: Timestamp,
+    ) -> Result<Admitting, StoreAway> {
+        Ok(self.quotas.admit(key, limits, upload_bytes, now))
+    }
+
+    async fn charge(&self, key: &KeyId, limits: &Limits, used: Used, now: Timestamp) -> Result<(), StoreAway> {
+        self.quotas.charge(key, limits, used, now);
+        Ok(())
     }
 }
 

@@ -42,6 +42,46 @@ pub(crate) struct Gpu {
     pub(crate) power_milliwatts: f64,
 }
 
+/// `GET /v1/plan`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Plan {
+    pub(crate) leader: String,
+    pub(crate) age_ms: f64,
+    pub(crate) dry_run: bool,
+    pub(crate) streams: f64,
+    pub(crate) batch: f64,
+    pub(crate) required_slots: f64,
+    pub(crate) wanted_slots: f64,
+    pub(crate) target: f64,
+    pub(crate) pools: Vec<PlannedPool>,
+    pub(crate) short: Vec<Shortfall>,
+}
+
+/// What a pool should be.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct PlannedPool {
+    pub(crate) pool: String,
+    pub(crate) ready: u32,
+    pub(crate) booting: u32,
+    pub(crate) draining: u32,
+    pub(crate) wanted: u32,
+    pub(crate) text: String,
+    pub(crate) launch: u32,
+    pub(crate) undrain: Vec<String>,
+    pub(crate) drain: Vec<String>,
+    pub(crate) clear: Vec<String>,
+    pub(crate) terminate: Vec<String>,
+}
+
+/// Sessions that no pool may grow for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Shortfall {
+    pub(crate) slots: f64,
+}
+
 /// `GET /v1/pools`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Pools {

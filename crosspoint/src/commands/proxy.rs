@@ -7,7 +7,7 @@ use process::Shutdown;
 use proxy::JwtConfig;
 use proxy::UsageJournal;
 use serde_json::json;
-use store::{Embedded, KeyIndex, Keyring, Redis, Secret, StoreConfig};
+use store::{Embedded, KeyIndex, Keyring, Quotas, Redis, Secret, StoreConfig};
 use tracing::warn;
 
 use crate::roles::RoleArgs;
@@ -34,11 +34,12 @@ impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = self.role.start()?;
         let dev_key = self.dev_key.as_deref();
-        let keyring = keyring(index(&config.store)?, dev_key)?;
+        let Shared { index, quotas } = Shared::new(&config.store)?;
+        let keyring = keyring(index, dev_key)?;
         let others = other_openers(dev_key, config.proxy.jwt.as_ref());
         let drain = config.proxy.drain;
         let usage = UsageJournal::open(&config.store)?;
-        let app = config.proxy.build(config.models, keyring, usage).await?;
+        let app = config.proxy.build(config.models, keyring, quotas, usage).await?;
         let addresses = json!({
             "role": "proxy",
             "pid": std::process::id(),
@@ -60,12 +61,24 @@ impl Args {
     }
 }
 
-/// Finds keys in the store that is configured, or nowhere.
-fn index(config: &StoreConfig) -> anyhow::Result<Arc<dyn KeyIndex>> {
-    Ok(match &config.redis {
-        Some(url) => Arc::new(Redis::new(url, config.timeout)?),
-        None => Arc::new(Embedded::new()),
-    })
+/// What proxies have in common: which keys there are, and what was used of their limits.
+struct Shared {
+    index: Arc<dyn KeyIndex>,
+    quotas: Arc<dyn Quotas>,
+}
+
+impl Shared {
+    /// Finds both in the store that is configured, or nowhere.
+    fn new(config: &StoreConfig) -> anyhow::Result<Self> {
+        Ok(match &config.redis {
+            Some(servers) => Self::on(Arc::new(Redis::new(servers, config.timeout)?)),
+            None => Self::on(Arc::new(Embedded::new())),
+        })
+    }
+
+    fn on(store: Arc<impl KeyIndex + Quotas + 'static>) -> Self {
+        Self { index: store.clone(), quotas: store }
+    }
 }
 
 /// Tells what opens a proxy beside keys.

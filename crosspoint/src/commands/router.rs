@@ -49,8 +49,8 @@ impl Args {
 async fn build(config: &Config) -> anyhow::Result<router::App> {
     let (router, policy, store) = (config.router.clone(), policy(config), &config.store);
     let app = match &store.redis {
-        Some(url) => {
-            let redis = Arc::new(Redis::new(url, store.timeout)?);
+        Some(servers) => {
+            let redis = Arc::new(Redis::new(servers, store.timeout)?);
             let (registry, charges) = (registry(store, redis.clone())?, store.journal("router-charges")?);
             router.build(policy, redis, charges, Some(registry)).await
         }
@@ -78,5 +78,10 @@ pub(crate) fn no_charges() -> router::Charges {
 
 /// Takes what a router decides by out of the configuration.
 pub(crate) fn policy(config: &Config) -> router::Policy {
-    router::Policy { pools: config.pools.clone(), scoring: config.scoring.clone(), models: config.models.clone() }
+    router::Policy {
+        pools: config.pools.clone(),
+        scoring: config.scoring.clone(),
+        models: config.models.clone(),
+        planner: config.planner.clone(),
+    }
 }

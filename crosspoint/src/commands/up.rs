@@ -80,10 +80,11 @@ impl Args {
             .context("cannot start the router (is another `crosspoint up` running? --port 0 takes free ports)")?;
         config.proxy.routers = vec![format!("http://{}", router.grpc_address())];
         config.proxy.drain = DRAIN;
+        let keyring = keyring(store.clone(), Some(key.expose()))?;
         let proxy = config
             .proxy
             .clone()
-            .build(config.models.clone(), keyring(store, Some(key.expose()))?, UsageJournal::open(&config.store)?)
+            .build(config.models.clone(), keyring, store, UsageJournal::open(&config.store)?)
             .await
             .context("cannot start the proxy (is another one running? --port 0 takes free ports)")?;
         let banner = Banner {

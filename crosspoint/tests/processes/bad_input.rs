@@ -138,7 +138,7 @@ async fn a_full_fleet_refuses_before_the_upgrade() -> anyhow::Result<()> {
         streams.push(open(&up, &query).await?);
     }
     let said = "every node that may serve this request is full, please try again";
-    let full = Refusal::new(503, "SERVICE_UNAVAILABLE", said).retry("2");
+    let full = Refusal::new(503, "SERVICE_UNAVAILABLE", said).retry();
     assert_eq!(try_stream(&up, &query).await?.refusal()?, full);
     assert_eq!(post(&up, "", file(SCRIPT, Format::SPEECH, None)?).await?.refusal()?, full);
 

@@ -311,7 +311,7 @@ async fn what_a_server_hears_at_once_is_never_exceeded() -> anyhow::Result<()> {
     let (first, second, third) = tokio::try_join!(send(), send(), third)?;
     assert_eq!((first.status, second.status), (200, 200));
     let text = "every node that may serve this request is full, please try again";
-    assert_eq!(third.refusal()?, Refusal::new(503, "SERVICE_UNAVAILABLE", text).retry("2"));
+    assert_eq!(third.refusal()?, Refusal::new(503, "SERVICE_UNAVAILABLE", text).retry());
     stub.set(Manner::Hears);
     until("room again", async || Ok((send().await?.status == 200).then_some(()))).await
 }
@@ -396,7 +396,7 @@ async fn bad_answers_never_reach_a_caller() -> anyhow::Result<()> {
     for (status, kind, body, cause) in unusable(script.duration().as_secs_f64()) {
         stub.set(Manner::Says(status, kind, body));
         let answer = post(&fleet.proxy, "model=speaches", upload.clone()).await?;
-        let expected = Refusal::new(503, "SERVICE_UNAVAILABLE", "no node is available, please try again").retry("2");
+        let expected = Refusal::new(503, "SERVICE_UNAVAILABLE", "no node is available, please try again").retry();
         assert_eq!(answer.refusal().with_context(|| cause.clone())?, expected, "{cause}");
         let record = fleet.router.record(&answer.request_id()?).await?;
         assert_eq!(record["attempts"], json!([{"node": "on-prem-1", "outcome": "failed", "cause": cause}]));

@@ -170,7 +170,7 @@ async fn while_redis_is_away_known_keys_open_and_unknown_ones_do_not() -> anyhow
     ensure_clean(script(), &text(ended.results(Kind::Final)))?;
     let refusal = site.knock(&cold).await?.refused()?.refusal()?;
     let words = "keys cannot be checked now, please try again";
-    assert_eq!(refusal, Refusal::new(503, "SERVICE_UNAVAILABLE", words).retry("2"));
+    assert_eq!(refusal, Refusal::new(503, "SERVICE_UNAVAILABLE", words).retry());
     let made = site.create(&[]).await?;
     site.redis.start_again().await?;
     for key in [&cold, &made] {

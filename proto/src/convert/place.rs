@@ -211,6 +211,7 @@ fn refusal_to_wire(refusal: Refusal) -> v1::RefusalKind {
         Refusal::NotAllowed => v1::RefusalKind::NotAllowed,
         Refusal::Full => v1::RefusalKind::Full,
         Refusal::NoLiveNode => v1::RefusalKind::NoLiveNode,
+        Refusal::OverLimit => v1::RefusalKind::OverLimit,
         Refusal::FilesOnly => v1::RefusalKind::FilesOnly,
     }
 }
@@ -220,6 +221,7 @@ fn refusal_from_wire(kind: i32) -> Result<Refusal, BadMessage> {
         Ok(v1::RefusalKind::NotAllowed) => Ok(Refusal::NotAllowed),
         Ok(v1::RefusalKind::Full) => Ok(Refusal::Full),
         Ok(v1::RefusalKind::NoLiveNode) => Ok(Refusal::NoLiveNode),
+        Ok(v1::RefusalKind::OverLimit) => Ok(Refusal::OverLimit),
         Ok(v1::RefusalKind::FilesOnly) => Ok(Refusal::FilesOnly),
         Ok(v1::RefusalKind::Unspecified) | Err(_) => Err(BadMessage::new("refusal", &kind)),
     }

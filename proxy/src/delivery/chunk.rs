@@ -21,7 +21,8 @@ use super::{Failure, Freight, Parcel, late};
 use crate::app::Shared;
 use crate::engines::{LegHeaders, OpenError};
 use crate::metrics;
-use crate::router::{ChunkId, Hold};
+use crate::record::Record;
+use crate::router::{ChunkId, Counting, Hold};
 use crate::trace::Trace;
 
 /// The wait before a chunk is placed again, at first and at most.
@@ -36,6 +37,7 @@ pub(super) struct Lane {
     wanted: Request,
     query: String,
     trace: Trace,
+    counting: Counting,
     /// When a chunk of the file was last heard.
     progress: watch::Sender<Instant>,
 }
@@ -67,7 +69,7 @@ enum Lost {
 
 impl Lane {
     /// Prepares to hear a file in chunks.
-    pub(super) fn new(shared: Arc<Shared>, parcel: &Parcel, trace: Trace) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, parcel: &Parcel, record: &Record) -> Self {
         let wanted = Request {
             file: Some(parcel.wanted.session),
             priority: Priority::Batch,
@@ -76,7 +78,14 @@ impl Lane {
             audio_bytes_per_second: BYTES_PER_SECOND,
             ..parcel.wanted.clone()
         };
-        Self { shared, wanted, query: leg_query(&parcel.query), trace, progress: watch::Sender::new(Instant::now()) }
+        Self {
+            shared,
+            wanted,
+            query: leg_query(&parcel.query),
+            trace: record.trace(),
+            counting: record.counting(),
+            progress: watch::Sender::new(Instant::now()),
+        }
     }
 
     /// Gets a chunk heard, however often it must be placed for that.
@@ -170,9 +179,14 @@ impl Chunk<'_> {
     }
 
     async fn place(&self, exclude: BTreeSet<NodeId>) -> Result<Vec<Placement>, Setback> {
-        let placed = place(&self.lane.shared, self.wanted(exclude), self.lane.trace).await;
+        let Lane { shared, counting, trace, .. } = self.lane;
+        let placed = place(shared, self.wanted(exclude), *trace, counting.clone()).await;
         placed.map_err(|reason| match reason {
             CloseReason::NotAllowed => Setback::Final(Failure::no_node(reason)),
+            // A file that was counted has its place, however the store has lost it.
+            CloseReason::ConcurrencyLimited if !counting.is_counted(&self.lane.wanted) => {
+                Setback::Final(Failure::no_node(reason))
+            }
             _ => Setback::Passing(reason),
         })
     }

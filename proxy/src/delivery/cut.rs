@@ -65,7 +65,7 @@ pub(crate) async fn deliver_cut(
     // Whatever ends this ends the chunks.
     let _over = over.clone().drop_guard();
     let (queue, sent) = mpsc::channel(WAITING);
-    let lane = Arc::new(Lane::new(Arc::clone(shared), &parcel, record.trace()));
+    let lane = Arc::new(Lane::new(Arc::clone(shared), &parcel, record));
     let feeder = Feeder { shared, lane, queue, over };
     let sound = Sound::open(parcel.spool.clone(), cutting.format, shared.config.files.chunk.get()).await?;
     // Every chunk is metered on its own.

@@ -6,7 +6,7 @@ use session::CloseReason;
 use tokio::sync::oneshot;
 
 use crate::app::Shared;
-use crate::router::Reporter;
+use crate::router::{Counting, Reporter};
 use crate::trace::Trace;
 
 /// The first of these placements holds a slot.
@@ -32,11 +32,16 @@ impl Drop for Promise {
 }
 
 /// Asks for placements.
-pub(super) async fn place(shared: &Shared, request: Request, trace: Trace) -> Result<Vec<Placement>, CloseReason> {
+pub(super) async fn place(
+    shared: &Shared,
+    request: Request,
+    trace: Trace,
+    counting: Counting,
+) -> Result<Vec<Placement>, CloseReason> {
     let (tell, told) = oneshot::channel();
     let (placer, reporter) = (shared.placer.clone(), shared.reporter.clone());
     shared.shutdown.spawn("placement", async move {
-        let placed = placer.place(&request, trace).await;
+        let placed = placer.place(&request, trace, &counting).await;
         let _nobody_waits = tell.send(placed.map(|placements| Promise { reporter, request, placements }));
     });
     told.await.map_err(|_cut| CloseReason::Draining)?.map(Promise::keep)

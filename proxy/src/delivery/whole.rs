@@ -61,7 +61,8 @@ impl Delivery<'_> {
     }
 
     async fn place(&self) -> Result<Vec<Placement>, Failure> {
-        place(self.shared, self.parcel.wanted.clone(), self.record.trace()).await.map_err(Failure::no_node)
+        let (trace, counting) = (self.record.trace(), self.record.counting());
+        place(self.shared, self.parcel.wanted.clone(), trace, counting).await.map_err(Failure::no_node)
     }
 
     async fn send(&mut self, placement: &Placement) -> Result<Answer, OpenError> {

@@ -18,6 +18,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tracing::warn;
 
+use super::Counting;
 use crate::metrics;
 use crate::trace::{TRACEPARENT, Trace};
 
@@ -71,12 +72,13 @@ impl Placer {
         &self.channels
     }
 
-    /// Asks for placements: the first router that answers decides. While none does, all are asked again for a second.
-    pub(crate) async fn place(&self, request: &Request, trace: Trace) -> Decided {
+    /// Asks for placements: the first router that answers decides, and has then counted the session. While none does, all are
+    /// asked again for a second.
+    pub(crate) async fn place(&self, request: &Request, trace: Trace, counting: &Counting) -> Decided {
         let end = tokio::time::Instant::now() + PATIENCE;
         loop {
-            match self.round(request, trace).await {
-                Some(decided) => return decided,
+            match self.round(request, trace, counting).await {
+                Some(decided) => return decided.inspect(|_| counting.placed(request)),
                 None if !self.channels.is_empty() && tokio::time::Instant::now() + PAUSE < end => sleep(PAUSE).await,
                 None => return Err(CloseReason::RouterAway),
             }
@@ -85,7 +87,7 @@ impl Placer {
 
     /// Asks one router after the other, the next when one has failed, or takes longer than [`HEDGE`]. A router that knows
     /// of no live node may have been started just now: its word counts when no other says more.
-    async fn round(&self, request: &Request, trace: Trace) -> Option<Decided> {
+    async fn round(&self, request: &Request, trace: Trace, counting: &Counting) -> Option<Decided> {
         let first = self.first.load(Ordering::Relaxed);
         let mut untried = (0..self.channels.len()).map(|number| (first + number) % self.channels.len());
         let mut asked = FuturesUnordered::new();
@@ -93,7 +95,7 @@ impl Placer {
         loop {
             let hedge = match untried.next() {
                 Some(router) => {
-                    asked.push(self.ask(router, request, trace));
+                    asked.push(self.ask(router, asking(request, trace, counting)));
                     HEDGE
                 }
                 // Nobody is left to be asked: only answers count.
@@ -111,10 +113,10 @@ impl Placer {
         }
     }
 
-    async fn ask(&self, router: usize, request: &Request, trace: Trace) -> (usize, Option<Decided>) {
+    async fn ask(&self, router: usize, asking: tonic::Request<PlaceRequest>) -> (usize, Option<Decided>) {
         let began = Instant::now();
         let mut client = PlacementClient::new(self.channels[router].clone());
-        let reply = match timeout(self.timeout, client.place(asking(request, trace))).await {
+        let reply = match timeout(self.timeout, client.place(asking)).await {
             Ok(Ok(reply)) => reply.into_inner(),
             Ok(Err(status)) => {
                 warn!(router, code = ?status.code(), message = status.message(), "router did not place a session");
@@ -151,8 +153,9 @@ impl Placer {
     }
 }
 
-fn asking(request: &Request, trace: Trace) -> tonic::Request<PlaceRequest> {
-    let mut asking = tonic::Request::new(request_to_wire(request));
+fn asking(request: &Request, trace: Trace, counting: &Counting) -> tonic::Request<PlaceRequest> {
+    let wire = PlaceRequest { concurrent_limit: counting.limit(), ..request_to_wire(request) };
+    let mut asking = tonic::Request::new(wire);
     if let Ok(trace) = MetadataValue::try_from(trace.to_string()) {
         asking.metadata_mut().insert(TRACEPARENT, trace);
     }

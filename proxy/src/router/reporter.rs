@@ -8,7 +8,7 @@ use process::Shutdown;
 use proto::v1::placement_client::PlacementClient;
 use proto::v1::session_order::Order;
 use proto::v1::session_update::Update;
-use proto::v1::{Ended, Failed, Held, Opened, Renewal, SessionOrder, SessionUpdate};
+use proto::v1::{Counted, Ended, Failed, Held, Opened, Renewal, SessionOrder, SessionUpdate};
 use scheduler::{NodeId, SessionId};
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -47,6 +47,8 @@ struct Inner {
 pub(super) struct Outbox {
     pub(super) held: HashMap<SessionId, NodeId>,
     pub(super) chunks: Chunks,
+    /// Sessions of keys with a concurrent limit, and as what a router counts them.
+    counted: HashMap<SessionId, Option<Counted>>,
     hints: VecDeque<Update>,
     endings: HashMap<String, Ended>,
     unsent: VecDeque<String>,
@@ -83,6 +85,23 @@ impl Reporter {
         self.outbox().held.insert(session, node.clone());
     }
 
+    /// Notes that a session may be counted against its key's limit until it ends.
+    pub(crate) fn may_count(&self, session: SessionId) {
+        self.outbox().counted.insert(session, None);
+    }
+
+    /// Counts a session against its key's limit, unless it has ended meanwhile.
+    pub(crate) fn counted(&self, session: SessionId, counted: Counted) {
+        if let Some(entry) = self.outbox().counted.get_mut(&session) {
+            *entry = Some(counted);
+        }
+    }
+
+    /// Tells whether a router has counted a session.
+    pub(crate) fn is_counted(&self, session: SessionId) -> bool {
+        self.outbox().counted.get(&session).is_some_and(Option::is_some)
+    }
+
     /// Tells that a leg was opened; its lease is renewed from now on.
     pub(crate) fn opened(&self, session: SessionId, node: &NodeId, epoch: u32) {
         self.hold(session, node);
@@ -96,9 +115,10 @@ impl Reporter {
     }
 
     /// Tells that a session ended, until a router acknowledges it.
-    pub(crate) fn ended(&self, session: SessionId, ending: Ended) {
+    pub(crate) fn ended(&self, session: SessionId, mut ending: Ended) {
         let mut outbox = self.outbox();
         outbox.held.remove(&session);
+        ending.counted = outbox.counted.remove(&session).flatten();
         if outbox.endings.len() >= ENDINGS {
             metrics::update_dropped();
             return;
@@ -140,7 +160,9 @@ impl Reporter {
 
     fn renewal(&self) -> Option<Update> {
         let held = self.renewed();
-        (!held.is_empty()).then_some(Update::Renewal(Renewal { held }))
+        let counted: Vec<_> = self.outbox().counted.values().flatten().cloned().collect();
+        let nothing = held.is_empty() && counted.is_empty();
+        (!nothing).then_some(Update::Renewal(Renewal { held, counted }))
     }
 
     /// Lists the leases that are still used.

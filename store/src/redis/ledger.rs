@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deadpool_redis::redis::Script;
+use redis::Script;
 
 use super::Redis;
 use crate::StoreAway;

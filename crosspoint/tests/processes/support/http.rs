@@ -23,24 +23,32 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+/// Whether a refused caller should try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retry {
+    Never,
+    /// After a time of at most three minutes, which differs so that not everybody comes at once.
+    Soon,
+}
+
 /// A refusal, as a caller can tell it from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) code: String,
     pub(crate) message: String,
-    pub(crate) retry_after: Option<String>,
+    pub(crate) retry: Retry,
 }
 
 impl Refusal {
     /// A refusal that is no use to try again.
     pub(crate) fn new(status: u16, code: &str, message: &str) -> Self {
-        Self { status, code: code.to_owned(), message: message.to_owned(), retry_after: None }
+        Self { status, code: code.to_owned(), message: message.to_owned(), retry: Retry::Never }
     }
 
     /// A refusal that may be tried again.
-    pub(crate) fn retry(self, after: &str) -> Self {
-        Self { retry_after: Some(after.to_owned()), ..self }
+    pub(crate) fn retry(self) -> Self {
+        Self { retry: Retry::Soon, ..self }
     }
 }
 
@@ -69,7 +77,14 @@ impl Answer {
         anyhow::ensure!(self.header("dg-error").as_ref() == Some(&message), "dg-error differs from err_msg: {self:?}");
         anyhow::ensure!(field("request_id")? == self.request_id()?, "request_id differs from dg-request-id");
         anyhow::ensure!(self.header("content-type").as_deref() == Some("application/json"), "not sent as JSON");
-        Ok(Refusal { status: self.status, code: field("err_code")?, message, retry_after: self.header("retry-after") })
+        let retry = match self.header("retry-after") {
+            None => Retry::Never,
+            Some(seconds) => {
+                anyhow::ensure!((1..=180).contains(&seconds.parse::<u32>()?), "retry-after is {seconds}");
+                Retry::Soon
+            }
+        };
+        Ok(Refusal { status: self.status, code: field("err_code")?, message, retry })
     }
 
     /// Returns a header as text.

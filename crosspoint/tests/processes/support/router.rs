@@ -27,6 +27,20 @@ pub(crate) struct Node {
     pub(crate) name: String,
 }
 
+/// Writes what a stream asks for.
+pub(crate) fn asking(session: Uuid) -> PlaceRequest {
+    PlaceRequest {
+        session: session.to_string(),
+        tenant: "dev".to_owned(),
+        model: "sphinx-en-us".to_owned(),
+        work: Work::Stream.into(),
+        class: Class::New.into(),
+        latency_limit_milliseconds: 300,
+        audio_bytes_per_second: 32_000,
+        ..PlaceRequest::default()
+    }
+}
+
 /// A running router.
 #[derive(Debug)]
 pub(crate) struct Router {
@@ -71,8 +85,14 @@ impl Router {
 
     /// Starts a node of one slot that reports to this router, and to another one when this one dies.
     pub(crate) async fn node(&self, name: &str, other: &Self) -> anyhow::Result<(Child, Node)> {
+        self.node_of(name, "1", other).await
+    }
+
+    /// Starts a node of so many slots.
+    pub(crate) async fn node_of(&self, name: &str, slots: &str, other: &Self) -> anyhow::Result<(Child, Node)> {
         let [first, second] = [self, other].map(|router| format!("http://{}", router.ready.grpc));
-        let arguments = ["--name", name, "--pool", "on-prem", "--slots", "1", "--router", &first, "--router", &second];
+        let arguments =
+            ["--name", name, "--pool", "on-prem", "--slots", slots, "--router", &first, "--router", &second];
         Start::of(&["node", "--engine", "synthetic"]).with(&arguments).child().await
     }
 
@@ -142,18 +162,30 @@ impl Router {
         Ok(nodes.find(|view| view["node"] == node.name).cloned())
     }
 
+    /// Asks the admin API who planned last, and how many nodes it wants in a pool.
+    pub(crate) async fn planned(&self, pool: &str) -> anyhow::Result<Option<(String, u64)>> {
+        let answer = self.client.get(format!("http://{}/v1/plan", self.ready.admin)).send().await?;
+        if !answer.status().is_success() {
+            return Ok(None);
+        }
+        let plan: Value = answer.json().await?;
+        let part = plan["pools"].as_array().and_then(|parts| parts.iter().find(|part| part["pool"] == pool));
+        let wanted = part.and_then(|part| part["wanted"].as_u64()).context("a pool in the plan")?;
+        Ok(Some((plan["leader"].as_str().context("a leader")?.to_owned(), wanted)))
+    }
+
+    /// Returns where proxies and agents reach it, which is its name among the routers.
+    pub(crate) fn name(&self) -> &str {
+        &self.ready.grpc
+    }
+
     /// Asks for a place and tells on which node, or why there is none.
     pub(crate) async fn place(&self, session: Uuid) -> anyhow::Result<Result<String, RefusalKind>> {
-        let request = PlaceRequest {
-            session: session.to_string(),
-            tenant: "dev".to_owned(),
-            model: "sphinx-en-us".to_owned(),
-            work: Work::Stream.into(),
-            class: Class::New.into(),
-            latency_limit_milliseconds: 300,
-            audio_bytes_per_second: 32_000,
-            ..PlaceRequest::default()
-        };
+        self.place_as(asking(session)).await
+    }
+
+    /// Asks for a place in so many words.
+    pub(crate) async fn place_as(&self, request: PlaceRequest) -> anyhow::Result<Result<String, RefusalKind>> {
         let PlaceReply { placements, refusal, .. } = self.placement.clone().place(request).await?.into_inner();
         Ok(match refusal {
             Some(refusal) => Err(refusal.kind()),
@@ -164,7 +196,7 @@ impl Router {
     /// Renews a session's lease.
     pub(crate) async fn renew(&self, session: Uuid, node: &Node) -> anyhow::Result<()> {
         let held = vec![Held { session: session.to_string(), node: node.name.clone(), file: None }];
-        self.tell(Update::Renewal(Renewal { held })).await
+        self.tell(Update::Renewal(Renewal { held, counted: Vec::new() })).await
     }
 
     /// Ends a session.
@@ -174,7 +206,7 @@ impl Router {
     }
 
     /// Tells one thing, and waits until it was heard.
-    async fn tell(&self, update: Update) -> anyhow::Result<()> {
+    pub(crate) async fn tell(&self, update: Update) -> anyhow::Result<()> {
         let updates = stream::iter([SessionUpdate { update: Some(update) }]);
         let mut orders = self.placement.clone().sessions(updates).await?.into_inner();
         while orders.message().await?.is_some() {}

@@ -10,17 +10,19 @@ use store::KeyError;
 use crate::callers::{Widened, header_value};
 use crate::delivery::Failure;
 use crate::metrics;
+use crate::quota::{Limited, retry_after};
 
 /// Why a request is not served, and what to tell the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) reason: CloseReason,
     pub(crate) text: String,
+    limited: Option<Limited>,
 }
 
 impl Problem {
     pub(crate) fn new(reason: CloseReason, text: impl Into<String>) -> Self {
-        Self { reason, text: text.into() }
+        Self { reason, text: text.into(), limited: None }
     }
 
     /// Answers a request that never became a session, and counts it.
@@ -44,16 +46,23 @@ impl Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert("dg-error", header_value(&self.text));
         headers.insert("dg-request-id", header_value(&session.to_string()));
-        if let Some(seconds) = self.reason.retry_after_seconds() {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        if let Some(after) = retry_after(self.reason, self.limited) {
+            Limited::write(after, headers);
         }
         response
     }
 }
 
+/// Deepgram's words for a limit of the caller's own.
+const TOO_MANY: &str = "Too many requests. Please try again later";
+
 impl From<Failure> for Problem {
-    fn from(Failure { reason, text }: Failure) -> Self {
-        Self { reason, text }
+    fn from(Failure { reason, text, limited }: Failure) -> Self {
+        let text = match reason.http_status() {
+            429 => format!("{TOO_MANY} ({text})"),
+            _ => text,
+        };
+        Self { reason, text, limited }
     }
 }
 
@@ -91,7 +100,10 @@ fn code(reason: CloseReason) -> &'static str {
         CloseReason::UploadTooBig | CloseReason::FrameTooBig => "PAYLOAD_TOO_LARGE",
         CloseReason::UnsupportedBody => "UNSUPPORTED_MEDIA_TYPE",
         CloseReason::UploadTooSlow | CloseReason::CallerSilent | CloseReason::CallerSlow => "REQUEST_TIMEOUT",
-        CloseReason::CallerFlooding => "TOO_MANY_REQUESTS",
+        CloseReason::CallerFlooding
+        | CloseReason::RateLimited
+        | CloseReason::ConcurrencyLimited
+        | CloseReason::QuotaSpent => "TOO_MANY_REQUESTS",
         CloseReason::NoCapacity
         | CloseReason::NoLiveNode
         | CloseReason::RouterAway

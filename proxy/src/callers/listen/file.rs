@@ -27,7 +27,6 @@ use crate::delivery::{
 };
 use crate::keys::unless_revoked;
 use crate::record::Record;
-use crate::trace::Trace;
 use crate::transcript::Timing;
 
 /// The body of an answer, and how the times in it are known.
@@ -48,8 +47,7 @@ pub(super) async fn serve(
     if is_json(&content_type) {
         return Err(refuse_document(body).await);
     }
-    let trace = Trace::of(&parts.headers);
-    let mut record = shared.admit(session, trace, &listen.asked.caller, Work::File).map_err(Failure::no_node)?;
+    let mut record = shared.admit(session, &parts.headers, &listen.asked.caller, Work::File).await?;
     let upload = Upload { session, listen, content_type, body };
     if !progress::is_wanted(&parts.headers) {
         let heard = upload.hear(&shared, &mut record, None).await;
@@ -96,6 +94,7 @@ impl Upload {
     ) -> Result<Written, Failure> {
         let Self { session, listen, content_type, body } = self;
         let (intake, spool) = new_spool()?;
+        record.receiving(&spool);
         let wanted = placement_request(shared, session, &listen, Work::File);
         let query = listen.leg_query(Interims::Unwanted);
         let hint = Hint { format: listen.format, bytes: body.size_hint().exact() };

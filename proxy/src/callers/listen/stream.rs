@@ -20,9 +20,7 @@ use super::key::{Presented, presented};
 use super::{Listen, Problem, placement_request};
 use crate::app::Shared;
 use crate::callers::{browsers, header_value, peer};
-use crate::delivery::Failure;
 use crate::pump::{Admitted, Pump, admit};
-use crate::trace::Trace;
 use crate::wire::caller_settings;
 
 const FOREIGN: &str = "pages of this origin may not open streams here: add it to proxy.origins";
@@ -42,8 +40,7 @@ pub(super) async fn serve(
     let mut listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
     shared.facts.add(&mut listen.asked.facts, Service::Listen, request.headers(), peer(&request));
     let upgrade = hyper::upgrade::on(&mut request);
-    let trace = Trace::of(request.headers());
-    let record = shared.admit(session, trace, &listen.asked.caller, Work::Stream).map_err(Failure::no_node)?;
+    let record = shared.admit(session, request.headers(), &listen.asked.caller, Work::Stream).await?;
     let wanted = placement_request(&shared, session, &listen, Work::Stream);
     match admit(Arc::clone(&shared), wanted, &listen, record).await {
         Admitted::Open(pump) => {

@@ -7,6 +7,7 @@ mod errors;
 mod forms;
 mod keys;
 mod pages;
+mod quotas;
 mod traces;
 
 use axum::body::{Body, Bytes};

@@ -22,8 +22,8 @@ use crate::app::Shared;
 use crate::callers::{authorization, peer, tell_caveat};
 use crate::delivery::{Answer, Cutting, Failure, Hint, Parcel, Spool, Way, choose, deliver_cut, deliver_whole};
 use crate::keys::unless_revoked;
+use crate::quota::write_allowance;
 use crate::record::Record;
-use crate::trace::Trace;
 
 const NO_KEY: &str =
     "You didn't provide an API key: send it in an Authorization header (Authorization: Bearer YOUR_KEY).";
@@ -51,24 +51,29 @@ pub(super) async fn serve(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let caller = caller(shared, &request, Scope::Transcribe).await?;
-    let trace = Trace::of(request.headers());
-    let mut record = shared.admit(session, trace, &caller, Work::File).map_err(Failure::no_node)?;
+    let mut record = shared.admit(session, request.headers(), &caller, Work::File).await?;
+    let allowance = record.allowance();
     let (headers, peer) = (request.headers().clone(), peer(&request));
     let reading = Reading { shared, caller: caller.clone(), headers, peer, epoch: 0 };
     // Boxed: it is much larger than everything around it.
     let taking = Box::pin(reading.take(&mut record, request));
-    let answered = match unless_revoked(&caller, taking).await {
-        Ok(Taken::Heard(order, answer)) => written(&mut record, &order, &answer),
+    let mut response = match unless_revoked(&caller, taking).await {
+        Ok(Taken::Heard(order, answer)) => {
+            let answered = written(&mut record, &order, &answer);
+            ended(record, answered)
+        }
         Ok(Taken::Long(order, parcel, cutting)) if order.manner == Manner::Events => {
-            return Ok(events::follow(order, (Arc::clone(shared), record), (*parcel, cutting)).await);
+            events::follow(order, (Arc::clone(shared), record), (*parcel, cutting)).await
         }
         Ok(Taken::Long(order, parcel, cutting)) => {
             let cut = unless_revoked(&caller, deliver_cut(shared, &mut record, *parcel, cutting)).await;
-            cut.map_err(Problem::from).and_then(|answer| written(&mut record, &order, &answer))
+            let answered = cut.map_err(Problem::from).and_then(|answer| written(&mut record, &order, &answer));
+            ended(record, answered)
         }
-        Err(problem) => Err(problem),
+        Err(problem) => ended(record, Err(problem)),
     };
-    Ok(ended(record, answered))
+    write_allowance(allowance, response.headers_mut());
+    Ok(response)
 }
 
 /// Ends a session with its answer, or with why there is none.
@@ -140,8 +145,9 @@ impl Reading<'_> {
         begins: oneshot::Receiver<Form>,
     ) -> Option<(String, Result<Answer, Failure>)> {
         let form = begins.await.ok()?;
-        let order = self.order(&form).ok()?;
         let spool = form.file()?.clone();
+        record.receiving(&spool);
+        let order = self.order(&form).ok()?;
         let way = choose(&spool, self.hint(), self.shared.config.files.cut_from).await;
         if way != Way::Whole || spool.growth().length == 0 {
             return None;

@@ -26,6 +26,7 @@ use crate::keys::{Keys, Tokens};
 use crate::overload::MemoryWatch;
 use crate::pump::Admitted;
 use crate::pump::admission::open_first;
+use crate::quota::Quota;
 use crate::record::Record;
 use crate::router::{Placer, Reporter};
 use crate::trace::Trace;
@@ -233,7 +234,8 @@ fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Sh
         dialer,
         memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
-        keys: Arc::new(Keys::new(Keyring::new(Arc::new(Embedded::new())), Tokens::default())),
+        keys: Arc::new(Keys::new(Keyring::new(Arc::new(Embedded::new())), Tokens::default(), store::Limits::default())),
+        quota: Arc::new(Quota::new(Arc::new(Embedded::new()), std::num::NonZeroU32::MIN)),
         started: tokio::time::Instant::now(),
     }
 }

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use process::Shutdown;
 use proto::v1::placement_server::{Placement as Door, PlacementServer};
-use proto::v1::{CostsReply, CostsRequest, Place, PlaceReply, Refusal, RefusalKind, SessionOrder, SessionUpdate};
+use proto::v1::session_update::Update;
+use proto::v1::{
+    CostsReply, CostsRequest, Ended, Place, PlaceReply, Refusal, RefusalKind, SessionOrder, SessionUpdate,
+};
 use scheduler::SessionId;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -12,6 +15,7 @@ use tonic::transport::Server;
 use tonic::{Response, Status, Streaming};
 
 use super::*;
+use crate::router::Reporter;
 
 /// What a router does when it is asked.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +80,7 @@ fn request() -> Request {
     Request {
         session: SessionId::from_random(1),
         tenant: "t".parse().unwrap(),
-        key: None,
+        key: Some("k1".parse().unwrap()),
         file: None,
         model: "m".parse().unwrap(),
         work: scheduler::Work::Stream,
@@ -99,7 +103,12 @@ fn placer(routers: &[&String]) -> Placer {
 }
 
 async fn placed(placer: &Placer) -> Result<String, CloseReason> {
-    placer.place(&request(), Trace::begin()).await.map(|placements| placements[0].node.to_string())
+    place(placer, &Counting::new(None, Reporter::default())).await
+}
+
+async fn place(placer: &Placer, counting: &Counting) -> Result<String, CloseReason> {
+    let placed = placer.place(&request(), Trace::begin(), counting).await;
+    placed.map(|placements| placements[0].node.to_string())
 }
 
 #[tokio::test]
@@ -135,6 +144,33 @@ async fn a_router_that_knows_of_no_node_has_not_the_last_word() {
     assert_eq!(placed(&placer(&[&cold])).await, Err(CloseReason::NoLiveNode));
     assert_eq!(placed(&placer(&[&full, &living])).await, Err(CloseReason::NoCapacity));
     assert_eq!(asked.load(Ordering::Relaxed), 1, "full is full for everybody");
+    shutdown.cut().await;
+}
+
+#[tokio::test]
+async fn a_session_counts_once_however_many_routers_were_asked_and_not_when_it_is_refused() {
+    let shutdown = Shutdown::new();
+    let (hanging, _) = router(Manner::Hangs, &shutdown).await;
+    let (full, _) = router(Manner::Refuses(RefusalKind::Full), &shutdown).await;
+    let (living, _) = router(Manner::Places("b"), &shutdown).await;
+    let reporter = Reporter::default();
+    let counting = Counting::new(Some(1), reporter.clone());
+    let session = request().session;
+    let ended = || {
+        reporter.ended(session, Ended { session: session.to_string(), ..Ended::default() });
+        match reporter.next() {
+            Some(Update::Ended(ended)) => ended.counted.map(|counted| counted.key),
+            other => panic!("{other:?}"),
+        }
+    };
+    reporter.may_count(session);
+    assert_eq!(place(&placer(&[&full]), &counting).await, Err(CloseReason::NoCapacity));
+    assert_eq!(ended(), None);
+    reporter.may_count(session);
+    assert_eq!(place(&placer(&[&hanging, &living]), &counting).await, Ok("b".to_owned()));
+    assert_eq!([ended(), ended()], [Some("k1".to_owned()), None]);
+    assert_eq!(place(&placer(&[&living]), &counting).await, Ok("b".to_owned()));
+    assert_eq!(ended(), None, "who has gone by the time it is placed counts no more");
     shutdown.cut().await;
 }
 

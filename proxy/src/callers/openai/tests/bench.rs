@@ -20,7 +20,7 @@ use proto::v1::{
     self, Ended, PlaceReply, PlaceRequest, RefusalKind, SessionOrder, SessionUpdate, UsageId, UsageRecord,
 };
 use scheduler::{ModelSpec, Models};
-use store::{Embedded, Keyring, Secret};
+use store::{Embedded, Keyring, Limits, Secret};
 use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -32,6 +32,7 @@ use crate::app::Shared;
 use crate::edge::Peer;
 use crate::keys::{Keys, Tokens};
 use crate::overload::MemoryWatch;
+use crate::quota::Quota;
 use crate::router::{Placer, Reporter};
 use crate::wire::{Dial, Pipe, Tcp};
 use crate::{Config, FileLimits};
@@ -90,7 +91,7 @@ impl Dial for Streams {
 }
 
 /// Places every session on the first node that has not failed it.
-struct Placing(Vec<SocketAddr>, Traces);
+struct Placing(Vec<SocketAddr>, Traces, RefusalKind);
 
 #[tonic::async_trait]
 impl Placement for Placing {
@@ -107,7 +108,7 @@ impl Placement for Placing {
         };
         let mut placements = self.0.iter().enumerate().map(place).collect::<Vec<_>>();
         placements.retain(|place| !excluded.contains(&place.node));
-        let full = v1::Refusal { kind: RefusalKind::Full.into(), retry_after_milliseconds: 2000 };
+        let full = v1::Refusal { kind: self.2.into(), retry_after_milliseconds: 2000 };
         let refusal = placements.is_empty().then_some(full);
         Ok(tonic::Response::new(PlaceReply { placements, refusal, ..PlaceReply::default() }))
     }
@@ -160,24 +161,31 @@ pub(super) struct Bench {
 impl Bench {
     /// Starts a node for each answer: a status and a body.
     pub(super) async fn with_nodes(answers: &[(u16, &str)]) -> Self {
-        Self::start(answers, &[]).await
+        Self::start(answers, RefusalKind::Full, |_| {}).await
     }
 
-    /// Starts one node, and lets pages of these origins in.
-    pub(super) async fn for_pages_of(origins: &[&str]) -> Self {
-        Self::start(&[(200, super::HELLO)], origins).await
-    }
-
-    async fn start(answers: &[(u16, &str)], origins: &[&str]) -> Self {
-        Self::opened_by(answers, origins, Arc::new(Embedded::new())).await
+    /// Starts no node, and a router that refuses everything for this reason.
+    pub(super) async fn refusing(kind: RefusalKind) -> Self {
+        Self::start(&[], kind, |_| {}).await
     }
 
     /// Starts one node that hears [`super::HELLO`], for callers with these keys.
     pub(super) async fn with_keys(index: Arc<Embedded>) -> Self {
-        Self::opened_by(&[(200, super::HELLO)], &[], index).await
+        Self::with_limits(index, Limits::default()).await
     }
 
-    async fn opened_by(answers: &[(u16, &str)], origins: &[&str], index: Arc<Embedded>) -> Self {
+    /// Starts one node that hears [`super::HELLO`], for callers with these keys, which set no limits of their own.
+    pub(super) async fn with_limits(index: Arc<Embedded>, limits: Limits) -> Self {
+        Self::start(&[(200, super::HELLO)], RefusalKind::Full, |shared| shared.keys = keys(index, limits)).await
+    }
+
+    /// Starts one node, and lets pages of these origins in.
+    pub(super) async fn for_pages_of(origins: &[&str]) -> Self {
+        let origins = origins.iter().map(|origin| (*origin).to_owned().try_into().unwrap()).collect();
+        Self::start(&[(200, super::HELLO)], RefusalKind::Full, |shared| shared.config.origins = origins).await
+    }
+
+    async fn start(answers: &[(u16, &str)], refusal: RefusalKind, change: impl FnOnce(&mut Shared)) -> Self {
         let (shutdown, heard, traces) = (Shutdown::new(), Arc::default(), Traces::default());
         let deaf: Arc<AtomicUsize> = Arc::default();
         let mut nodes = Vec::new();
@@ -191,15 +199,18 @@ impl Bench {
             nodes.push(address);
         }
         let (listener, router) = bound().await;
-        let placing =
-            tonic::transport::Server::builder().add_service(PlacementServer::new(Placing(nodes, Arc::clone(&traces))));
+        let placing = tonic::transport::Server::builder().add_service(PlacementServer::new(Placing(
+            nodes,
+            Arc::clone(&traces),
+            refusal,
+        )));
         let placing = placing.serve_with_incoming(TcpListenerStream::new(listener));
         shutdown.spawn("router", async move { placing.await.unwrap() });
         let reporter = Reporter::default();
         shutdown.spawn("usage", crate::usage::keep(reporter.meters().clone(), Vec::new(), shutdown.clone()));
-        let mut shared = shared(router, &reporter, &shutdown, index);
+        let mut shared = shared(router, &reporter, &shutdown);
         shared.dialer = Arc::new(Streams(Arc::clone(&traces)));
-        shared.config.origins = origins.iter().map(|origin| (*origin).to_owned().try_into().unwrap()).collect();
+        change(&mut shared);
         let app = crate::callers::routes(Arc::new(shared));
         Self { app, reporter, heard, traces, deaf }
     }
@@ -298,13 +309,17 @@ pub(super) fn form(parts: &[(&str, &str)]) -> String {
     parts.iter().map(|(name, value)| part(name, value)).collect::<String>() + "--cut--\r\n"
 }
 
-fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown, index: Arc<Embedded>) -> Shared {
+/// The keys of an index, and `k`.
+fn keys(index: Arc<Embedded>, limits: Limits) -> Arc<Keys> {
+    let keyring = Keyring::new(index).with_dev_key(&Secret::new("k"), "dev".parse().unwrap());
+    Arc::new(Keys::new(keyring, Tokens::default(), limits))
+}
+
+fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Shared {
     let files = FileLimits { cut_from: Duration::from_secs(6), ..FileLimits::default() };
     let config = Config { place_timeout: Duration::from_secs(5), files, ..Config::default() };
     let aliases = ["gpt-4o-transcribe", "whisper-1"].map(str::to_owned).into();
     let spec = ModelSpec { languages: vec!["en-US".parse().unwrap()], aliases };
-    let keyring = Keyring::new(index);
-    let keyring = keyring.with_dev_key(&Secret::new("k"), "dev".parse().unwrap());
     Shared {
         facts: crate::facts::FactReader::open(&config.facts).unwrap(),
         placer: Placer::new(&[format!("http://{router}")], config.place_timeout).unwrap(),
@@ -316,7 +331,8 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown, index: A
         dialer: Arc::new(Tcp),
         memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
-        keys: Arc::new(Keys::new(keyring, Tokens::default())),
+        keys: keys(Arc::new(Embedded::new()), Limits::default()),
+        quota: Arc::new(Quota::new(Arc::new(Embedded::new()), std::num::NonZeroU32::MIN)),
         started: tokio::time::Instant::now(),
     }
 }

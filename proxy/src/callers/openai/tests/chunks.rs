@@ -5,14 +5,20 @@ use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use serde_json::json;
 
-use super::bench::{Answer, Bench, request};
+use super::bench::{Answer, Bench, part, request};
 
 /// A form with so many seconds of silence.
-fn silence(seconds: u32) -> Vec<u8> {
-    let head = "--cut\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n\
-                --cut\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n";
+pub(super) fn silence(seconds: u32) -> Vec<u8> {
+    silence_after(&[("model", "whisper-1")], seconds)
+}
+
+/// The same with these fields.
+pub(super) fn silence_after(fields: &[(&str, &str)], seconds: u32) -> Vec<u8> {
+    let fields: String = fields.iter().map(|(name, value)| part(name, value)).collect();
+    let head = "--cut\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n";
     let sound = vec![0; seconds as usize * 32_000];
-    [head.as_bytes(), &wav::header(Format::SPEECH, Some(seconds * 32_000)), &sound, b"\r\n--cut--\r\n"].concat()
+    let header = wav::header(Format::SPEECH, Some(seconds * 32_000));
+    [fields.as_bytes(), head.as_bytes(), &header, &sound, b"\r\n--cut--\r\n"].concat()
 }
 
 /// Waits until nodes have heard so many requests.
@@ -80,7 +86,8 @@ async fn a_node_that_calls_a_chunk_bad_ends_the_file() {
     let error =
         json!({ "message": "nonsense", "type": "invalid_request_error", "param": "file", "code": "invalid_value" });
     assert_eq!((answer.status, answer.json()), (400, json!({ "error": error })));
-    assert_eq!(bench.ended().len(), 1);
+    let ended = bench.ended();
+    assert_eq!((ended.len(), ended[0].bytes_in), (1, 1_280_044), "what came is used, heard or not");
 }
 
 async fn listened(bench: &Bench, query: &str) -> Answer {
