@@ -78,7 +78,7 @@ pub(crate) fn describe() {
     describe_gauge!(SESSIONS, "sessions open on a node");
     describe_counter!(STORE, "calls that the store did not answer, by what was asked");
     describe_gauge!(AGENTS, "open report streams");
-    for outcome in ["placed", "full", "not_allowed", "no_live_node", "over_limit"] {
+    for outcome in ["placed", "full", "not_allowed", "no_live_node", "over_limit", "files_only"] {
         counter!(PLACEMENTS, "outcome" => outcome).absolute(0);
     }
     for outcome in ["taken", "refused"] {
