@@ -21,6 +21,8 @@ use memory::{Memory, Remembered, Trust};
 
 /// How often [`Keyring::refresh`] shall be called.
 pub const KEY_REFRESH: Duration = Duration::from_secs(1);
+/// Times that a key is read whose index changes meanwhile; changes are seen once per [`KEY_REFRESH`].
+const READS: usize = 3;
 
 /// What one process knows of keys.
 pub struct Keyring {
@@ -101,12 +103,10 @@ impl Keyring {
 
     async fn catch_up(&self, asked_at: Instant) -> Result<(), StoreAway> {
         let edition = self.index.edition().await?.ok_or_else(lost)?;
-        if !self.memory().has_seen(edition) {
-            let known = self.memory().ids();
-            for ids in known.chunks(KEY_BATCH) {
-                let records = self.index.find(ids).await?;
-                self.memory().take(records, asked_at);
-            }
+        let outdated = self.memory().outdated(edition);
+        for ids in outdated.chunks(KEY_BATCH) {
+            let records = self.index.find(ids).await?;
+            self.memory().take(records, asked_at);
         }
         self.memory().saw(edition, asked_at);
         Ok(())
@@ -124,11 +124,19 @@ impl Keyring {
     }
 
     async fn ask(&self, id: &KeyId, asked_at: Instant) -> Result<Option<Remembered>, StoreAway> {
-        let records: Vec<KeyRecord> = self.index.find(std::slice::from_ref(id)).await?;
-        let mut memory = self.memory();
-        memory.take(records, asked_at);
-        // A key is never taken out of the index, so one that is known here and not there was lost, and will be back.
-        Ok(memory.get(id, asked_at).filter(|(_, trust)| *trust != Trust::None).map(|(known, _)| known))
+        for _ in 0..READS {
+            let changes = self.memory().changes();
+            let records: Vec<KeyRecord> = self.index.find(std::slice::from_ref(id)).await?;
+            let mut memory = self.memory();
+            // What was read before a change was seen would pass for what was read after it.
+            if memory.changes() != changes {
+                continue;
+            }
+            memory.take(records, asked_at);
+            // A key is never taken out of the index, so one that is known here and not there was lost, and will be back.
+            return Ok(memory.get(id, asked_at).filter(|(_, trust)| *trust != Trust::None).map(|(known, _)| known));
+        }
+        Err(StoreAway("keys changed again and again while one was read".to_owned()))
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -162,7 +170,7 @@ impl Remembered {
         if left.is_some_and(|left| left.is_zero()) {
             return Err(KeyError::Expired);
         }
-        let until = left.map(|left| Instant::now() + left);
+        let until = left.and_then(|left| Instant::now().checked_add(left));
         Ok(Caller::granted(tenant, id, grants, Standing::unless_revoked(until, self.revoked)))
     }
 }

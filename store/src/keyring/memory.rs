@@ -47,6 +47,8 @@ struct Entry {
 pub(super) struct Memory {
     entries: HashMap<KeyId, Entry>,
     edition: Option<Edition>,
+    /// How often the index was seen to have changed.
+    changes: u64,
     seen_at: Option<Instant>,
     away: bool,
 }
@@ -65,9 +67,18 @@ impl Memory {
         Some((Remembered { record: entry.record.clone(), revoked: entry.revoked.subscribe() }, trust))
     }
 
-    /// Returns the ids of every key that is remembered.
-    pub(super) fn ids(&self) -> Vec<KeyId> {
+    /// Returns the keys to be read again: all that are remembered, where the index has changed since it was last seen.
+    pub(super) fn outdated(&mut self, edition: Edition) -> Vec<KeyId> {
+        if self.edition == Some(edition) {
+            return Vec::new();
+        }
+        self.changes += 1;
         self.entries.keys().cloned().collect()
+    }
+
+    /// Returns how often the index was seen to have changed: what is read across a change must be read again.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Takes what was read of keys at a time.
@@ -88,11 +99,6 @@ impl Memory {
         }
         let (revoked, _) = watch::channel(record.revoked.is_some());
         self.entries.insert(record.id.clone(), Entry { record, read_at, revoked });
-    }
-
-    /// Tells whether nothing has changed since the index was last seen.
-    pub(super) fn has_seen(&self, edition: Edition) -> bool {
-        self.edition == Some(edition)
     }
 
     /// Notes that everything remembered was true when the index was in this state.

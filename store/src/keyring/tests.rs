@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 
 use super::*;
 use crate::Embedded;
@@ -18,6 +19,8 @@ struct Shelf {
     store: Mutex<Arc<Embedded>>,
     away: AtomicBool,
     asked: AtomicU32,
+    /// What the next reader waits for once it has read.
+    gate: Mutex<Option<Arc<Semaphore>>>,
 }
 
 impl Shelf {
@@ -45,7 +48,12 @@ impl KeyIndex for Shelf {
 
     async fn find(&self, ids: &[KeyId]) -> Result<Vec<KeyRecord>, StoreAway> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        self.store()?.find(ids).await
+        let found = self.store()?.find(ids).await;
+        let gate = self.gate.lock().unwrap().take();
+        if let Some(gate) = gate {
+            let _ = gate.acquire().await.unwrap();
+        }
+        found
     }
 
     async fn all(&self) -> Result<Vec<KeyRecord>, StoreAway> {
@@ -252,4 +260,31 @@ async fn a_dev_key_opens_on_loopback_only() {
     assert_eq!(keyring.check(&Secret::new("right"), ABROAD).await, Err(KeyError::NotLoopback(ABROAD)));
     let closed = Keyring::new(Arc::new(Embedded::new()));
     assert_eq!(closed.check(&Secret::new("right"), HOME).await, Err(KeyError::Unknown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_revoked_while_it_is_read_does_not_open() {
+    let bench = Bench::new();
+    let (record, key) = bench.key(None).await;
+    bench.keyring.refresh().await.unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    *bench.shelf.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    let revoking = async {
+        while bench.shelf.gate.lock().unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+        bench.revoke(&record).await;
+        bench.keyring.refresh().await.unwrap();
+        gate.add_permits(1);
+    };
+    let (checked, ()) = tokio::join!(bench.check(&key), revoking);
+    assert_eq!(checked, Err(KeyError::Revoked));
+    assert_eq!(bench.check(&key).await, Err(KeyError::Revoked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_expires_beyond_all_clocks_opens() {
+    let bench = Bench::new();
+    let (_, key) = bench.key(Some(UnixTime(u64::MAX))).await;
+    assert!(bench.check(&key).await.is_ok());
 }
