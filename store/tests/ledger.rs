@@ -137,6 +137,40 @@ async fn sessions_beyond_those_remembered_are_folded_into_the_same_totals() {
 }
 
 #[tokio::test]
+async fn files_of_many_chunks_and_keys_of_many_names_are_folded_too() {
+    let store = Embedded::new();
+    let long = |name: String| format!("{name:0>128}");
+    let (sessions, parts) = (2_600_u32, 50_u32);
+    for session in 0..sessions {
+        let charge = |part| Charge {
+            session: SessionId::from_random(session.into()),
+            part,
+            key: long(format!("k{session}")).parse().unwrap(),
+            pool: long("p".to_owned()).parse().unwrap(),
+            model: long("m".to_owned()).parse().unwrap(),
+            day: today(),
+            amounts: Amounts { bytes_in: 1, ..Amounts::default() },
+        };
+        for part in 0..parts {
+            store.charge(&[charge(part)], today()).await.unwrap();
+        }
+    }
+    let totals = totals(&store).await;
+    assert_eq!(totals.len(), sessions as usize);
+    assert!(totals.iter().all(|total| (total.amounts.bytes_in, total.amounts.sessions) == (parts.into(), 1)));
+    let again = Charge {
+        session: SessionId::from_random(0),
+        part: 0,
+        key: long("k0".to_owned()).parse().unwrap(),
+        pool: long("p".to_owned()).parse().unwrap(),
+        model: long("m".to_owned()).parse().unwrap(),
+        day: today(),
+        amounts: Amounts::default(),
+    };
+    assert_eq!(store.charge(&[again], today()).await.unwrap()[0].sessions, 1, "the first is remembered no longer");
+}
+
+#[tokio::test]
 async fn days_that_nobody_keeps_any_more_go() {
     let store = Embedded::new();
     let charge = Charge {

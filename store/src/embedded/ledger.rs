@@ -13,12 +13,13 @@ use crate::StoreAway;
 use crate::journal::{Journal, Kept, RecordNumber};
 use crate::usage::{Amounts, Cell, Charge, DAYS_KEPT, Day, Ledger, Period, Total, totals};
 
-/// Sessions remembered one by one; those that were charged longest ago are folded.
+/// Parts of sessions remembered one by one; the sessions that were charged longest ago are folded. At 400 bytes each they fill
+/// two thirds of the journal.
 const REMEMBERED: usize = 100_000;
-/// Sessions folded at one time.
+/// Parts folded at one time; the last session's beyond that go with them.
 const FOLDED: usize = 1_000;
-/// Totals in one record of the journal, which may not be longer than a line.
-const TOTALS: usize = 800;
+/// Totals in one record of the journal; with the longest names they fill a line of 256 KiB.
+const TOTALS: usize = 350;
 
 /// What the ledger's journal holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +57,8 @@ pub(super) struct Books {
     journal: Journal<Page>,
     cells: BTreeMap<Cell, Amounts>,
     sessions: HashMap<SessionId, Session>,
+    /// All sessions' together.
+    parts: usize,
     order: BTreeMap<u64, SessionId>,
     touches: u64,
     folded: Vec<(RecordNumber, Vec<Total>)>,
@@ -68,6 +71,7 @@ impl Books {
             journal,
             cells: BTreeMap::new(),
             sessions: HashMap::new(),
+            parts: 0,
             order: BTreeMap::new(),
             touches: 0,
             folded: Vec::new(),
@@ -104,7 +108,7 @@ impl Books {
         self.order.remove(&known.touched);
         self.order.insert(self.touches, session);
         known.touched = self.touches;
-        known.parts.insert(part, posted);
+        self.parts += usize::from(known.parts.insert(part, posted).is_none());
     }
 
     /// Says what a charge adds, and what the part comes to with it.
@@ -156,10 +160,14 @@ impl Books {
 
     /// Forgets who the sessions were that were charged longest ago, and keeps what they come to.
     async fn fold(&mut self) -> Result<(), StoreAway> {
-        if self.sessions.len() < REMEMBERED + FOLDED {
-            return Ok(());
+        while self.parts >= REMEMBERED + FOLDED {
+            self.fold_oldest().await?;
         }
-        let oldest: Vec<_> = self.order.iter().take(FOLDED).map(|(touched, session)| (*touched, *session)).collect();
+        Ok(())
+    }
+
+    /// Folds as many sessions as one record of the journal can hold.
+    async fn fold_oldest(&mut self) -> Result<(), StoreAway> {
         let (mut sums, mut old) = (BTreeMap::<Cell, Amounts>::new(), Vec::new());
         let open = self.folded.last().filter(|(_, totals)| totals.len() < TOTALS);
         if let Some((number, totals)) = open {
@@ -167,14 +175,20 @@ impl Books {
             sums.extend(totals.iter().map(|total| (cell(total), total.amounts)));
         }
         let is_open = !old.is_empty();
-        let parts =
-            oldest.iter().filter_map(|(_, session)| self.sessions.get(session)).flat_map(|known| known.parts.values());
-        for Posted { charge, days, number } in parts {
-            old.push(*number);
-            for (day, amounts) in days {
-                let sum =
-                    sums.entry((*day, charge.key.clone(), charge.pool.clone(), charge.model.clone())).or_default();
-                *sum = *sum + *amounts;
+        let mut oldest = Vec::new();
+        for (touched, session) in &self.order {
+            if old.len() >= FOLDED || sums.len() >= TOTALS {
+                break;
+            }
+            oldest.push((*touched, *session));
+            let parts = self.sessions.get(session).into_iter().flat_map(|known| known.parts.values());
+            for Posted { charge, days, number } in parts {
+                old.push(*number);
+                for (day, amounts) in days {
+                    let sum =
+                        sums.entry((*day, charge.key.clone(), charge.pool.clone(), charge.model.clone())).or_default();
+                    *sum = *sum + *amounts;
+                }
             }
         }
         let totals = totals(sums);
@@ -186,7 +200,7 @@ impl Books {
         self.folded.push((number, totals));
         for (touched, session) in oldest {
             self.order.remove(&touched);
-            self.sessions.remove(&session);
+            self.parts -= self.sessions.remove(&session).map_or(0, |known| known.parts.len());
         }
         Ok(())
     }
