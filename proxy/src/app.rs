@@ -82,6 +82,8 @@ impl Shared {
         caller: &Caller,
         work: Work,
     ) -> Result<Record, Failure> {
+        // Whoever is past the next line is waited for.
+        let _open = self.reporter.meters().open();
         if self.shutdown.token().is_cancelled() {
             return Err(Failure::no_node(CloseReason::Draining));
         }

@@ -12,7 +12,7 @@ use crate::metrics;
 use crate::quota::{Bill, used};
 use crate::router::{Counting, Reporter};
 use crate::trace::Trace;
-use crate::usage::Meter;
+use crate::usage::{Meter, Open};
 
 /// The record of one admitted session.
 pub(crate) struct Record {
@@ -29,6 +29,7 @@ pub(crate) struct Record {
     reporter: Reporter,
     paid: Option<Paid>,
     upload: Option<Spool>,
+    _open: Open,
     _live: metrics::Live,
 }
 
@@ -52,6 +53,7 @@ impl Record {
             meter: None,
             metered: Usage::default(),
             reason: CloseReason::CallerGone,
+            _open: reporter.meters().open(),
             reporter,
             paid: None,
             upload: None,

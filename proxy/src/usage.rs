@@ -71,8 +71,22 @@ struct Inner {
     news: Arc<Notify>,
 }
 
+/// A session that may use something yet: a drain waits for what it will have used.
+#[derive(Debug)]
+pub(crate) struct Open(Meters);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.desk().open -= 1;
+        self.0.inner.changed.notify_one();
+        self.0.inner.news.notify_one();
+    }
+}
+
 #[derive(Debug, Default)]
 struct Desk {
+    /// Sessions that may use something yet.
+    open: usize,
     live: HashMap<PartId, Arc<Part>>,
     /// Opened or closed, and not yet journalled.
     fresh: Vec<Arc<Part>>,
@@ -102,6 +116,17 @@ impl Meters {
     pub(crate) fn new(journal: Journal<Spent>, news: Arc<Notify>) -> Self {
         let inner = Inner { desk: Mutex::default(), next: AtomicU32::new(1), journal, changed: Notify::new(), news };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Opens a session, which uses nothing yet.
+    pub(crate) fn open(&self) -> Open {
+        self.desk().open += 1;
+        Open(self.clone())
+    }
+
+    /// Tells whether no session is open.
+    pub(crate) fn nobody_is_open(&self) -> bool {
+        self.desk().open == 0
     }
 
     /// Begins to meter what `request` uses at `placement`. A chunk of a file is the file's.
@@ -175,7 +200,7 @@ impl Meters {
     /// Tells whether everything that was used is safe.
     pub(crate) fn is_settled(&self) -> bool {
         let desk = self.desk();
-        desk.live.is_empty() && desk.fresh.is_empty() && desk.waiting.is_empty()
+        desk.is_idle() && desk.waiting.is_empty()
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
@@ -184,6 +209,11 @@ impl Meters {
 }
 
 impl Desk {
+    /// Tells whether nothing is used now or will be, and all that was used is journalled.
+    fn is_idle(&self) -> bool {
+        self.open == 0 && self.live.is_empty() && self.fresh.is_empty()
+    }
+
     fn send_again(&mut self, which: impl Fn(&Waiting) -> bool) {
         for (id, waiting) in &mut self.waiting {
             if which(waiting) {

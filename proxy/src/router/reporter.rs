@@ -180,7 +180,7 @@ impl Reporter {
     }
 
     fn holds_nothing(&self) -> bool {
-        self.outbox().held.is_empty()
+        self.inner.meters.nobody_is_open() && self.outbox().held.is_empty()
     }
 
     fn is_settled(&self) -> bool {

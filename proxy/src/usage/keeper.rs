@@ -74,8 +74,7 @@ impl Keeper {
     }
 
     fn has_nothing(&self) -> bool {
-        let desk = self.meters.desk();
-        desk.live.is_empty() && desk.fresh.is_empty()
+        self.meters.desk().is_idle()
     }
 
     /// What was sent and not acknowledged for as long is sent again: the router may have had nowhere to keep it.

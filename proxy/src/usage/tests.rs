@@ -195,3 +195,21 @@ async fn without_a_key_nobody_pays() {
     let desk = Desk::on(Journal::in_memory(), Vec::new());
     assert!(desk.meters.begin(&Request { key: None, ..request(None) }, &placement()).is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_gets_its_node_during_the_drain_is_told_too() {
+    let desk = Desk::on(Journal::in_memory(), Vec::new());
+    let open = desk.meters.open();
+    desk.shutdown.begin();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!desk.meters.is_settled());
+    let meter = desk.meter();
+    meter.used(&used(7));
+    meter.end("completed");
+    drop(open);
+    let last = desk.told(|record| record.ended.is_some()).await;
+    assert_eq!(last.bytes_in, 7);
+    desk.acknowledge(&last).await;
+    assert!(desk.meters.is_settled());
+    assert_eq!(desk.shutdown.drain(Duration::from_secs(60)).await, 0);
+}
