@@ -25,13 +25,16 @@ pub(crate) struct Quota {
     store: Arc<dyn Quotas>,
     local: Tallies,
     proxies: NonZeroU32,
+    /// What nobody was told of.
     spending: Spending,
+    /// What this proxy counts and the store was not told of.
+    owed: Spending,
 }
 
 impl Quota {
     /// Starts with nothing used.
     pub(crate) fn new(store: Arc<dyn Quotas>, proxies: NonZeroU32) -> Self {
-        Self { store, local: Tallies::default(), proxies, spending: Spending::default() }
+        Self { store, local: Tallies::default(), proxies, spending: Spending::default(), owed: Spending::default() }
     }
 
     /// Admits a session with an upload of `upload_bytes`, so far as known, and says where its key stands.
@@ -72,12 +75,13 @@ impl Quota {
     /// Charges what sessions have used since this was last called; what the store does not take stays for the next time.
     async fn charge_all(&self, now: Timestamp) {
         for (key, (limits, used)) in self.spending.take() {
-            match self.store.charge(&key, &limits, used, now).await {
-                Ok(()) => self.local.charge(&key, &limits.share(self.proxies), used, now),
-                Err(away) => {
-                    debug!(%away, %key, "use not charged yet");
-                    self.spending.add(&key, &limits, used);
-                }
+            self.local.charge(&key, &limits.share(self.proxies), used, now);
+            self.owed.add(&key, &limits, used);
+        }
+        for (key, (limits, used)) in self.owed.take() {
+            if let Err(away) = self.store.charge(&key, &limits, used, now).await {
+                debug!(%away, %key, "use not charged yet");
+                self.owed.add(&key, &limits, used);
             }
         }
     }

@@ -94,3 +94,18 @@ async fn what_was_used_is_charged_once_even_if_the_store_was_away() {
     let whole = Used { upload_bytes: 14, audio: Duration::from_secs(60) };
     assert_eq!(*store.charged.lock().unwrap(), [(caller.key, whole)]);
 }
+
+#[tokio::test]
+async fn audio_that_the_store_was_not_told_of_counts_here_once() {
+    let store = Arc::new(Store::default());
+    let quota = Arc::new(Quota::new(store.clone(), NonZeroU32::MIN));
+    let caller = caller(Limits { audio_minutes_per_day: Some(2), ..Limits::default() });
+    *store.away.lock().unwrap() = true;
+    let minute = Used { upload_bytes: 0, audio: Duration::from_secs(60) };
+    for (minutes, admitted_then) in [(1, 1), (2, 1), (3, 0)] {
+        Bill::of(&quota).charge(&caller, minute);
+        quota.charge_all(now()).await;
+        quota.charge_all(now()).await;
+        assert_eq!(admitted(&quota, &caller, 1).await, admitted_then, "{minutes} of the share of 3 min");
+    }
+}
