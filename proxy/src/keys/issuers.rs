@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey};
-use scheduler::{PoolName, Residency};
+use scheduler::{KeyId, PoolName, Residency};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{Grants, Limits, Scope};
@@ -100,6 +100,32 @@ pub enum IssuerKeyError {
         /// The file.
         path: PathBuf,
     },
+    /// Its callers' keys could be taken for another's.
+    #[error("expected a name of its own for issuer {issuer}, of letters, digits, '.', '_', '/' and '-', got {name:?}")]
+    Name {
+        /// Whose name.
+        issuer: String,
+        /// The name.
+        name: String,
+    },
+    /// Nobody would read the second entry.
+    #[error("issuer {0} is listed twice: write one entry")]
+    Twice(String),
+}
+
+/// Checks that no issuer's tokens or callers can be taken for another's.
+pub(super) fn check_names(issuers: &[IssuerConfig]) -> Result<(), IssuerKeyError> {
+    let (mut names, mut known) = (BTreeSet::new(), BTreeSet::new());
+    for IssuerConfig { name, issuer, .. } in issuers {
+        // A colon ends the name in `jwt:NAME:TENANT`.
+        if name.contains(':') || name.parse::<KeyId>().is_err() || !names.insert(name) {
+            return Err(IssuerKeyError::Name { issuer: issuer.clone(), name: name.clone() });
+        }
+        if !known.insert(issuer) {
+            return Err(IssuerKeyError::Twice(issuer.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// One public key, and the one algorithm that it is for.

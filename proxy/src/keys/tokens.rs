@@ -14,7 +14,7 @@ use store::{Caller, Grants, KeyError, Secret, Standing, UnixTime};
 use tokio::time::Instant;
 
 use super::crypto;
-use super::issuers::{IssuerConfig, IssuerKey, IssuerKeyError, JwtConfig, read_keys};
+use super::issuers::{IssuerConfig, IssuerKey, IssuerKeyError, JwtConfig, check_names, read_keys};
 
 /// How far two clocks may differ. A stream whose token expires goes on for as long.
 const LEEWAY: Duration = Duration::from_secs(30);
@@ -106,10 +106,11 @@ impl Tokens {
     /// Reads the public keys of every issuer.
     ///
     /// # Errors
-    /// Fails on a file that cannot be read or that holds a key that cannot be used.
+    /// Fails on a file that cannot be read or that holds a key that cannot be used, and on issuers that are not told apart.
     pub(crate) async fn read(config: Option<&JwtConfig>) -> Result<Self, IssuerKeyError> {
         let Some(config) = config else { return Ok(Self::default()) };
         crypto::install();
+        check_names(&config.issuers)?;
         let mut issuers = Vec::new();
         for issuer in &config.issuers {
             issuers.push(Issuer { keys: read_keys(issuer).await?, config: issuer.clone() });

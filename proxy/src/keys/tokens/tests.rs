@@ -289,3 +289,22 @@ proptest! {
         })?;
     }
 }
+
+#[tokio::test]
+async fn issuers_that_could_be_taken_for_each_other_are_refused() {
+    let issuer = |name: &str, issuer: &str| {
+        let known = config(PathBuf::from("unread")).issuers.remove(0);
+        IssuerConfig { name: name.to_owned(), issuer: issuer.to_owned(), ..known }
+    };
+    for (issuers, problem) in [
+        (vec![issuer("web:eu", "a")], "expected a name of its own for issuer a"),
+        (vec![issuer("two words", "a")], "expected a name of its own for issuer a"),
+        (vec![issuer("web", "a"), issuer("web", "b")], "expected a name of its own for issuer b"),
+        (vec![issuer("web", "a"), issuer("app", "a")], "issuer a is listed twice"),
+        (vec![issuer("web", "a"), issuer("app", "b")], "cannot read unread"),
+    ] {
+        let read = Tokens::read(Some(&JwtConfig { audience: "crosspoint".to_owned(), issuers })).await;
+        let error = read.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.starts_with(problem), "{error}");
+    }
+}
