@@ -215,7 +215,7 @@ impl App {
         shutdown.spawn("usage", keep(meters.clone(), found, shutdown.clone()));
         let shared = Arc::new(Shared {
             reporter: Reporter::new(meters, news),
-            placer: self.placer,
+            placer: self.placer.within(shutdown.clone()),
             chunks: Arc::new(Semaphore::new(self.config.files.in_flight_together.get().into())),
             quota: Arc::new(Quota::new(self.quotas, self.config.proxies)),
             config: self.config,

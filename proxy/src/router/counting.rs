@@ -24,6 +24,11 @@ impl Counting {
         self.limit
     }
 
+    /// Returns what routers are told with.
+    pub(super) fn reporter(&self) -> &Reporter {
+        &self.reporter
+    }
+
     /// Tells whether the router has counted a session.
     pub(crate) fn is_counted(&self, request: &Request) -> bool {
         self.reporter.is_counted(whole(request))

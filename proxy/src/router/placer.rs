@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use process::Shutdown;
 use proto::convert::{decision_from_reply, request_to_wire};
 use proto::v1::placement_client::PlacementClient;
 use proto::v1::{CostsReply, CostsRequest, PlaceRequest};
-use scheduler::{KeyId, Placement, Request};
+use scheduler::{KeyId, Placement, Request, SessionId};
 use session::CloseReason;
 use tokio::time::{sleep, timeout};
 use tonic::Code;
@@ -18,7 +19,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tracing::warn;
 
-use super::Counting;
+use super::{Counting, Reporter};
 use crate::metrics;
 use crate::trace::{TRACEPARENT, Trace};
 
@@ -56,15 +57,24 @@ pub(crate) struct Placer {
     timeout: Duration,
     /// The router that answered last.
     first: Arc<AtomicUsize>,
+    /// Where answers that come too late are waited for.
+    shutdown: Shutdown,
 }
 
 type Decided = Result<Vec<Placement>, CloseReason>;
+/// Which router answered, and what it decided if it did.
+type Answer = (usize, Option<Decided>);
 
 impl Placer {
     /// Prepares a connection to each router.
     pub(crate) fn new(routers: &[String], timeout: Duration) -> Result<Self, RouterAddressError> {
         let channels = routers.iter().map(|router| channel(router)).collect::<Result<_, _>>()?;
-        Ok(Self { channels, timeout, first: Arc::default() })
+        Ok(Self { channels, timeout, first: Arc::default(), shutdown: Shutdown::default() })
+    }
+
+    /// Waits inside `shutdown` for answers that come too late.
+    pub(crate) fn within(self, shutdown: Shutdown) -> Self {
+        Self { shutdown, ..self }
     }
 
     /// Returns the connections, for the stream of session updates.
@@ -105,6 +115,9 @@ impl Placer {
                 Ok(Some((_, Some(Err(CloseReason::NoLiveNode))))) => at_worst = Some(Err(CloseReason::NoLiveNode)),
                 Ok(Some((router, Some(decided)))) => {
                     self.first.store(router, Ordering::Relaxed);
+                    if !asked.is_empty() {
+                        self.give_back_late(asked, request.session, &decided, counting.reporter().clone());
+                    }
                     return Some(decided);
                 }
                 Ok(Some((_, None))) | Err(_) => {}
@@ -113,24 +126,29 @@ impl Placer {
         }
     }
 
-    async fn ask(&self, router: usize, asking: tonic::Request<PlaceRequest>) -> (usize, Option<Decided>) {
-        let began = Instant::now();
-        let mut client = PlacementClient::new(self.channels[router].clone());
-        let reply = match timeout(self.timeout, client.place(asking)).await {
-            Ok(Ok(reply)) => reply.into_inner(),
-            Ok(Err(status)) => {
-                warn!(router, code = ?status.code(), message = status.message(), "router did not place a session");
-                return (router, None);
+    /// Waits for the answers that come too late, and gives the slots back that they promise.
+    fn give_back_late(
+        &self,
+        mut late: FuturesUnordered<impl Future<Output = Answer> + Send + 'static>,
+        session: SessionId,
+        decided: &Decided,
+        reporter: Reporter,
+    ) {
+        let promised = |decided: &Decided| Some(decided.as_ref().ok()?.first()?.node.clone());
+        let used = promised(decided);
+        self.shutdown.spawn("late placements", async move {
+            while let Some((_, decided)) = late.next().await {
+                let unused = decided.as_ref().and_then(promised).filter(|node| Some(node) != used.as_ref());
+                if let Some(node) = unused {
+                    reporter.unused(session, &node);
+                }
             }
-            Err(_elapsed) => {
-                warn!(router, timeout_ms = self.timeout.as_millis(), "router took too long to place a session");
-                return (router, None);
-            }
-        };
-        metrics::placed(began.elapsed());
-        let decision = decision_from_reply(reply);
-        let decision = decision.inspect_err(|bad| warn!(router, error = %bad, "router's answer makes no sense"));
-        (router, decision.ok().map(|decision| decision.map_err(|(refusal, _)| refusal.into())))
+        });
+    }
+
+    fn ask(&self, router: usize, asking: tonic::Request<PlaceRequest>) -> impl Future<Output = Answer> + Send + use<> {
+        let client = PlacementClient::new(self.channels[router].clone());
+        ask(router, client, asking, self.timeout)
     }
 
     /// Asks what a key used: the first router that knows answers.
@@ -151,6 +169,30 @@ impl Placer {
         }
         Err(CostsError::Away)
     }
+}
+
+async fn ask(
+    router: usize,
+    mut client: PlacementClient<Channel>,
+    asking: tonic::Request<PlaceRequest>,
+    patience: Duration,
+) -> Answer {
+    let began = Instant::now();
+    let reply = match timeout(patience, client.place(asking)).await {
+        Ok(Ok(reply)) => reply.into_inner(),
+        Ok(Err(status)) => {
+            warn!(router, code = ?status.code(), message = status.message(), "router did not place a session");
+            return (router, None);
+        }
+        Err(_elapsed) => {
+            warn!(router, timeout_ms = patience.as_millis(), "router took too long to place a session");
+            return (router, None);
+        }
+    };
+    metrics::placed(began.elapsed());
+    let decision = decision_from_reply(reply);
+    let decision = decision.inspect_err(|bad| warn!(router, error = %bad, "router's answer makes no sense"));
+    (router, decision.ok().map(|decision| decision.map_err(|(refusal, _)| refusal.into())))
 }
 
 fn asking(request: &Request, trace: Trace, counting: &Counting) -> tonic::Request<PlaceRequest> {

@@ -114,6 +114,13 @@ impl Reporter {
         self.hint(Update::Failed(Failed { session: session.to_string(), node: node.to_string(), cause, file: None }));
     }
 
+    /// Gives back a slot that a router promised and its session does not use.
+    pub(crate) fn unused(&self, session: SessionId, node: &NodeId) {
+        if self.outbox().held.get(&session) != Some(node) {
+            self.released(session, node);
+        }
+    }
+
     /// Tells that a session ended, until a router acknowledges it.
     pub(crate) fn ended(&self, session: SessionId, mut ending: Ended) {
         let mut outbox = self.outbox();

@@ -2,25 +2,24 @@
 
 use std::net::SocketAddr;
 
-use process::Shutdown;
 use proto::v1::placement_server::{Placement as Door, PlacementServer};
 use proto::v1::session_update::Update;
 use proto::v1::{
-    CostsReply, CostsRequest, Ended, Place, PlaceReply, Refusal, RefusalKind, SessionOrder, SessionUpdate,
+    CostsReply, CostsRequest, Ended, Place, PlaceReply, Refusal, RefusalKind, Released, SessionOrder, SessionUpdate,
 };
-use scheduler::SessionId;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Server;
 use tonic::{Response, Status, Streaming};
 
 use super::*;
-use crate::router::Reporter;
 
 /// What a router does when it is asked.
 #[derive(Clone, Copy, Debug)]
 enum Manner {
     Places(&'static str),
+    /// Places when it has been asked for the second time.
+    PlacesLate(&'static str),
     Refuses(RefusalKind),
     Hangs,
 }
@@ -34,8 +33,11 @@ impl Door for Router {
 
     async fn place(&self, _: tonic::Request<PlaceRequest>) -> Result<Response<PlaceReply>, Status> {
         self.1.fetch_add(1, Ordering::Relaxed);
+        while matches!(self.0, Manner::PlacesLate(_)) && self.1.load(Ordering::Relaxed) < 2 {
+            tokio::task::yield_now().await;
+        }
         let reply = match self.0 {
-            Manner::Places(node) => {
+            Manner::Places(node) | Manner::PlacesLate(node) => {
                 let place = Place { node: node.to_owned(), pool: "p".to_owned(), ..Place::default() };
                 PlaceReply { placements: vec![place], ..PlaceReply::default() }
             }
@@ -171,6 +173,29 @@ async fn a_session_counts_once_however_many_routers_were_asked_and_not_when_it_i
     assert_eq!([ended(), ended()], [Some("k1".to_owned()), None]);
     assert_eq!(place(&placer(&[&living]), &counting).await, Ok("b".to_owned()));
     assert_eq!(ended(), None, "who has gone by the time it is placed counts no more");
+    shutdown.cut().await;
+}
+
+#[tokio::test]
+async fn what_a_router_promises_too_late_is_given_back() {
+    let shutdown = Shutdown::new();
+    let (late, asked) = router(Manner::PlacesLate("a"), &shutdown).await;
+    let (living, _) = router(Manner::Places("b"), &shutdown).await;
+    let reporter = Reporter::default();
+    let counting = Counting::new(None, reporter.clone());
+    assert_eq!(place(&placer(&[&late, &living]), &counting).await, Ok("b".to_owned()));
+    asked.store(2, Ordering::Relaxed);
+    let telling = async {
+        loop {
+            match reporter.next() {
+                Some(update) => return update,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let told = timeout(Duration::from_secs(10), telling).await.expect("the slot is given back");
+    let released = Released { session: request().session.to_string(), node: "a".to_owned() };
+    assert_eq!(told, Update::Released(released));
     shutdown.cut().await;
 }
 
