@@ -251,6 +251,7 @@ mod tests {
             latency_limit: Duration::from_millis(300),
             audio_bytes_per_second: 32_000,
             exclude: [].into(),
+            prefer: None,
         }
     }
 
@@ -264,7 +265,7 @@ mod tests {
             api: scheduler::EngineApi::Listen,
             engine_model: None,
         };
-        Decision { placements: vec![placement], refusal: None, rejected: Vec::new(), fleet_version: 1 }
+        Decision { placements: vec![placement], refusal: None, rejected: Vec::new(), fleet_version: 1, seat: None }
     }
 
     fn ending() -> Ending {

@@ -23,13 +23,22 @@
 //! * **Leg**: one connection from a session to an engine; its number is the **epoch**.
 //! * **Ledger**: what was used and what it cost.
 
+mod admission;
+mod allowed;
 mod decide;
+mod dice;
 mod engine;
+mod explain;
 pub mod filter;
 mod fleet;
+mod health;
 pub mod ids;
 mod models;
+mod numbers;
+mod open;
+mod policy;
 mod pool;
+mod record;
 mod report;
 mod request;
 pub mod score;
@@ -37,13 +46,24 @@ pub mod score;
 mod testing;
 pub mod units;
 
-pub use decide::{Decision, Placement, Refusal, decide};
+pub use admission::{
+    BatchLease, Fairness, Pace, Queue, QueueLimits, Rate, RetryBudget, Tenants, Waiting, predicted_wait, retry_after,
+    to_revoke,
+};
+pub use allowed::AllowedSet;
+pub use decide::{Choice, Decision, Knobs, Lots, Pick, Placement, Refusal, Seat, Turns, decide};
+pub use dice::Dice;
 pub use engine::EngineApi;
-pub use filter::{AllowedSet, Reason, Rejected};
-pub use fleet::{Fleet, Node, UnknownPool};
+pub use explain::explain;
+pub use filter::{Reason, Rejected};
+pub use fleet::{Beat, Capacity, Demand, Fleet, FleetView, MOST_POOLS, Node, NodeIndex, Ticked, UnknownPool};
+pub use health::{Breaker, BreakerLimits, OutlierLimits};
 pub use ids::{KeyId, Language, ModelName, NodeId, PoolName, Region, SessionId, TenantId};
 pub use models::{ModelSpec, Models, UnknownModel};
+pub use open::{OpenLimits, OpenSet, Steer};
+pub use policy::{Limits, Method, Policy, PolicyHash};
 pub use pool::{Compliance, Link, LinkMode, Market, Pool, Price, Provider, Residency, Tier};
+pub use record::{CannotReplay, DecisionRecord, FleetSnapshot, InFlight};
 pub use report::{Gpu, NodeState, Report};
 pub use request::{Class, Priority, Request, Work};
 pub use score::{ScoreTerms, Scoring};

@@ -48,6 +48,7 @@ pub fn request_from_wire(wire: v1::PlaceRequest) -> Result<Request, BadMessage> 
         latency_limit: Duration::from_millis(wire.latency_limit_milliseconds.into()),
         audio_bytes_per_second: wire.audio_bytes_per_second,
         exclude: wire.exclude.iter().map(|node| name("exclude", node)).collect::<Result<_, _>>()?,
+        prefer: None,
     })
 }
 
@@ -212,6 +213,7 @@ mod tests {
             latency_limit: Duration::from_millis(300),
             audio_bytes_per_second: 32_000,
             exclude: ["aws-1".parse().unwrap()].into(),
+            prefer: None,
         }
     }
 
