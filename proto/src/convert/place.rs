@@ -71,6 +71,7 @@ pub fn request_to_wire(request: &Request) -> v1::PlaceRequest {
         pools: request.pools.as_ref().map(|pools| v1::Pools { names: pools.iter().map(ToString::to_string).collect() }),
         priority: priority_to_wire(request.priority).into(),
         concurrent_limit: None,
+        patience_milliseconds: 0,
         model: request.model.to_string(),
         work: work.into(),
         class: class.into(),

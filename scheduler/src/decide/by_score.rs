@@ -4,19 +4,24 @@
 use rand::Rng;
 
 use crate::allowed::pools_of;
-use crate::decide::need::{Fit, Need, Place, Round};
+use crate::decide::need::{Care, Fit, Need, Place, Round};
 use crate::decide::{Choice, Pick};
 use crate::fleet::{MOST_POOLS, NodeIndex, PoolIndex};
 use crate::numbers::short;
 
 /// Draws that may hit a node that does not fit, before the nodes are tried in turn.
 const TRIES: u32 = 4;
+/// Nodes that are tried in turn when a quick look is enough.
+const SCAN: usize = 32;
 
 /// Chooses up to three nodes: two of the best pool and one of the next.
 pub(crate) fn choose(need: &Need<'_>, dice: &mut impl Rng) -> Choice {
     let mut choice = Choice::none();
     let mut best = None;
     for round in need.rounds() {
+        if best.is_some() && round.care == Care::Thorough {
+            continue;
+        }
         let mut pools = Pools::of(need, *round);
         pools.remove(best);
         while let Some(pool) = pools.draw(need, *round, dice) {
@@ -129,7 +134,7 @@ fn draw(
         return None;
     }
     let fits = |node: NodeIndex| {
-        if known == Some(node) { None } else { need.fit(place, node, round.seats).ok() }
+        if known == Some(node) { None } else { need.fit(place, node, round.seats, round.care).ok() }
     };
     for _ in 0..TRIES {
         if let Some(fit) = fits(nodes[dice.random_range(0..count)]) {
@@ -137,5 +142,9 @@ fn draw(
         }
     }
     let start = dice.random_range(0..count);
-    nodes[start..].iter().chain(&nodes[..start]).copied().find_map(fits)
+    let look_at = match round.care {
+        Care::Quick => SCAN,
+        Care::Thorough => count,
+    };
+    nodes[start..].iter().chain(&nodes[..start]).take(look_at).copied().find_map(fits)
 }

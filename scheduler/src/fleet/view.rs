@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::allowed::pools_of;
 use crate::decide::{Choice, Decision, Pick, Placement};
 use crate::filter::Rejected;
 use crate::fleet::group::{Group, Means};
@@ -119,11 +120,13 @@ pub(crate) struct SideTable {
     /// Bits of pools with a soft slot free, as reported.
     pub(crate) room: u64,
     pub(crate) costs: [PoolCost; super::MOST_POOLS],
+    /// Soft slots that were free at the last tick, promises included; as many as can be before the first one.
+    pub(crate) left: [u32; super::MOST_POOLS],
 }
 
 impl Default for SideTable {
     fn default() -> Self {
-        Self { over: 0, room: 0, costs: [PoolCost::default(); super::MOST_POOLS] }
+        Self { over: 0, room: 0, costs: [PoolCost::default(); super::MOST_POOLS], left: [u32::MAX; super::MOST_POOLS] }
     }
 }
 
@@ -185,6 +188,7 @@ pub struct FleetView {
     /// Routers that place sessions beside this one.
     pub(crate) others: u32,
     pub(crate) capacity: Capacity,
+    pub(crate) soft_slots: u32,
     /// The share of an open node's soft slots that batch leaves free for streams about to come.
     pub(crate) kept: f32,
     /// Which pools have a node with the model, by the model's bit.
@@ -205,6 +209,7 @@ impl FleetView {
             version: 0,
             others: 0,
             capacity: Capacity::Enough,
+            soft_slots: 0,
             kept: 0.0,
             serving: vec![0; 64],
             maps: Arc::new(Maps::new(&pools)),
@@ -228,6 +233,18 @@ impl FleetView {
     #[must_use]
     pub fn capacity(&self) -> Capacity {
         self.capacity
+    }
+
+    /// Returns the soft slots of nodes that serve, as of the last tick.
+    #[must_use]
+    pub fn soft_slots(&self) -> u32 {
+        self.soft_slots
+    }
+
+    /// Returns the soft slots that no stream uses, as reported.
+    #[must_use]
+    pub fn free_slots(&self) -> u32 {
+        self.pool_lines.iter().map(|pool| pool.open.room().saturating_add(pool.closed.room())).sum()
     }
 
     /// Returns the pools in the order they were configured.
@@ -276,7 +293,8 @@ impl FleetView {
 
     /// Charges a slot on a node until its next report shows the session, or 3 s have passed. Every view of the fleet sees it.
     pub fn reserve(&self, node: NodeIndex, now: Timestamp) {
-        self.promises.promise(node.get(), now);
+        let Some(line) = self.lines.get(node.get()) else { return };
+        self.promises.promise(node.get(), (line.pool, line.side), now);
     }
 
     /// Returns a view whose promises are its own: what happens elsewhere changes nothing in it.
@@ -316,6 +334,13 @@ impl FleetView {
             Side::Open => &self.open,
             Side::Closed => &self.closed,
         }
+    }
+
+    /// Keeps the pools that likely have a soft slot left: those that had more than were promised since the last tick.
+    pub(crate) fn with_room_left(&self, pools: u64, side: Side) -> u64 {
+        let left = &self.table(side).left;
+        let has_room = |pool: &PoolIndex| left[pool.get()] > self.promises.since_tick(*pool, side);
+        pools_of(pools).filter(has_room).fold(0, |kept, pool| kept | 1 << pool.0)
     }
 
     /// Returns the pools with a node that serves any of these models.
