@@ -1,6 +1,6 @@
 //! What a decision costs: `decide` and `reserve` on a large fleet, with everything that requests can ask for.
 //!
-//! Time in the fleet passes by 1 ms a decision of each thread and nodes report every second of it, so promises come, are settled and expire as
+//! Time in the fleet passes by 1 ms a decision of each thread and nodes report every three seconds of it, so promises come, are settled and expire as
 //! they do in service; reports, ticks and snapshots are not timed. Every timing includes one reading of the clock.
 
 mod fleet;
@@ -16,11 +16,11 @@ use scheduler::{Dice, FleetView, Policy, Request, Timestamp, decide};
 pub use report::Report;
 
 /// Decisions of one thread between two reports of every node.
-const STRETCH: u32 = 1_000;
+const STRETCH: u32 = 2_900;
 /// Time in the fleet between two decisions.
 const STEP: Duration = Duration::from_millis(1);
 /// Stretches that are not counted: caches and predictors are cold.
-const WARM_UP: u32 = 10;
+const WARM_UP: u32 = 5;
 
 /// What to measure.
 #[derive(Clone, Copy, Debug)]

@@ -52,7 +52,7 @@ pub(super) fn made_up(nodes: u32, pools: u8) -> Result<MadeUp, DecisionsError> {
 impl MadeUp {
     /// Lets every node report, and time pass.
     pub(super) fn report_all(&mut self, stretch: u32, policy: &Policy) -> Timestamp {
-        let now = Timestamp::at(Duration::from_secs(100) + Duration::from_secs(1) * stretch);
+        let now = Timestamp::at(Duration::from_secs(100) + Duration::from_secs(3) * stretch);
         for node in &self.nodes {
             let beat = Beat {
                 state: NodeState::Serving,
@@ -63,7 +63,7 @@ impl MadeUp {
             self.fleet.beat(*node, beat, now);
         }
         let streams = self.fleet.streams();
-        self.fleet.tick(Demand { streams, arrivals: 5_000 }, policy, now);
+        self.fleet.tick(Demand { streams, arrivals: 10_000 }, policy, now);
         now
     }
 

@@ -238,8 +238,13 @@ mod tests {
             api: scheduler::EngineApi::OpenAi,
             engine_model: Some("Systran/faster-whisper-small".parse().unwrap()),
         };
-        let decision =
-            Decision { placements: vec![offered.clone()], refusal: None, rejected: Vec::new(), fleet_version: 1 };
+        let decision = Decision {
+            placements: vec![offered.clone()],
+            refusal: None,
+            rejected: Vec::new(),
+            fleet_version: 1,
+            seat: None,
+        };
         let reply = reply_from_decision(&decision, "", Duration::ZERO);
         assert_eq!(decision_from_reply(reply).unwrap(), Ok(vec![offered]));
     }

@@ -17,6 +17,7 @@ use crate::decide::need::{Care, Fit, Need, Place, Round};
 use crate::fleet::PoolIndex;
 use crate::ids::PoolName;
 use crate::policy::Method;
+use crate::request::Priority;
 use crate::units::{Ratio, positive_duration};
 
 /// What `round_robin` goes round.
@@ -88,7 +89,8 @@ struct Candidate {
 
 /// Chooses up to three nodes: the two that come first and the first of another pool.
 pub(crate) fn choose(need: &Need<'_>, dice: &mut impl Rng) -> Choice {
-    for round in need.rounds().iter().filter(|round| round.care == Care::Thorough) {
+    let quick = need.request.priority == Priority::Batch;
+    for round in need.rounds().iter().filter(|round| quick || round.care == Care::Thorough) {
         let mut candidates = candidates(need, *round);
         if !candidates.is_empty() {
             order(need, &mut candidates, dice);

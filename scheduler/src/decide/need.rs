@@ -58,12 +58,8 @@ const STREAMS: [Round; 8] = [
     thorough(Side::Open, Seats::Hard),
     thorough(Side::Closed, Seats::Hard),
 ];
-const BATCH: [Round; 4] = [
-    quick(Side::Closed, Seats::Soft),
-    quick(Side::Open, Seats::Spare),
-    thorough(Side::Closed, Seats::Soft),
-    thorough(Side::Open, Seats::Spare),
-];
+/// Batch can wait, so a quick look is enough.
+const BATCH: [Round; 2] = [quick(Side::Closed, Seats::Soft), quick(Side::Open, Seats::Spare)];
 
 /// What keeps a node from serving.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,10 +143,15 @@ impl<'a> Need<'a> {
             Seats::Soft | Seats::Spare => table.room,
             Seats::Hard => table.over,
         };
-        let pools = self.allowed.bits() & slots & self.view.serving(self.model);
+        self.allowed.bits() & slots & self.view.serving(self.model)
+    }
+
+    /// Tells whether a pool likely still has what the round looks for.
+    pub(crate) fn promising(&self, pool: PoolIndex, round: Round) -> bool {
         match (round.care, round.seats) {
-            (Care::Quick, Seats::Soft | Seats::Spare) => self.view.with_room_left(pools, round.side),
-            (Care::Quick, Seats::Hard) | (Care::Thorough, _) => pools,
+            (Care::Quick, Seats::Soft) => self.view.has_room_left(pool, round.side, 0.0),
+            (Care::Quick, Seats::Spare) => self.view.has_room_left(pool, round.side, self.view.kept),
+            (Care::Quick, Seats::Hard) | (Care::Thorough, _) => true,
         }
     }
 

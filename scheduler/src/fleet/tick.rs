@@ -215,6 +215,11 @@ impl Fleet {
             loads[line.pool.get()].push(used as f32 / f32::from(line.soft.max(1)));
             self.view.pool_lines[line.pool.get()].side_mut(line.side).join(node, &line);
         }
+        for (pool, line) in self.view.pool_lines.iter().enumerate() {
+            // With fewer slots than one in eight nodes has, a few draws would find none.
+            left[0][pool] = left[0][pool].saturating_sub(line.open.few());
+            left[1][pool] = left[1][pool].saturating_sub(line.closed.few());
+        }
         [self.view.open.left, self.view.closed.left] = left;
         for (pool, loads) in loads.into_iter().enumerate() {
             self.view.pool_lines[pool].usual_load = usual(loads);

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::allowed::pools_of;
 use crate::decide::{Choice, Decision, Pick, Placement};
 use crate::filter::Rejected;
 use crate::fleet::group::{Group, Means};
@@ -336,11 +335,12 @@ impl FleetView {
         }
     }
 
-    /// Keeps the pools that likely have a soft slot left: those that had more than were promised since the last tick.
-    pub(crate) fn with_room_left(&self, pools: u64, side: Side) -> u64 {
-        let left = &self.table(side).left;
-        let has_room = |pool: &PoolIndex| left[pool.get()] > self.promises.since_tick(*pool, side);
-        pools_of(pools).filter(has_room).fold(0, |kept, pool| kept | 1 << pool.0)
+    /// Tells whether a pool likely has soft slots left beyond a share that is kept: it had more at the last tick than were
+    /// promised since, here and by the other routers.
+    pub(crate) fn has_room_left(&self, pool: PoolIndex, side: Side, kept: f32) -> bool {
+        let promised = self.promises.since_tick(pool, side).saturating_mul(self.others + 1);
+        let kept = self.pool_lines[pool.get()].side(side).soft() as f32 * kept;
+        self.table(side).left[pool.get()] as f32 > promised as f32 + kept
     }
 
     /// Returns the pools with a node that serves any of these models.
