@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::filter::SUSPECT_AFTER;
 use crate::fleet::line::{Line, NodeIndex, PoolIndex, Side, Standing};
-use crate::fleet::view::{Capacity, Telemetry};
+use crate::fleet::pool::Telemetry;
+use crate::fleet::view::Capacity;
 use crate::fleet::{Fleet, Group};
 use crate::health::{Peer, misfits};
 use crate::ids::NodeId;
