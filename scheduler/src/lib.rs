@@ -7,6 +7,7 @@
 //! * [`filter`]: why a node may not serve. [`score`]: what serving there costs, in dollars per session-hour.
 //! * [`Fleet`]: pools and nodes as last reported, with the slots promised since. [`Request`]: what a session needs.
 //! * [`Pool`], [`Report`], [`Models`], [`Scoring`]: what operators configure and agents say.
+//! * [`plan`]: demand in, wanted nodes per pool out.
 //! * [`ids`] and [`units`]: names and measures that cannot be mixed up.
 //!
 //! # The words
@@ -28,6 +29,7 @@ pub mod filter;
 mod fleet;
 pub mod ids;
 mod models;
+pub mod plan;
 mod pool;
 mod report;
 mod request;
