@@ -240,7 +240,15 @@ fn stationary_sessions(stationary: &Stationary, duration: Duration, seed: u64) -
 
 /// Makes dice for one purpose of one seed.
 pub(crate) fn dice(seed: u64, purpose: u64) -> SmallRng {
-    SmallRng::seed_from_u64(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ purpose.wrapping_mul(0xD1B5_4A32_D192_ED03))
+    SmallRng::seed_from_u64(mix(seed, purpose))
+}
+
+/// Mixes two numbers into one that looks like neither: the finaliser of `SplitMix64`.
+pub(crate) fn mix(seed: u64, purpose: u64) -> u64 {
+    let sum = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(purpose.wrapping_mul(0xD1B5_4A32_D192_ED03));
+    let mixed = (sum ^ (sum >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
 }
 
 /// The scenario's way to ask for streams tells which trace it needs.

@@ -1,6 +1,5 @@
 //! The fleet of a scenario: what could be rented or is owned, at which price, and how it behaves.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use scheduler::units::duration;
@@ -19,9 +18,42 @@ pub struct FleetFile {
     pub prices_of: String,
     /// Most and fewest nodes per provider, over all its pools together.
     #[serde(default)]
-    pub providers: BTreeMap<String, Limits>,
+    pub providers: ProviderLimits,
     /// The pools.
     pub pools: Vec<PoolSpec>,
+}
+
+/// Limits per provider; a provider that is not named has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProviderLimits {
+    /// Of AWS.
+    pub aws: Option<Limits>,
+    /// Of Google Cloud.
+    pub gcp: Option<Limits>,
+    /// Of CoreWeave.
+    pub coreweave: Option<Limits>,
+    /// Of one's own machines.
+    pub on_prem: Option<Limits>,
+    /// Of Azure.
+    pub azure: Option<Limits>,
+    /// Of everyone else.
+    pub other: Option<Limits>,
+}
+
+impl ProviderLimits {
+    /// Finds a provider's limits.
+    #[must_use]
+    pub fn get(&self, provider: Provider) -> Option<Limits> {
+        match provider {
+            Provider::Aws => self.aws,
+            Provider::Gcp => self.gcp,
+            Provider::Coreweave => self.coreweave,
+            Provider::OnPrem => self.on_prem,
+            Provider::Azure => self.azure,
+            Provider::Openai | Provider::Deepgram | Provider::Other => self.other,
+        }
+    }
 }
 
 /// Bounds on a number of nodes.
