@@ -87,6 +87,8 @@ impl Reporter {
             address: self.identity.address.clone(),
             state: engine.state,
             models: self.identity.models.clone(),
+            api: scheduler::EngineApi::Listen,
+            engine_models: [].into(),
             soft_slots: self.identity.soft_slots(figures),
             hard_slots: figures.slots,
             used_slots: figures.used,

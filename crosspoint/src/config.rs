@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use process::logs::LogConfig;
-use scheduler::{Models, Pool, Scoring};
+use scheduler::{Limits, Method, Models, Policy, Pool, Scoring};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::StoreConfig;
@@ -34,9 +34,15 @@ pub(crate) struct Config {
     /// Where speech can be served.
     #[serde(default = "default_pools")]
     pub(crate) pools: Vec<Pool>,
+    /// How a node is chosen.
+    #[serde(default)]
+    pub(crate) policy: Method,
     /// What a placement is judged by.
     #[serde(default)]
     pub(crate) scoring: Scoring,
+    /// The limits that every policy keeps to.
+    #[serde(default)]
+    pub(crate) placement: Limits,
     /// What callers may ask for.
     #[serde(default = "default_models")]
     pub(crate) models: Models,
@@ -64,7 +70,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             pools: default_pools(),
+            policy: Method::default(),
             scoring: Scoring::default(),
+            placement: Limits::default(),
             models: default_models(),
             logs: LogConfig::default(),
             store: StoreConfig::default(),
@@ -77,6 +85,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Returns everything that placements are decided by.
+    pub(crate) fn choice(&self) -> Policy {
+        Policy { method: self.policy, scoring: self.scoring.clone(), limits: self.placement.clone() }
+    }
+
     /// Reads `file`, or the default file, and lays the environment over it.
     ///
     /// # Errors
@@ -222,7 +235,7 @@ mod tests {
     #[test]
     fn a_key_like_no_other_is_answered_with_all_of_them() {
         let error = parse("volume: 11\n").unwrap_err();
-        let expected = r#"crosspoint.yaml:1:1: unknown key "volume", expected one of pools, scoring, models, logs, store, proxy, router, agent, engine
+        let expected = r#"crosspoint.yaml:1:1: unknown key "volume", expected one of pools, policy, scoring, placement, models, logs, store, proxy, router, agent, engine
   |
 1 | volume: 11
   | ^^^^^^"#;

@@ -104,6 +104,7 @@ fn refused(refusal: &str) -> &str {
         "full" => "every node that may serve it is full",
         "not_allowed" => "no pool may serve it",
         "no_live_node" => "no node that may serve it is alive",
+        "files_only" => "every node with the model hears files only",
         other => other,
     }
 }

@@ -1,5 +1,6 @@
 //! Conversions between wire messages and the scheduler's types.
 
+mod engine;
 mod place;
 mod report;
 

@@ -38,7 +38,7 @@ fn problem(status: StatusCode, text: impl Into<String>) -> Response {
 
 async fn nodes(State(core): State<Arc<Core>>) -> Response {
     let now = core.now();
-    let mut views: Vec<NodeView> = core.fleet().nodes().map(|node| NodeView::new(node, now)).collect();
+    let mut views: Vec<NodeView> = core.fleet().view().nodes().map(|node| NodeView::new(node, now)).collect();
     for view in &mut views {
         view.leases = core.leases_on(&view.node).await;
     }
@@ -47,7 +47,7 @@ async fn nodes(State(core): State<Arc<Core>>) -> Response {
 
 async fn pools(State(core): State<Arc<Core>>) -> Response {
     let fleet = core.fleet();
-    let views: Vec<_> = fleet.pools().iter().map(|pool| PoolView::new(pool, &fleet, core.now())).collect();
+    let views: Vec<_> = fleet.view().pools().iter().map(|pool| PoolView::new(pool, fleet.view(), core.now())).collect();
     Json(json!({ "pools": views })).into_response()
 }
 
@@ -142,6 +142,7 @@ async fn explain(State(core): State<Arc<Core>>, question: Result<Json<Question>,
         latency_limit: Duration::from_millis(300),
         audio_bytes_per_second: question.audio_bytes_per_second,
         exclude: [].into(),
+        prefer: None,
     };
     let decision = core.consider(&request);
     Json(DecisionView::new(&decision.placements, decision.refusal, &decision.rejected)).into_response()

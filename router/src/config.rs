@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use scheduler::{Models, Pool, Scoring};
+use scheduler::{Models, Pool};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,8 +45,8 @@ impl Default for Config {
 pub struct Policy {
     /// The pools there are.
     pub pools: Vec<Pool>,
-    /// The weights of the score.
-    pub scoring: Scoring,
+    /// How a node is chosen.
+    pub choice: scheduler::Policy,
     /// The models callers may ask for.
     pub models: Models,
 }

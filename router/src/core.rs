@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::Duration;
 
 use scheduler::{
-    Decision, Fleet, Models, NodeId, Placement, Refusal, Report, Request, Scoring, SessionId, Timestamp, UnknownPool,
-    decide,
+    Decision, Dice, Fleet, Models, NodeId, Placement, Policy, Refusal, Report, Request, SessionId, Timestamp,
+    UnknownPool, decide, explain,
 };
 use store::{Claim, Leases, REPORT_LIFE};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::config::Policy;
+use crate::config;
 use crate::ledger::Ledger;
 use crate::metrics;
 use crate::sharing::Outbox;
@@ -22,19 +22,19 @@ pub(crate) struct Core {
     ledger: Mutex<Ledger>,
     outbox: Outbox,
     leases: Arc<dyn Leases>,
-    scoring: Scoring,
+    policy: Policy,
     models: Models,
     started: Instant,
 }
 
 impl Core {
-    pub(crate) fn new(policy: Policy, leases: Arc<dyn Leases>) -> Self {
+    pub(crate) fn new(policy: config::Policy, leases: Arc<dyn Leases>) -> Self {
         Self {
             fleet: RwLock::new(Fleet::new(policy.pools)),
             ledger: Mutex::new(Ledger::default()),
             outbox: Outbox::default(),
             leases,
-            scoring: policy.scoring,
+            policy: policy.choice,
             models: policy.models,
             started: Instant::now(),
         }
@@ -76,9 +76,10 @@ impl Core {
     /// Decides without promising anything.
     pub(crate) fn consider(&self, request: &Request) -> Decision {
         let began = std::time::Instant::now();
-        let decision = decide(&self.fleet(), request, &self.scoring, self.now(), &mut rand::rng());
+        let (fleet, now) = (self.fleet(), self.now());
+        let choice = decide(fleet.view(), request, &self.policy, now, &mut Dice::new(rand::random()));
         metrics::decided(began.elapsed());
-        decision
+        fleet.view().decision(&choice, request, explain(fleet.view(), request, &self.policy, now))
     }
 
     /// Decides, claims a lease on the best placement that still has room, and puts that one first.
@@ -94,7 +95,7 @@ impl Core {
         match held {
             Some(rank) => {
                 decision.placements.drain(..rank);
-                self.fleet_mut().reserve(&decision.placements[0], self.now());
+                self.reserve(&decision.placements[0].node);
             }
             None if decision.refusal.is_none() => {
                 decision.placements.clear();
@@ -105,9 +106,16 @@ impl Core {
         decision
     }
 
+    fn reserve(&self, node: &NodeId) {
+        let fleet = self.fleet();
+        if let Some(node) = fleet.view().index_of(node) {
+            fleet.view().reserve(node, self.now());
+        }
+    }
+
     /// Without the store the node's own refusal holds the line, so a claim that cannot be made counts as held.
     async fn claim(&self, placement: &Placement, session: SessionId) -> Claim {
-        let Some(slots) = self.fleet().node(&placement.node).map(|node| node.report.hard_slots) else {
+        let Some(slots) = self.fleet().view().node(&placement.node).map(|node| node.report.hard_slots) else {
             return Claim::Full;
         };
         self.leases.claim(&placement.node, session, slots, self.now()).await.unwrap_or_else(|away| {

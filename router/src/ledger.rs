@@ -251,6 +251,7 @@ mod tests {
             latency_limit: Duration::from_millis(300),
             audio_bytes_per_second: 32_000,
             exclude: [].into(),
+            prefer: None,
         }
     }
 
@@ -261,8 +262,10 @@ mod tests {
             pool: "aws".parse().unwrap(),
             address: "127.0.0.1:1".to_owned(),
             terms,
+            api: scheduler::EngineApi::Listen,
+            engine_model: None,
         };
-        Decision { placements: vec![placement], refusal: None, rejected: Vec::new(), fleet_version: 1 }
+        Decision { placements: vec![placement], refusal: None, rejected: Vec::new(), fleet_version: 1, seat: None }
     }
 
     fn ending() -> Ending {

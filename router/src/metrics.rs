@@ -53,6 +53,7 @@ pub(crate) fn refusal_label(refusal: Refusal) -> &'static str {
         Refusal::NotAllowed => "not_allowed",
         Refusal::Full => "full",
         Refusal::NoLiveNode => "no_live_node",
+        Refusal::FilesOnly => "files_only",
     }
 }
 

@@ -122,7 +122,7 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
         bytes_out: ended.bytes_out,
     };
     let fleet = core.fleet();
-    core.ledger().ended(session, ending, |pool| fleet.pool(pool).map(|pool| pool.price));
+    core.ledger().ended(session, ending, |pool| fleet.view().pool(pool).map(|pool| pool.price));
     Some(Order::Acknowledged(Acknowledged { sessions: vec![ended.session] }))
 }
 

@@ -35,7 +35,7 @@ fn look(core: &Core, before: &BTreeSet<NodeId>, forget_after: Duration) -> BTree
     }
     let mut reporting = 0;
     let mut silent = BTreeSet::new();
-    for node in core.fleet().nodes() {
+    for node in core.fleet().view().nodes() {
         let age = node.age(now);
         if age < SUSPECT_AFTER {
             reporting += 1;

@@ -6,7 +6,7 @@
 //! * [`decide()`]: the decision, in the order it is made: allowed set, filters, score, two choices.
 //! * [`filter`]: why a node may not serve. [`score`]: what serving there costs, in dollars per session-hour.
 //! * [`Fleet`]: pools and nodes as last reported, with the slots promised since. [`Request`]: what a session needs.
-//! * [`Pool`], [`Report`], [`Models`], [`Scoring`]: what operators configure and agents say.
+//! * [`Pool`], [`Report`], [`EngineApi`], [`Models`], [`Scoring`]: what operators configure and agents say.
 //! * [`plan`]: demand in, wanted nodes per pool out.
 //! * [`ids`] and [`units`]: names and measures that cannot be mixed up.
 //!
@@ -24,13 +24,23 @@
 //! * **Leg**: one connection from a session to an engine; its number is the **epoch**.
 //! * **Ledger**: what was used and what it cost.
 
+mod admission;
+mod allowed;
 mod decide;
+mod dice;
+mod engine;
+mod explain;
 pub mod filter;
 mod fleet;
+mod health;
 pub mod ids;
 mod models;
+mod numbers;
+mod open;
 pub mod plan;
+mod policy;
 mod pool;
+mod record;
 mod report;
 mod request;
 pub mod score;
@@ -38,12 +48,24 @@ pub mod score;
 mod testing;
 pub mod units;
 
-pub use decide::{Decision, Placement, Refusal, decide};
-pub use filter::{AllowedSet, Reason, Rejected};
-pub use fleet::{Fleet, Node, UnknownPool};
+pub use admission::{
+    BatchLease, Fairness, Pace, Queue, QueueLimits, Rate, RetryBudget, Tenants, Waiting, predicted_wait, retry_after,
+    to_revoke,
+};
+pub use allowed::AllowedSet;
+pub use decide::{Choice, Decision, Knobs, Lots, Pick, Placement, Refusal, Seat, Turns, decide};
+pub use dice::Dice;
+pub use engine::EngineApi;
+pub use explain::explain;
+pub use filter::{Reason, Rejected};
+pub use fleet::{Beat, Capacity, Demand, Fleet, FleetView, MOST_POOLS, Node, NodeIndex, Ticked, UnknownPool};
+pub use health::{Breaker, BreakerLimits, OutlierLimits};
 pub use ids::{KeyId, Language, ModelName, NodeId, PoolName, Region, SessionId, TenantId};
 pub use models::{ModelSpec, Models, UnknownModel};
+pub use open::{OpenLimits, OpenSet, Steer};
+pub use policy::{Limits, Method, Policy, PolicyHash};
 pub use pool::{Compliance, Link, LinkMode, Market, Pool, Price, Provider, Residency, Tier};
+pub use record::{CannotReplay, DecisionRecord, FleetSnapshot, InFlight};
 pub use report::{Gpu, NodeState, Report};
 pub use request::{Class, Priority, Request, Work};
 pub use score::{ScoreTerms, Scoring};

@@ -1,11 +1,12 @@
 //! Reports: what an agent says of its node, once a second and at once on change. Nothing in a report is trusted blindly:
 //! [`Report::sane`] clamps what no node can mean.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::EngineApi;
 use crate::ids::{ModelName, NodeId, PoolName};
 use crate::units::Ratio;
 
@@ -56,6 +57,12 @@ pub struct Report {
     pub state: NodeState,
     /// Models it can serve without loading.
     pub models: BTreeSet<ModelName>,
+    /// Which API its engine speaks.
+    #[serde(default)]
+    pub api: EngineApi,
+    /// What its engine calls those models that it knows by another name.
+    #[serde(default)]
+    pub engine_models: BTreeMap<ModelName, ModelName>,
     /// Streams it serves well at once.
     pub soft_slots: u32,
     /// Streams it serves at all; the node refuses more.
@@ -80,6 +87,11 @@ impl Report {
     /// Returns the report with impossible values forced into range.
     #[must_use]
     pub fn sane(mut self) -> Self {
+        self.clamp();
+        self
+    }
+
+    pub(crate) fn clamp(&mut self) {
         self.hard_slots = self.hard_slots.min(MOST_SLOTS);
         self.soft_slots = self.soft_slots.min(self.hard_slots);
         self.used_slots = self.used_slots.min(MOST_SLOTS);
@@ -87,6 +99,5 @@ impl Report {
             self.realtime_factor = 0.0;
         }
         self.chunk_latency_p95 = self.chunk_latency_p95.min(Duration::from_secs(60));
-        self
     }
 }

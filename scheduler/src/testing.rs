@@ -1,11 +1,11 @@
 //! Pools, reports and requests for this crate's tests: ordinary ones, to be changed where a test needs it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::{
-    Class, Link, LinkMode, Market, MicroDollars, NodeState, Pool, Price, Provider, Report, Request, Residency,
-    SessionId, Tier, Timestamp, Work,
+    Class, EngineApi, Link, LinkMode, Market, MicroDollars, NodeState, Pool, Price, Provider, Report, Request,
+    Residency, SessionId, Tier, Timestamp, Work,
 };
 
 /// A moment long after the clock's start, so that there is a past.
@@ -36,6 +36,8 @@ pub(crate) fn report(node: &str, pool: &str) -> Report {
         address: format!("{node}:80"),
         state: NodeState::Serving,
         models: BTreeSet::from(["m".parse().unwrap()]),
+        api: EngineApi::Listen,
+        engine_models: BTreeMap::new(),
         soft_slots: 24,
         hard_slots: 27,
         used_slots: 0,
@@ -66,5 +68,6 @@ pub(crate) fn request() -> Request {
         latency_limit: Duration::from_millis(800),
         audio_bytes_per_second: 32_000,
         exclude: BTreeSet::new(),
+        prefer: None,
     }
 }

@@ -56,6 +56,8 @@ pub enum CloseReason {
     UnsupportedBody,
     /// No pool may serve this request, whatever its load.
     NotAllowed,
+    /// A stream was asked for, and every node with the model hears files only.
+    FilesOnly,
     /// Every node that may serve is full.
     NoCapacity,
     /// No node that may serve is alive.
@@ -76,7 +78,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, for tests and for metrics that start at zero.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Completed,
         Self::CallerGone,
         Self::CallerSilent,
@@ -97,6 +99,7 @@ impl CloseReason {
         Self::UploadTooSlow,
         Self::UnsupportedBody,
         Self::NotAllowed,
+        Self::FilesOnly,
         Self::NoCapacity,
         Self::NoLiveNode,
         Self::RouterAway,
@@ -131,6 +134,7 @@ impl CloseReason {
             Self::UploadTooSlow => "upload_too_slow",
             Self::UnsupportedBody => "unsupported_body",
             Self::NotAllowed => "not_allowed",
+            Self::FilesOnly => "files_only",
             Self::NoCapacity => "no_capacity",
             Self::NoLiveNode => "no_live_node",
             Self::RouterAway => "router_away",
@@ -162,7 +166,8 @@ impl CloseReason {
             | Self::UnknownModel
             | Self::UnsupportedBody
             | Self::UploadTooSlow
-            | Self::NotAllowed => 1008,
+            | Self::NotAllowed
+            | Self::FilesOnly => 1008,
             Self::FrameTooBig | Self::UploadTooBig => 1009,
             Self::CallerSilent | Self::NodeLost | Self::NodeStalled | Self::NodeFailed => 1011,
             Self::Draining => 1012,
@@ -194,6 +199,7 @@ impl CloseReason {
             Self::UploadTooSlow => "upload too slow",
             Self::UnsupportedBody => "unsupported body",
             Self::NotAllowed => "no pool may serve this request",
+            Self::FilesOnly => "this model hears files only: send the audio as a file",
             Self::NoCapacity => "no capacity, please try again",
             Self::NoLiveNode => "no node is available, please try again",
             Self::RouterAway => "no router answers, please try again",
@@ -215,7 +221,8 @@ impl CloseReason {
             | Self::BadAudio
             | Self::BadFrames
             | Self::BadText
-            | Self::NotAllowed => 400,
+            | Self::NotAllowed
+            | Self::FilesOnly => 400,
             Self::Unauthorised => 401,
             Self::ForeignOrigin => 403,
             Self::UnknownPath => 404,
@@ -266,7 +273,8 @@ impl CloseReason {
             | Self::UploadTooBig
             | Self::UploadTooSlow
             | Self::UnsupportedBody
-            | Self::NotAllowed => Blame::Caller,
+            | Self::NotAllowed
+            | Self::FilesOnly => Blame::Caller,
         }
     }
 }
@@ -277,6 +285,7 @@ impl From<Refusal> for CloseReason {
             Refusal::NotAllowed => Self::NotAllowed,
             Refusal::Full => Self::NoCapacity,
             Refusal::NoLiveNode => Self::NoLiveNode,
+            Refusal::FilesOnly => Self::FilesOnly,
         }
     }
 }

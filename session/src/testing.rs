@@ -1,6 +1,6 @@
 //! What this crate's tests share.
 
-use scheduler::{Placement, ScoreTerms};
+use scheduler::{EngineApi, Placement, ScoreTerms};
 
 /// A placement on a node of some pool.
 pub(crate) fn placement(node: &str) -> Placement {
@@ -9,5 +9,7 @@ pub(crate) fn placement(node: &str) -> Placement {
         pool: "p".parse().unwrap(),
         address: format!("{node}:80"),
         terms: ScoreTerms::default(),
+        api: EngineApi::Listen,
+        engine_model: None,
     }
 }

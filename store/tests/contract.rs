@@ -72,6 +72,8 @@ fn report(node: &str, sequence: u64) -> Report {
         address: format!("{node}:80"),
         state: NodeState::Serving,
         models: BTreeSet::from(["m".parse().unwrap()]),
+        api: scheduler::EngineApi::Listen,
+        engine_models: [].into(),
         soft_slots: 4,
         hard_slots: 5,
         used_slots: 1,

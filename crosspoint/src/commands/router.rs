@@ -57,5 +57,5 @@ async fn build(config: &Config) -> anyhow::Result<router::App> {
 
 /// Takes what a router decides by out of the configuration.
 pub(crate) fn policy(config: &Config) -> router::Policy {
-    router::Policy { pools: config.pools.clone(), scoring: config.scoring.clone(), models: config.models.clone() }
+    router::Policy { pools: config.pools.clone(), choice: config.choice(), models: config.models.clone() }
 }

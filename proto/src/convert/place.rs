@@ -7,6 +7,7 @@ use scheduler::{
     Work,
 };
 
+use super::engine::{api_from_wire, api_to_wire};
 use super::{BadMessage, name};
 use crate::v1;
 
@@ -47,6 +48,7 @@ pub fn request_from_wire(wire: v1::PlaceRequest) -> Result<Request, BadMessage> 
         latency_limit: Duration::from_millis(wire.latency_limit_milliseconds.into()),
         audio_bytes_per_second: wire.audio_bytes_per_second,
         exclude: wire.exclude.iter().map(|node| name("exclude", node)).collect::<Result<_, _>>()?,
+        prefer: None,
     })
 }
 
@@ -99,6 +101,8 @@ pub fn reply_from_decision(decision: &Decision, lease: &str, retry_after: Durati
         address: placement.address.clone(),
         terms: Some(terms_to_wire(&placement.terms)),
         lease: if rank == 0 { lease.to_owned() } else { String::new() },
+        api: api_to_wire(placement.api).into(),
+        engine_model: placement.engine_model.as_ref().map(ToString::to_string).unwrap_or_default(),
     });
     let rejected = decision.rejected.iter().map(|group| v1::Rejected {
         pool: group.pool.to_string(),
@@ -134,6 +138,10 @@ pub fn decision_from_reply(wire: v1::PlaceReply) -> Result<Result<Vec<Placement>
             pool: name("pool", &place.pool)?,
             address: place.address,
             terms: terms_from_wire(place.terms.unwrap_or_default()),
+            api: api_from_wire(place.api)?,
+            engine_model: (!place.engine_model.is_empty())
+                .then(|| name("engine_model", &place.engine_model))
+                .transpose()?,
         })
     });
     let placements = placements.collect::<Result<Vec<_>, BadMessage>>()?;
@@ -170,6 +178,7 @@ fn refusal_to_wire(refusal: Refusal) -> v1::RefusalKind {
         Refusal::NotAllowed => v1::RefusalKind::NotAllowed,
         Refusal::Full => v1::RefusalKind::Full,
         Refusal::NoLiveNode => v1::RefusalKind::NoLiveNode,
+        Refusal::FilesOnly => v1::RefusalKind::FilesOnly,
     }
 }
 
@@ -178,6 +187,7 @@ fn refusal_from_wire(kind: i32) -> Result<Refusal, BadMessage> {
         Ok(v1::RefusalKind::NotAllowed) => Ok(Refusal::NotAllowed),
         Ok(v1::RefusalKind::Full) => Ok(Refusal::Full),
         Ok(v1::RefusalKind::NoLiveNode) => Ok(Refusal::NoLiveNode),
+        Ok(v1::RefusalKind::FilesOnly) => Ok(Refusal::FilesOnly),
         Ok(v1::RefusalKind::Unspecified) | Err(_) => Err(BadMessage::new("refusal", &kind)),
     }
 }
@@ -203,6 +213,7 @@ mod tests {
             latency_limit: Duration::from_millis(300),
             audio_bytes_per_second: 32_000,
             exclude: ["aws-1".parse().unwrap()].into(),
+            prefer: None,
         }
     }
 
@@ -214,6 +225,22 @@ mod tests {
     #[test]
     fn an_empty_request_is_refused() {
         assert!(request_from_wire(v1::PlaceRequest::default()).is_err());
+    }
+
+    #[test]
+    fn a_placement_keeps_what_its_engine_speaks() {
+        let offered = Placement {
+            node: "gpu-1".parse().unwrap(),
+            pool: "aws".parse().unwrap(),
+            address: "10.0.0.1:8000".to_owned(),
+            terms: ScoreTerms::default(),
+            api: scheduler::EngineApi::OpenAi,
+            engine_model: Some("Systran/faster-whisper-small".parse().unwrap()),
+        };
+        let decision =
+            Decision { placements: vec![offered.clone()], refusal: None, rejected: Vec::new(), fleet_version: 1 };
+        let reply = reply_from_decision(&decision, "", Duration::ZERO);
+        assert_eq!(decision_from_reply(reply).unwrap(), Ok(vec![offered]));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use scheduler::{Gpu, NodeState, Ratio, Report};
 
+use super::engine::{api_from_wire, api_to_wire};
 use super::{BadMessage, name};
 use crate::v1;
 
@@ -14,12 +15,15 @@ use crate::v1;
 pub fn report_from_wire(wire: v1::NodeReport) -> Result<Report, BadMessage> {
     let state = state_from_wire(wire.state)?;
     let models = wire.models.iter().map(|model| name("models", model)).collect::<Result<_, _>>()?;
+    let pair = |(ours, theirs): (String, String)| Ok((name("models", &ours)?, name("engine_models", &theirs)?));
     let report = Report {
         node: name("node", &wire.node)?,
         pool: name("pool", &wire.pool)?,
         address: wire.address,
         state,
         models,
+        api: api_from_wire(wire.api)?,
+        engine_models: wire.engine_models.into_iter().map(pair).collect::<Result<_, BadMessage>>()?,
         soft_slots: wire.soft_slots,
         hard_slots: wire.hard_slots,
         used_slots: wire.used_slots,
@@ -42,6 +46,12 @@ pub fn report_to_wire(report: &Report) -> v1::NodeReport {
         address: report.address.clone(),
         state: state_to_wire(report.state).into(),
         models: report.models.iter().map(ToString::to_string).collect(),
+        api: api_to_wire(report.api).into(),
+        engine_models: report
+            .engine_models
+            .iter()
+            .map(|(ours, theirs)| (ours.to_string(), theirs.to_string()))
+            .collect(),
         soft_slots: report.soft_slots,
         hard_slots: report.hard_slots,
         used_slots: report.used_slots,
@@ -99,6 +109,8 @@ fn gpu_to_wire(gpu: &Gpu) -> v1::Gpu {
 
 #[cfg(test)]
 mod tests {
+    use scheduler::EngineApi;
+
     use super::*;
 
     fn wire() -> v1::NodeReport {
@@ -108,6 +120,8 @@ mod tests {
             address: "127.0.0.1:9000".to_owned(),
             state: v1::NodeState::Serving.into(),
             models: vec!["sphinx-en-us".to_owned()],
+            api: v1::EngineApi::Openai.into(),
+            engine_models: [("sphinx-en-us".to_owned(), "Systran/faster-whisper-small".to_owned())].into(),
             soft_slots: 4,
             hard_slots: 5,
             used_slots: 1,
@@ -122,6 +136,12 @@ mod tests {
     fn a_report_survives_the_wire() {
         let report = report_from_wire(wire()).unwrap();
         assert_eq!(report_to_wire(&report), wire());
+    }
+
+    #[test]
+    fn an_agent_that_knows_no_other_api_speaks_listen() {
+        let old = v1::NodeReport { api: 0, ..wire() };
+        assert_eq!(report_from_wire(old).unwrap().api, EngineApi::Listen);
     }
 
     #[test]

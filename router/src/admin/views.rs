@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use scheduler::filter::SUSPECT_AFTER;
 use scheduler::{
-    Compliance, Fleet, Gpu, Market, MicroDollars, ModelName, Node, NodeId, NodeState, Placement, Pool, PoolName, Price,
-    Provider, Refusal, Region, Rejected, Residency, ScoreTerms, SessionId, TenantId, Tier, Timestamp, Work,
+    Compliance, EngineApi, FleetView, Gpu, Market, MicroDollars, ModelName, Node, NodeId, NodeState, Placement, Pool,
+    PoolName, Price, Provider, Refusal, Region, Rejected, Residency, ScoreTerms, SessionId, TenantId, Tier, Timestamp,
+    Work,
 };
 use serde::Serialize;
 
@@ -26,6 +27,7 @@ pub(super) struct NodeView {
     silent: bool,
     age_ms: f64,
     models: BTreeSet<ModelName>,
+    api: EngineApi,
     soft_slots: u32,
     hard_slots: u32,
     used_slots: u32,
@@ -39,7 +41,7 @@ pub(super) struct NodeView {
 }
 
 impl NodeView {
-    pub(super) fn new(node: &Node, now: Timestamp) -> Self {
+    pub(super) fn new(node: Node<'_>, now: Timestamp) -> Self {
         let report = node.report.clone();
         Self {
             silent: node.age(now) >= SUSPECT_AFTER,
@@ -51,6 +53,7 @@ impl NodeView {
             address: report.address,
             state: report.state,
             models: report.models,
+            api: report.api,
             soft_slots: report.soft_slots,
             hard_slots: report.hard_slots,
             used_slots: report.used_slots,
@@ -81,7 +84,7 @@ pub(super) struct PoolView {
 }
 
 impl PoolView {
-    pub(super) fn new(pool: &Pool, fleet: &Fleet, now: Timestamp) -> Self {
+    pub(super) fn new(pool: &Pool, fleet: &FleetView, now: Timestamp) -> Self {
         let members: Vec<_> = fleet.nodes().filter(|node| node.report.pool == pool.name).collect();
         let serving: Vec<_> = members
             .iter()

@@ -70,6 +70,7 @@ fn code(reason: CloseReason) -> &'static str {
         CloseReason::UnknownPath => "NOT_FOUND",
         CloseReason::WrongMethod => "METHOD_NOT_ALLOWED",
         CloseReason::NotAllowed => "NO_POOL_ALLOWED",
+        CloseReason::FilesOnly => "FILES_ONLY",
         CloseReason::UploadTooBig | CloseReason::FrameTooBig => "PAYLOAD_TOO_LARGE",
         CloseReason::UnsupportedBody => "UNSUPPORTED_MEDIA_TYPE",
         CloseReason::UploadTooSlow | CloseReason::CallerSilent | CloseReason::CallerSlow => "REQUEST_TIMEOUT",

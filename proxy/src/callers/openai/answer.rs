@@ -171,6 +171,7 @@ fn code(reason: CloseReason) -> &'static str {
         | CloseReason::UploadTooSlow
         | CloseReason::UnsupportedBody
         | CloseReason::NotAllowed
+        | CloseReason::FilesOnly
         | CloseReason::NoCapacity
         | CloseReason::NoLiveNode
         | CloseReason::RouterAway

@@ -208,6 +208,8 @@ fn placement(name: &str) -> Placement {
         pool: "pool".parse().unwrap(),
         address: name.to_owned(),
         terms: ScoreTerms::default(),
+        api: scheduler::EngineApi::Listen,
+        engine_model: None,
     }
 }
 

@@ -1,0 +1,217 @@
+//! A request against one view: words turned into numbers once, so that looking at a node is a handful of comparisons.
+
+use std::time::Duration;
+
+use crate::allowed::AllowedSet;
+use crate::decide::{Pick, Seat};
+use crate::filter::SUSPECT_AFTER;
+use crate::fleet::{Bit, Capacity, FleetView, Gate, Line, NodeIndex, PoolIndex, Side, Standing, Telemetry};
+use crate::numbers::count;
+use crate::policy::Policy;
+use crate::request::{Priority, Request};
+use crate::score::Site;
+use crate::units::{MicroDollars, Timestamp};
+
+/// Which slots of a node are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seats {
+    /// Soft ones.
+    Soft,
+    /// Soft ones, but for those that streams are about to need.
+    Spare,
+    /// All that the node has.
+    Hard,
+}
+
+/// One round of a decision: where is looked, and for what. What an earlier round finds is preferred to everything later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Round {
+    pub(crate) side: Side,
+    pub(crate) seats: Seats,
+}
+
+const STREAMS: [Round; 4] = [
+    Round { side: Side::Open, seats: Seats::Soft },
+    Round { side: Side::Closed, seats: Seats::Soft },
+    Round { side: Side::Open, seats: Seats::Hard },
+    Round { side: Side::Closed, seats: Seats::Hard },
+];
+const BATCH: [Round; 2] =
+    [Round { side: Side::Closed, seats: Seats::Soft }, Round { side: Side::Open, seats: Seats::Spare }];
+
+/// What keeps a node from serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// Its slots, and nothing else.
+    Full,
+    Otherwise,
+}
+
+/// A node that may serve.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fit {
+    pub(crate) node: NodeIndex,
+    pub(crate) seat: Seat,
+    /// Slots in use, as far as they count for this request.
+    pub(crate) used: u32,
+    /// `used` over soft slots.
+    pub(crate) load: f32,
+}
+
+/// A pool that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) site: Site,
+    pub(crate) usual_load: f32,
+    /// Reports of this age say nothing any more.
+    pub(crate) patience: Duration,
+    /// Its breaker lets one session through at a time, to see whether the pool is back.
+    probed: bool,
+}
+
+/// A request against one view.
+pub(crate) struct Need<'a> {
+    pub(crate) view: &'a FleetView,
+    pub(crate) request: &'a Request,
+    pub(crate) policy: &'a Policy,
+    pub(crate) now: Timestamp,
+    allowed: AllowedSet<'a>,
+    model: u64,
+    model_bit: Bit,
+    gigabytes: f64,
+    latency_limit: u64,
+    exclude: Vec<NodeIndex>,
+}
+
+impl<'a> Need<'a> {
+    /// Turns a request into numbers. The allowed set comes first: nothing here can look at a pool that is not in it.
+    pub(crate) fn new(view: &'a FleetView, request: &'a Request, policy: &'a Policy, now: Timestamp) -> Self {
+        let (model, model_bit) = view.maps.model(&request.model).unwrap_or((0, Bit::Own));
+        Self {
+            view,
+            request,
+            policy,
+            now,
+            allowed: AllowedSet::of(view, request),
+            model,
+            model_bit,
+            gigabytes: request.gigabytes_per_hour(),
+            latency_limit: u64::try_from(request.latency_limit.as_micros()).unwrap_or(u64::MAX),
+            exclude: request.exclude.iter().filter_map(|name| view.index_of(name)).collect(),
+        }
+    }
+
+    pub(crate) fn allowed(&self) -> &AllowedSet<'a> {
+        &self.allowed
+    }
+
+    /// Returns where to look, in order.
+    pub(crate) fn rounds(&self) -> &'static [Round] {
+        match (self.request.priority, self.view.capacity) {
+            (Priority::Live | Priority::Interactive, _) => &STREAMS,
+            (Priority::Batch, Capacity::Enough) => &BATCH,
+            (Priority::Batch, Capacity::Short) => &[],
+        }
+    }
+
+    /// Returns the pools worth looking at in a round: allowed, with the model, with a slot, not shunned.
+    pub(crate) fn pools(&self, round: Round) -> u64 {
+        let table = self.view.table(round.side);
+        let slots = match round.seats {
+            Seats::Soft | Seats::Spare => table.room,
+            Seats::Hard => table.over,
+        };
+        self.allowed.bits() & slots & self.view.serving(self.model)
+    }
+
+    /// Returns a pool's part of the comparisons; nothing while its breaker lets nobody through.
+    pub(crate) fn place(&self, pool: PoolIndex) -> Option<Place> {
+        let line = &self.view.pool_lines[pool.get()];
+        let probed = match line.gate {
+            Gate::Open => false,
+            Gate::Shut { until } if self.now < until => return None,
+            Gate::Shut { .. } => true,
+        };
+        let patience = match line.telemetry {
+            Telemetry::Flowing => SUSPECT_AFTER,
+            Telemetry::Frozen => Duration::MAX,
+        };
+        let site = Site::new(line, &self.view.pools[pool.get()], self.gigabytes);
+        Some(Place { site, usual_load: line.usual_load, patience, probed })
+    }
+
+    /// Looks at one node.
+    pub(crate) fn fit(&self, place: &Place, node: NodeIndex, seats: Seats) -> Result<Fit, Unfit> {
+        let line = &self.view.lines[node.get()];
+        if !self.suits(place, node, line) {
+            return Err(Unfit::Otherwise);
+        }
+        let promised = self.view.promises.on(node.get());
+        if place.probed && promised.count(self.now) > 0 {
+            return Err(Unfit::Otherwise);
+        }
+        let all = line.used_estimate(promised, self.view.others, self.now);
+        let used = all.saturating_sub(self.request.priority.yielding(line));
+        let slow_start = self.policy.limits.slow_start;
+        let soft = line.lent(line.soft, slow_start, self.now);
+        let hard = line.lent(line.hard, slow_start, self.now);
+        let (slots, seat) = match seats {
+            Seats::Soft if all >= soft => (soft, Seat::Yielded),
+            Seats::Soft => (soft, Seat::Free),
+            Seats::Spare => (soft.saturating_sub(count((soft as f32 * self.view.kept).ceil())), Seat::Free),
+            Seats::Hard => (hard, Seat::Over),
+        };
+        if used >= slots || all >= hard {
+            return Err(Unfit::Full);
+        }
+        Ok(Fit { node, seat, used, load: used as f32 / f32::from(line.soft.max(1)) })
+    }
+
+    /// Everything but slots.
+    fn suits(&self, place: &Place, node: NodeIndex, line: &Line) -> bool {
+        line.standing == Standing::Serving
+            && self.now.since(line.reported_at) < place.patience
+            && line.models & self.model != 0
+            && line.api.hears(self.request.work)
+            && place.site.round_trip + u64::from(line.latency) <= self.latency_limit
+            && !self.exclude.contains(&node)
+            && self.request.max_cost.is_none_or(|limit| self.price(place, node) <= limit)
+            && self.has_model(node)
+    }
+
+    /// Models after the first 63 share a bit, so the report is asked.
+    fn has_model(&self, node: NodeIndex) -> bool {
+        match self.model_bit {
+            Bit::Own => true,
+            Bit::Shared => {
+                let report = &self.view.reports[node.get()];
+                report.as_ref().is_some_and(|report| report.models.contains(&self.request.model))
+            }
+        }
+    }
+
+    /// Returns the gigabytes that an hour of the session sends.
+    pub(crate) fn gigabytes(&self) -> f64 {
+        self.gigabytes
+    }
+
+    /// Returns which of a node's slots batch may use.
+    pub(crate) fn batch_seats(&self, node: NodeIndex) -> Seats {
+        match self.view.lines[node.get()].side {
+            Side::Open => Seats::Spare,
+            Side::Closed => Seats::Soft,
+        }
+    }
+
+    /// Returns what a session-hour on a node is charged.
+    pub(crate) fn price(&self, place: &Place, node: NodeIndex) -> MicroDollars {
+        MicroDollars(self.view.lines[node.get()].slot_price.into()) + place.site.egress
+    }
+
+    /// Scores a node that fits.
+    pub(crate) fn pick(&self, place: &Place, fit: Fit) -> Pick {
+        let line = &self.view.lines[fit.node.get()];
+        let terms = place.site.terms(line, fit.used, &self.policy.scoring, self.now);
+        Pick { node: fit.node, seat: fit.seat, terms }
+    }
+}
