@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use scheduler::{Market, Timestamp};
+use scheduler::Market;
 
 use crate::scenario::{Failure, FleetFile, Scenario, Streams, Telemetry};
 use crate::traces::{Capacity, RateTrace, RecordedSessions, SpotFile, SpotSource, TraceError, WINDOW};
@@ -118,10 +118,21 @@ impl Case {
         Trial { seed, workload: Workload::draw(&self.sources, seed), capacity }
     }
 
-    /// Returns the end of a run.
+    /// Returns the share of streams that must be lost, where theory knows: one machine, a Poisson process, nobody waits.
     #[must_use]
-    pub fn horizon(&self) -> Timestamp {
-        Timestamp::at(self.sources.duration)
+    pub fn theory(&self) -> Option<f64> {
+        let (Demand::Stationary(stationary), [pool]) = (&self.sources.demand, self.fleet.pools.as_slice()) else {
+            return None;
+        };
+        let loss_system = pool.nodes.max == 1 && self.patience.is_zero();
+        loss_system.then(|| crate::bound::blocking(pool.slots.hard, stationary.load))
+    }
+
+    /// Returns the slots of a fleet that never changes.
+    #[must_use]
+    pub fn fixed_slots(&self) -> Option<u32> {
+        let fixed = self.fleet.pools.iter().all(|pool| pool.nodes.min == pool.nodes.max);
+        fixed.then(|| self.fleet.pools.iter().map(|pool| pool.nodes.max * pool.slots.hard).sum())
     }
 
     /// Returns when files must be done after they came.

@@ -1,7 +1,17 @@
 //! What is compared: a way to place, a way to scale, and which of our mechanisms it may use.
 
-use scheduler::plan::{Baseline, PlannerConfig};
+mod built_in;
+
+use std::sync::Arc;
+
+use scheduler::plan::{Baseline, BaselineScaler, Planner, PlannerConfig, ProviderLimits, Scaler};
+use scheduler::{Policy, Provider};
 use serde::{Deserialize, Serialize};
+
+use crate::case::Case;
+use crate::router::{Production, Router};
+
+pub use built_in::{NAMES, Table, built_in, grid};
 
 /// One contender.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -9,6 +19,9 @@ use serde::{Deserialize, Serialize};
 pub struct Contender {
     /// What tables call it.
     pub name: String,
+    /// How streams are placed.
+    #[serde(default)]
+    pub placement: Policy,
     /// How the fleet is sized.
     #[serde(default)]
     pub scaling: Scaling,
@@ -76,4 +89,51 @@ pub enum FileSlots {
     Idle,
     /// Slots of their own, which the fleet is sized for.
     Own,
+}
+
+impl Contender {
+    /// Names the configuration by its content: what two runs must share to be compared.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let text = format!("{:?}", (&self.placement, &self.scaling, self.mechanisms));
+        // FNV-1a, 64 bits.
+        let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+        format!("{:016x}", text.bytes().fold(0xCBF2_9CE4_8422_2325, mix))
+    }
+
+    /// Makes the routers of one run; fewer than the case has when one of its names cannot be used.
+    #[must_use]
+    pub fn routers(&self, case: &Case, seed: u64) -> Vec<Box<dyn Router>> {
+        let policy = Arc::new(self.placement.clone());
+        let replica = |replica: u64| {
+            let dice = crate::workload::mix(seed, ROUTER_DICE + replica);
+            Production::new(case, &policy, self.mechanisms.files, dice)
+                .map(|router| Box::new(router) as Box<dyn Router>)
+        };
+        (0..case.telemetry.routers.max(1) as u64).filter_map(replica).collect()
+    }
+
+    /// Makes the scaler of one run, with the fleet's limits per provider.
+    #[must_use]
+    pub fn scaler(&self, case: &Case) -> Box<dyn Scaler> {
+        match &self.scaling {
+            Scaling::Planner(config) => Box::new(Planner::new(limited(config, case))),
+            Scaling::Baseline(baseline) => {
+                Box::new(BaselineScaler::new(*baseline, limited(&PlannerConfig::default(), case)))
+            }
+        }
+    }
+}
+
+/// Dice of routers are not those of any client.
+const ROUTER_DICE: u64 = 1 << 42;
+
+fn limited(config: &PlannerConfig, case: &Case) -> PlannerConfig {
+    const PROVIDERS: [Provider; 6] =
+        [Provider::Aws, Provider::Gcp, Provider::Coreweave, Provider::OnPrem, Provider::Azure, Provider::Other];
+    let of = |provider| {
+        let limits = case.fleet.providers.get(provider)?;
+        Some(ProviderLimits { provider, min: limits.min, max: limits.max })
+    };
+    PlannerConfig { providers: PROVIDERS.into_iter().filter_map(of).collect(), ..config.clone() }
 }

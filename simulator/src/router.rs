@@ -1,10 +1,14 @@
 //! Routers: who places streams. The world knows only this trait; [`Production`] runs the scheduler that real routers run.
 
+mod production;
+
 use std::time::Duration;
 
 use scheduler::{Class, NodeState, Timestamp};
 
 use crate::scenario::SlotSpec;
+
+pub use production::Production;
 
 /// What a router hears of a node.
 #[derive(Clone, Copy, Debug)]
@@ -38,16 +42,22 @@ pub struct Ask {
     pub class: Class,
 }
 
+/// Why a node did not take a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Declined {
+    /// It said that it has no slot.
+    Full,
+    /// It did not answer.
+    Silent,
+}
+
 /// One router replica: it knows what it heard and what it placed itself.
 pub trait Router: Send {
     /// Takes a node's report.
     fn hear(&mut self, node: u32, heard: &Heard, now: Timestamp);
 
-    /// Forgets a node that is no more.
-    fn forget(&mut self, node: u32);
-
-    /// Lets four times a second pass.
-    fn tick(&mut self, now: Timestamp);
+    /// Brings its view up to date, for who wants to know which nodes it steers to.
+    fn look_around(&mut self, now: Timestamp);
 
     /// Chooses up to three nodes, best first, and promises a slot on the first.
     fn choose(&mut self, ask: &Ask, now: Timestamp) -> [Option<u32>; 3];
@@ -55,8 +65,8 @@ pub trait Router: Send {
     /// Learns that a node took a stream.
     fn opened(&mut self, node: u32, now: Timestamp);
 
-    /// Learns that a node declined a stream.
-    fn declined(&mut self, node: u32, now: Timestamp);
+    /// Learns that a node declined a stream, or was not there.
+    fn declined(&mut self, node: u32, why: Declined, now: Timestamp);
 
     /// Tells whether new streams are steered to a node.
     fn is_open(&self, node: u32) -> bool;
@@ -75,7 +85,13 @@ pub(crate) mod plain {
     pub(crate) struct Plain {
         nodes: BTreeMap<u32, Heard>,
         promised: BTreeMap<u32, u32>,
-        pub(crate) heedless: bool,
+        heedless: bool,
+    }
+
+    impl Plain {
+        pub(crate) fn heedless() -> Self {
+            Self { heedless: true, ..Self::default() }
+        }
     }
 
     impl Router for Plain {
@@ -84,11 +100,7 @@ pub(crate) mod plain {
             self.promised.remove(&node);
         }
 
-        fn forget(&mut self, node: u32) {
-            self.nodes.remove(&node);
-        }
-
-        fn tick(&mut self, _: Timestamp) {}
+        fn look_around(&mut self, _: Timestamp) {}
 
         fn choose(&mut self, _: &Ask, _: Timestamp) -> [Option<u32>; 3] {
             let load = |node: &u32, heard: &Heard| {
@@ -113,7 +125,7 @@ pub(crate) mod plain {
 
         fn opened(&mut self, _: u32, _: Timestamp) {}
 
-        fn declined(&mut self, _: u32, _: Timestamp) {}
+        fn declined(&mut self, _: u32, _: Declined, _: Timestamp) {}
 
         fn is_open(&self, _: u32) -> bool {
             true

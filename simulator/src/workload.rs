@@ -130,8 +130,9 @@ fn integrate(steps: &[(f64, f64)], width: f64, bins: usize) -> Vec<f64> {
     part
 }
 
+/// Returns the bin of a time, in seconds.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float to integer casts saturate")]
-fn bin_of(at: f64, width: f64) -> usize {
+pub(crate) fn bin_of(at: f64, width: f64) -> usize {
     (at / width) as usize
 }
 
@@ -143,11 +144,11 @@ fn within(session: &Session, horizon: Timestamp) -> f64 {
 impl Sources {
     fn sessions(&self, seed: u64) -> Vec<Session> {
         match &self.demand {
-            Demand::Rates(trace, mean_load) => self.from_rates(trace, *mean_load, seed),
+            Demand::Rates(trace, mean_load) => self.by_rates(trace, *mean_load, seed),
             Demand::Synthetic(synthetic) => {
                 let windows = windows(self.duration);
                 let trace = synthetic::rates(synthetic, windows, &mut dice(seed, u64::MAX));
-                self.from_rates(&trace, synthetic.mean_load, seed)
+                self.by_rates(&trace, synthetic.mean_load, seed)
             }
             Demand::Stationary(stationary) => stationary_sessions(stationary, self.duration, seed),
             Demand::Recorded(recorded) => {
@@ -163,7 +164,7 @@ impl Sources {
     }
 
     /// Each client has dice of its own: leaving one client out changes nothing for the others.
-    fn from_rates(&self, trace: &RateTrace, mean_load: f64, seed: u64) -> Vec<Session> {
+    fn by_rates(&self, trace: &RateTrace, mean_load: f64, seed: u64) -> Vec<Session> {
         let lengths = Lengths::of(&self.durations);
         let expected: f64 = trace.clients.iter().map(crate::traces::ClientRates::arrivals).sum();
         let wanted = mean_load * self.duration.as_secs_f64() / lengths.mean();

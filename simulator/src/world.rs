@@ -28,13 +28,14 @@ use files::Files;
 use nodes::Nodes;
 use streams::{Stream, Waiting};
 
-pub use nodes::{LATENCY_SLO, chunk_latency, p95_factor};
 pub use record::{BIN, Bin, Cause, Record};
 
 /// How finely time is looked at where nothing happens: reports, files and waiting streams are seen to this often.
 const TICK: Duration = Duration::from_millis(250);
 /// How often the fleet is sized.
 const PLAN_EVERY: Duration = Duration::from_secs(10);
+/// Gigabytes that an hour of a stream sends to its node: 16 kHz, 16 bits.
+pub const GIGABYTES_PER_HOUR: f64 = 0.1152;
 /// Dice for what happens to nodes are not those of any client.
 const NODE_DICE: u64 = 1 << 41;
 
@@ -167,7 +168,7 @@ impl<'a> World<'a> {
         if seconds > 0.0 {
             let level = self.nodes.level();
             self.files.work(level.files, seconds);
-            self.record.pass(self.now, seconds, &level);
+            self.record.pass(self.now, seconds, level);
         }
         self.now = at;
     }

@@ -31,7 +31,7 @@ pub struct ProviderLimits {
     pub aws: Option<Limits>,
     /// Of Google Cloud.
     pub gcp: Option<Limits>,
-    /// Of CoreWeave.
+    /// Of `CoreWeave`.
     pub coreweave: Option<Limits>,
     /// Of one's own machines.
     pub on_prem: Option<Limits>,

@@ -31,14 +31,14 @@ pub(super) fn draw_arrivals(client: &ClientRates, scale: f64, dice: &mut impl Rn
 /// Draws the arrivals of a Poisson process, in seconds.
 pub(super) fn poisson(rate: f64, duration: f64, dice: &mut impl Rng) -> Vec<f64> {
     let mut arrivals = Vec::new();
-    let mut now = 0.0;
-    while rate > 0.0 {
+    let mut next = |now: f64| {
         let gap: f64 = Exp1.sample(dice);
-        now += gap / rate;
-        if now >= duration {
-            break;
-        }
+        now + gap / rate
+    };
+    let mut now = next(0.0);
+    while now < duration {
         arrivals.push(now);
+        now = next(now);
     }
     arrivals
 }

@@ -134,7 +134,6 @@ impl World<'_> {
             files: 0,
             slowness: 1.0,
             sequence: 0,
-            changed: true,
         });
         self.names.insert(id, node);
         let per_hour: f64 = self.case.failures.iter().map(crashes).sum();
@@ -161,7 +160,6 @@ impl World<'_> {
         self.record.node_dollars += spec.dollars_per_hour() * paid.as_secs_f64() / 3600.0;
         self.nodes.remove(node);
         self.update_price();
-        self.hang_up(node);
     }
 
     /// Takes a node away, with the streams that are still on it.
@@ -260,8 +258,7 @@ impl World<'_> {
         let slow = (nodes.len() as f64 * share).ceil();
         for (place, node) in nodes.into_iter().enumerate() {
             let slow = span.covers(self.now) && (place as f64) < slow;
-            let node = self.nodes.get_mut(node);
-            (node.slowness, node.changed) = (if slow { *factor } else { 1.0 }, true);
+            self.nodes.get_mut(node).slowness = if slow { *factor } else { 1.0 };
         }
     }
 

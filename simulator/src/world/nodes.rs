@@ -17,17 +17,17 @@ const LATENCY_PER_STREAM: f64 = 0.000_44 * 270.0;
 /// How much steeper latency grows above the soft slots.
 const ABOVE_SOFT_SLOPE: f64 = 3.0;
 /// A window of 10 s whose 95th percentile is above this makes a stream slow.
-pub const LATENCY_SLO: Duration = Duration::from_millis(500);
+pub(super) const LATENCY_SLO: Duration = Duration::from_millis(500);
 
 /// Returns the 95th percentile of chunk latency over its mean: lognormal, with the 99th percentile at three times the middle.
 #[must_use]
-pub fn p95_factor() -> f64 {
+pub(super) fn p95_factor() -> f64 {
     (3.0_f64.ln() / 2.326_348 * 1.644_854).exp()
 }
 
 /// Returns the mean latency of a chunk on a node where `running` streams and chunks of files run.
 #[must_use]
-pub fn chunk_latency(slots: SlotSpec, running: u32) -> Duration {
+pub(super) fn chunk_latency(slots: SlotSpec, running: u32) -> Duration {
     let load = f64::from(running) / f64::from(slots.soft.max(1));
     let bent = load.min(1.0) + (load - 1.0).max(0.0) * ABOVE_SOFT_SLOPE;
     LATENCY_IDLE + Duration::from_secs_f64(LATENCY_PER_STREAM * bent)
@@ -61,8 +61,6 @@ pub(super) struct Node {
     /// How many times slower than it should be.
     pub(super) slowness: f64,
     pub(super) sequence: u64,
-    /// Whether something happened since its last report.
-    pub(super) changed: bool,
 }
 
 impl Node {
@@ -197,7 +195,6 @@ impl Nodes {
         let soft = self.slots[self.get(number).pool].soft;
         let node = self.get_mut(number);
         node.streams.push(session);
-        node.changed = true;
         let (count, files) = (node.count(), node.files);
         self.level.streams += 1;
         let above = count > soft;
@@ -215,7 +212,6 @@ impl Nodes {
         let node = self.get_mut(number);
         let above = node.count() > soft;
         node.streams.swap_remove(place as usize);
-        node.changed = true;
         let moved = node.streams.get(place as usize).copied();
         self.level.streams -= 1;
         self.level.above -= u32::from(above);
@@ -232,7 +228,6 @@ impl Nodes {
         let node = self.get_mut(number);
         if node.files != files {
             let before = std::mem::replace(&mut node.files, files);
-            node.changed = true;
             self.level.files = self.level.files + files - before;
         }
     }

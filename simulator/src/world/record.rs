@@ -214,7 +214,7 @@ impl Record {
     /// Mixes a decision into the hash.
     pub(super) fn decided(&mut self, session: SessionIndex, node: Option<NodeNumber>, at: Timestamp) {
         let node = node.map_or(u64::MAX, u64::from);
-        for word in [u64::from(session), node, at.since(Timestamp::ZERO).as_micros() as u64] {
+        for word in [u64::from(session), node, at.micros()] {
             self.digest = (self.digest ^ word).wrapping_mul(0x0100_0000_01B3);
         }
     }
@@ -257,6 +257,13 @@ impl Record {
     #[must_use]
     pub fn gap_quantile(&self, share: f64) -> Duration {
         Duration::from_millis(10 * quantile(&self.gaps, share))
+    }
+
+    /// Returns the attainment of the worst group that has as many attempts.
+    #[must_use]
+    pub fn worst(&self, groups: &[Share], least: u64) -> f64 {
+        let ranked = groups.iter().filter(|group| group.offered >= least);
+        ranked.map(Share::attainment).min_by(f64::total_cmp).unwrap_or_else(|| self.attainment())
     }
 
     /// Sums something over the minutes.

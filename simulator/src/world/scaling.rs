@@ -20,6 +20,9 @@ pub(super) struct SincePlan {
 
 impl World<'_> {
     pub(super) fn plan(&mut self) {
+        if let Some(leader) = self.routers.first_mut() {
+            leader.look_around(self.now);
+        }
         let situation = self.situation();
         self.since_plan = SincePlan::default();
         let plan = self.scaler.plan(&situation, self.now);
@@ -107,8 +110,6 @@ impl World<'_> {
 }
 
 fn supply(pool: &PoolSpec, soft_slots: u32) -> PoolSupply {
-    // 32 kB a second for an hour: 16 kHz, 16 bits.
-    const GIGABYTES_PER_HOUR: f64 = 0.1152;
     PoolSupply {
         pool: pool.name.clone(),
         provider: pool.provider,
@@ -116,7 +117,7 @@ fn supply(pool: &PoolSpec, soft_slots: u32) -> PoolSupply {
         market: pool.market,
         soft_slots,
         node_hour: pool.node_hour,
-        egress_slot_hour: MicroDollars::from_dollars(pool.egress_gb.dollars() * GIGABYTES_PER_HOUR),
+        egress_slot_hour: MicroDollars::from_dollars(pool.egress_gb.dollars() * super::GIGABYTES_PER_HOUR),
         boot: pool.boot,
         notice: pool.notice,
         limits: Some(Limits { min: pool.nodes.min, desired: pool.nodes.min, max: pool.nodes.max }),

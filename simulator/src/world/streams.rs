@@ -11,7 +11,7 @@ use super::nodes::{LATENCY_SLO, Phase, p95_factor};
 use super::record::Cause;
 use super::{NodeNumber, SessionIndex, World};
 use crate::policy::Moves;
-use crate::router::Ask;
+use crate::router::{Ask, Declined};
 
 /// A start later than this is late.
 const LATE: Duration = Duration::from_secs(1);
@@ -38,14 +38,23 @@ pub(super) struct Stream {
     node: NodeNumber,
     place: u32,
     moved: bool,
-    over: bool,
+    height: Height,
     ends: Timestamp,
 }
 
 impl Default for Stream {
     fn default() -> Self {
-        Self { node: NOWHERE, place: 0, moved: false, over: false, ends: Timestamp::ZERO }
+        Self { node: NOWHERE, place: 0, moved: false, height: Height::Soft, ends: Timestamp::ZERO }
     }
+}
+
+/// How high a stream ever was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Height {
+    /// Always on a soft slot.
+    Soft,
+    /// Above the soft slots, once at least.
+    Above,
 }
 
 /// A stream without a slot.
@@ -121,7 +130,9 @@ impl World<'_> {
                 return true;
             }
             self.record.nacks += 1;
-            self.routers[router].declined(node, self.now);
+            let gone = self.nodes.get(node).phase == Phase::Gone;
+            let why = if gone { Declined::Silent } else { Declined::Full };
+            self.routers[router].declined(node, why, self.now);
         }
         false
     }
@@ -166,8 +177,8 @@ impl World<'_> {
         self.record.decided(session, Some(node), self.now);
         let stream = &mut self.streams[session as usize];
         (stream.node, stream.place) = (node, put.place);
-        if put.above && !stream.over {
-            stream.over = true;
+        if put.above && stream.height == Height::Soft {
+            stream.height = Height::Above;
             self.record.over += 1;
             self.since_plan.over += 1;
         }

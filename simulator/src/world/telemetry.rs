@@ -13,16 +13,16 @@ use crate::scenario::Failure;
 /// Reports on their way, in the order in which they will be heard.
 #[derive(Default)]
 pub(super) struct Lines {
-    on_their_way: VecDeque<(Timestamp, NodeNumber, Option<Heard>)>,
+    on_their_way: VecDeque<(Timestamp, NodeNumber, Heard)>,
 }
 
 impl Lines {
-    fn put(&mut self, at: Timestamp, node: NodeNumber, heard: Option<Heard>) {
+    fn put(&mut self, at: Timestamp, node: NodeNumber, heard: Heard) {
         let behind = self.on_their_way.iter().rev().take_while(|(later, _, _)| *later > at).count();
         self.on_their_way.insert(self.on_their_way.len() - behind, (at, node, heard));
     }
 
-    fn next(&mut self, now: Timestamp) -> Option<(NodeNumber, Option<Heard>)> {
+    fn next(&mut self, now: Timestamp) -> Option<(NodeNumber, Heard)> {
         let (_, node, heard) = *self.on_their_way.front().filter(|(at, _, _)| *at <= now)?;
         self.on_their_way.pop_front();
         Some((node, heard))
@@ -39,16 +39,13 @@ impl World<'_> {
                 self.send(node);
             }
         }
-        for router in &mut self.routers {
-            router.tick(self.now);
-        }
     }
 
     /// Sends a report.
     pub(super) fn send(&mut self, node: NodeNumber) {
         let heard = self.say(node);
         let round_trip = self.case.fleet.pools[heard.pool].round_trip;
-        self.telemetry.put(self.now + self.case.telemetry.delay + round_trip / 2, node, Some(heard));
+        self.telemetry.put(self.now + self.case.telemetry.delay + round_trip / 2, node, heard);
         if self.case.telemetry.period.is_zero() {
             self.deliver();
         }
@@ -61,17 +58,11 @@ impl World<'_> {
         }
     }
 
-    /// A node that is no more says nothing; the routers forget it when its lease on life has run out.
-    pub(super) fn hang_up(&mut self, node: NodeNumber) {
-        self.telemetry.put(self.now + self.case.telemetry.delay, node, None);
-    }
-
     fn say(&mut self, number: NodeNumber) -> Heard {
         let latency_p95 = self.nodes.latency(number).mul_f64(p95_factor());
         let slots = self.nodes.slots(self.nodes.get(number).pool);
         let node = self.nodes.get_mut(number);
         node.sequence += 1;
-        node.changed = false;
         let state = match node.phase {
             Phase::Booting => NodeState::Starting,
             Phase::Serving => NodeState::Serving,
@@ -86,10 +77,7 @@ impl World<'_> {
         while let Some((node, heard)) = self.telemetry.next(self.now) {
             for router in 0..self.routers.len() {
                 if !self.is_deaf(router) {
-                    match &heard {
-                        Some(heard) => self.routers[router].hear(node, heard, self.now),
-                        None => self.routers[router].forget(node),
-                    }
+                    self.routers[router].hear(node, &heard, self.now);
                 }
             }
         }

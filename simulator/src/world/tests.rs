@@ -58,3 +58,16 @@ fn nothing_depends_on_the_future() {
     assert_eq!(one.digests[..180], two.digests[..180]);
     assert_ne!(one.digests[200], two.digests[200]);
 }
+
+#[test]
+fn a_scheduler_that_forgets_its_promises_is_found_out() {
+    let case = case("S", |scenario| scenario.duration = Duration::from_secs(6 * 3600));
+    let trial = case.trial(1);
+    let run = |router: fn() -> Plain| {
+        let routers = (0..case.telemetry.routers).map(|_| Box::new(router()) as Box<dyn Router>).collect();
+        let scaler = Box::new(Planner::new(PlannerConfig::default()));
+        World::new(&case, &trial, Mechanisms::default(), routers, scaler).run()
+    };
+    let (sound, mutant) = (run(Plain::default), run(Plain::heedless));
+    assert!(mutant.nacks > 10 * sound.nacks.max(10), "{} {}", mutant.nacks, sound.nacks);
+}
