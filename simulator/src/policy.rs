@@ -5,7 +5,7 @@ mod built_in;
 use std::sync::Arc;
 
 use scheduler::plan::{Baseline, BaselineScaler, Planner, PlannerConfig, ProviderLimits, Scaler};
-use scheduler::{Policy, Provider};
+use scheduler::{Limits, Method, Policy, Provider, Scoring};
 use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
@@ -19,9 +19,15 @@ pub use built_in::{NAMES, Table, built_in, grid};
 pub struct Contender {
     /// What tables call it.
     pub name: String,
-    /// How streams are placed.
+    /// How a node is chosen; this key and the next two are those of the configuration file.
     #[serde(default)]
-    pub placement: Policy,
+    pub policy: Method,
+    /// The weights of the score.
+    #[serde(default)]
+    pub scoring: Scoring,
+    /// The limits that every method keeps to.
+    #[serde(default)]
+    pub placement: Limits,
     /// How the fleet is sized.
     #[serde(default)]
     pub scaling: Scaling,
@@ -92,10 +98,16 @@ pub enum FileSlots {
 }
 
 impl Contender {
+    /// Returns everything that placements are decided by.
+    #[must_use]
+    pub fn choice(&self) -> Policy {
+        Policy { method: self.policy, scoring: self.scoring.clone(), limits: self.placement.clone() }
+    }
+
     /// Names the configuration by its content: what two runs must share to be compared.
     #[must_use]
     pub fn hash(&self) -> String {
-        let text = format!("{:?}", (&self.placement, &self.scaling, self.mechanisms));
+        let text = format!("{:?}", (self.choice(), &self.scaling, self.mechanisms));
         // FNV-1a, 64 bits.
         let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
         format!("{:016x}", text.bytes().fold(0xCBF2_9CE4_8422_2325, mix))
@@ -104,7 +116,7 @@ impl Contender {
     /// Makes the routers of one run; fewer than the case has when one of its names cannot be used.
     #[must_use]
     pub fn routers(&self, case: &Case, seed: u64) -> Vec<Box<dyn Router>> {
-        let policy = Arc::new(self.placement.clone());
+        let policy = Arc::new(self.choice());
         let replica = |replica: u64| {
             let dice = crate::workload::mix(seed, ROUTER_DICE + replica);
             Production::new(case, &policy, self.mechanisms.files, dice)

@@ -98,7 +98,7 @@ impl Args {
         let text = std::fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
         for name in &self.policies {
             let contender = files.policy(name)?;
-            let what_if = replay(&text, &contender.placement).with_context(|| log.display().to_string())?;
+            let what_if = replay(&text, &contender.choice()).with_context(|| log.display().to_string())?;
             if self.output.json {
                 print_json_line(&serde_json::to_value(what_if)?)?;
             } else {

@@ -42,10 +42,10 @@ pub fn timeline(case: &Case, run: &Run) -> String {
     let slots: Vec<Vec<f64>> = points.iter().map(uses).collect();
     let nodes: Vec<Vec<f64>> = points.iter().map(|bin| bin.nodes.clone()).collect();
     let hours = run.record.bins.len() as f64 * BIN.as_secs_f64() / HOUR;
-    stack(&mut page, Stack { top: 80.0, bottom: 400.0, title: "soft slots paid for", hours, legend: &USES }, &slots);
+    stack(&mut page, Stack { top: 80.0, bottom: 390.0, title: "soft slots paid for", hours, legend: &USES }, &slots);
     let pools: Vec<(&str, &str)> =
         case.fleet.pools.iter().zip(POOLS.iter().cycle()).map(|(pool, colour)| (pool.name.as_str(), *colour)).collect();
-    stack(&mut page, Stack { top: 440.0, bottom: 660.0, title: "nodes", hours, legend: &pools }, &nodes);
+    stack(&mut page, Stack { top: 460.0, bottom: 660.0, title: "nodes", hours, legend: &pools }, &nodes);
     trouble(&mut page, run, hours);
     page.finish()
 }
@@ -63,7 +63,7 @@ struct Stack<'a> {
 fn stack(page: &mut Page, stack: Stack<'_>, points: &[Vec<f64>]) {
     let most = points.iter().map(|point| point.iter().sum::<f64>()).fold(1.0, f64::max) * 1.05;
     let panel = panel(stack.top, stack.bottom, stack.hours, most);
-    page.text(At { x: LEFT, y: stack.top - 10.0 }, 14.0, Anchor::Start, stack.title);
+    page.text(At { x: LEFT, y: stack.top - 12.0 }, 14.0, Anchor::Start, stack.title);
     frame(page, &panel, most);
     let count = points.len().max(2) as f64 - 1.0;
     for (layer, (_, colour)) in stack.legend.iter().enumerate() {
@@ -88,9 +88,9 @@ fn stack(page: &mut Page, stack: Stack<'_>, points: &[Vec<f64>]) {
 fn trouble(page: &mut Page, run: &Run, hours: f64) {
     let failed: Vec<f64> = run.record.hours.iter().map(|hour| hour.failed as f64).collect();
     let most = failed.iter().copied().fold(5.0, f64::max) * 1.05;
-    let panel = panel(700.0, 810.0, hours, most);
+    let panel = panel(730.0, 820.0, hours, most);
     page.text(
-        At { x: LEFT, y: 690.0 },
+        At { x: LEFT, y: 718.0 },
         14.0,
         Anchor::Start,
         "sessions an hour that did not get what they were promised",

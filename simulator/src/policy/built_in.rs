@@ -3,7 +3,7 @@
 //! that what is left is the worth of the policy itself.
 
 use scheduler::plan::{Baseline, PlannerConfig};
-use scheduler::{Method, Policy, Ratio, Steer};
+use scheduler::{Limits, Method, Ratio, Scoring, Steer};
 
 use super::{AboveSoft, Contender, FileSlots, Mechanisms, Moves, Scaling};
 use crate::case::Trial;
@@ -44,11 +44,8 @@ pub fn built_in(name: &str, knob: Option<f32>, trial: &Trial) -> Option<Contende
     let (plain, table) = name.strip_suffix("/a").map_or((name, Table::B), |plain| (plain, Table::A));
     let ours = plain == "crosspoint";
     let method = Method::ALL.into_iter().find(|method| method.label() == plain);
-    let placement = match (ours, method) {
-        (true, _) => Policy::default(),
-        (false, Some(method)) => all_open(Policy { method, ..Policy::default() }),
-        (false, None) => all_open(Policy { method: Method::TwoChoices, ..Policy::default() }),
-    };
+    let policy = if ours { Method::Score } else { method.unwrap_or(Method::TwoChoices) };
+    let placement = if ours { Limits::default() } else { all_open() };
     let scaling = match (ours || method.is_some(), baseline(plain, knob, trial)) {
         (_, Some(baseline)) => Scaling::Baseline(baseline),
         (true, None) => Scaling::Planner(planner(knob)),
@@ -58,7 +55,8 @@ pub fn built_in(name: &str, knob: Option<f32>, trial: &Trial) -> Option<Contende
         Table::A => Mechanisms { moves: Moves::Retried, above_soft: AboveSoft::Unused, files: FileSlots::Own },
         Table::B => Mechanisms::default(),
     };
-    Some(Contender { name: name.to_owned(), placement, scaling, mechanisms })
+    let scoring = Scoring::default();
+    Some(Contender { name: name.to_owned(), policy, scoring, placement, scaling, mechanisms })
 }
 
 /// Lists what the one knob of a contender may be set to when it is tuned; ours tunes itself.
@@ -71,9 +69,10 @@ pub fn grid(name: &str) -> &'static [f32] {
     }
 }
 
-fn all_open(mut policy: Policy) -> Policy {
-    policy.limits.open.steer = Steer::All;
-    policy
+fn all_open() -> Limits {
+    let mut limits = Limits::default();
+    limits.open.steer = Steer::All;
+    limits
 }
 
 fn planner(knob: Option<f32>) -> PlannerConfig {
