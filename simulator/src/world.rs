@@ -175,6 +175,7 @@ impl<'a> World<'a> {
 
     fn tick(&mut self, number: u64) {
         self.tell(number);
+        self.let_routers_look();
         self.retry_waiting();
         if number.is_multiple_of(4) {
             self.fill_with_files();

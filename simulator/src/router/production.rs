@@ -135,8 +135,7 @@ impl Production {
 }
 
 impl Production {
-    /// Takes in what was heard, and works out what depends on it if a second has passed. Nobody sees a router between two
-    /// questions, so this is done when it is asked: a week has a thousand times more reports than questions that need them.
+    /// Takes in what was heard, and works out what depends on it if a second has passed.
     fn catch_up(&mut self, now: Timestamp) {
         for node in std::mem::take(&mut self.news) {
             if let Some(heard) = self.heard.get_mut(node as usize).and_then(Option::take) {

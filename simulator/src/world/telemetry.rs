@@ -41,6 +41,13 @@ impl World<'_> {
         }
     }
 
+    /// Lets the routers' clocks tick: what they measure by the second must be measured every second.
+    pub(super) fn let_routers_look(&mut self) {
+        for router in &mut self.routers {
+            router.look_around(self.now);
+        }
+    }
+
     /// Sends a report.
     pub(super) fn send(&mut self, node: NodeNumber) {
         let heard = self.say(node);
