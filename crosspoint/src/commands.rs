@@ -11,6 +11,7 @@ mod pools;
 mod proxy;
 mod router;
 mod sessions;
+mod simulate;
 mod transcribe;
 mod up;
 
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Sessions(sessions::Args),
     /// Show why a session went where it went, or where one would go
     Explain(explain::Args),
+    /// Run the scheduler over recorded or drawn days, beside baselines and under bounds
+    Simulate(simulate::Args),
     /// Measure what it costs on this machine
     Bench(bench::Args),
     /// Print, check or describe the configuration
@@ -66,6 +69,7 @@ impl Command {
             Self::Pools(args) => args.run().await,
             Self::Sessions(args) => args.run().await,
             Self::Explain(args) => args.run().await,
+            Self::Simulate(args) => Box::pin(args.run()).await,
             Self::Bench(args) => Box::pin(args.run()).await,
             Self::Config(args) => args.run(),
         }

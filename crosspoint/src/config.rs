@@ -14,6 +14,7 @@ use std::path::Path;
 use process::logs::LogConfig;
 use scheduler::{Limits, Method, Models, Policy, Pool, Scoring};
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use store::StoreConfig;
 
@@ -112,6 +113,15 @@ impl Config {
         check::check(&config).map_err(|problem| source.refused(&problem))?;
         overlay::overlay(config, variables)
     }
+}
+
+/// Reads a text that is no configuration but is written like one; its mistakes are told in the same way.
+///
+/// # Errors
+/// Fails on anything in it that is not understood.
+pub(crate) fn read<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, ConfigError> {
+    let source = Source { name, text };
+    serde_saphyr::from_str_with_options(text, problem::options()).map_err(|error| source.wrong(&error))
 }
 
 /// Tells whether the user's environment allows colours (<https://no-color.org>).

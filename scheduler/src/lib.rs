@@ -9,6 +9,7 @@
 //! * [`Policy`]: method, weights and limits. [`DecisionRecord`], [`FleetSnapshot`], [`Dice`]: a decision made again.
 //! * [`Queue`], [`Fairness`], [`BatchLease`]: who waits and who yields. [`Breaker`], [`OutlierLimits`]: who rests.
 //! * [`Pool`], [`Report`], [`Request`], [`Models`]: what operators configure, agents say and sessions need.
+//! * [`plan`]: demand in, wanted nodes per pool out.
 //! * [`ids`] and [`units`]: names and measures that cannot be mixed up.
 //!
 //! # The words
@@ -40,6 +41,7 @@ pub mod ids;
 mod models;
 mod numbers;
 mod open;
+pub mod plan;
 mod policy;
 mod pool;
 mod record;
