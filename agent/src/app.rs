@@ -39,7 +39,7 @@ impl Config {
     pub fn build(&self) -> Result<App, AgentError> {
         let identity = self.identity()?;
         let (routers, interval) = (self.endpoints()?, self.interval()?);
-        let probe = Probe::new(&self.engine_url()?)?;
+        let probe = Probe::new(self.engine_kind()?)?;
         let listener = self.listener()?;
         let metrics = Metrics::install()?;
         let gpus = Gpus::open(self, &identity.node)?;

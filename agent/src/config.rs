@@ -1,17 +1,18 @@
 //! What an operator may say to an agent, and the first look at whether it makes sense.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
-use scheduler::{ModelName, NodeId, PoolName};
+use scheduler::{EngineApi, ModelName, NodeId, PoolName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tonic::transport::Endpoint;
 
+use crate::engine::{Kind, OpenAi, page_of};
 use crate::reporter::Identity;
 
 /// The shortest report interval, configured or ordered by a router.
@@ -33,7 +34,7 @@ pub struct Config {
     pub engine: EngineConfig,
     /// `host:port` where proxies reach the engine; the host and port of `engine.url` when absent.
     pub advertise: Option<String>,
-    /// Models the engine serves without loading.
+    /// Models the engine serves without loading; those that it lists when empty, where it has a list.
     pub models: BTreeSet<ModelName>,
     /// Where GPU readings come from.
     pub gpus: GpuSource,
@@ -53,8 +54,18 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EngineConfig {
-    /// Base URL of the engine's `/health` and `/metrics`, as the agent reaches them.
+    /// Base URL of the engine's pages, as the agent reaches them.
     pub url: String,
+    /// Which API it speaks to proxies.
+    pub api: EngineApi,
+    /// The page that answers with status 200 while it is well.
+    pub health: String,
+    /// Files that it hears at the same time. For `openai` only, and required there: such engines do not say.
+    pub slots: Option<NonZeroU32>,
+    /// What it calls those of `models` that it knows by another name. For `openai` only.
+    pub models: BTreeMap<ModelName, ModelName>,
+    /// File with the key that it wants before it lists its models. For `openai` only.
+    pub key: Option<PathBuf>,
 }
 
 /// Slots, where the engine's own figures shall not hold.
@@ -98,7 +109,14 @@ impl Default for Config {
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { url: "http://127.0.0.1:8090".to_owned() }
+        Self {
+            url: "http://127.0.0.1:8090".to_owned(),
+            api: EngineApi::default(),
+            health: "/health".to_owned(),
+            slots: None,
+            models: BTreeMap::new(),
+            key: None,
+        }
     }
 }
 
@@ -122,6 +140,18 @@ pub enum AgentError {
         /// What was configured.
         got: String,
     },
+    /// An engine of which nobody knows how much it can do.
+    #[error("engine.slots is missing: set it to how many files the engine hears at the same time")]
+    NoSlots,
+    /// An engine whose files proxies would send to another path.
+    #[error("expected engine.url without a path, for proxies send files to /v1/audio/transcriptions, got {0:?}")]
+    UrlWithPath(String),
+    /// A setting that an engine of this API does not heed.
+    #[error("engine.{0} is for engine.api openai only: remove it, or set engine.api")]
+    NotForListen(&'static str),
+    /// A name for a model that is not served.
+    #[error("engine.models names {0}, which models does not list")]
+    UnservedModel(ModelName),
     /// An address that proxies could not use.
     #[error("expected advertise to be host:port, got {0:?}")]
     BadAdvertise(String),
@@ -154,9 +184,47 @@ impl Config {
             node: self.node.clone().map_or_else(host_name, Ok)?,
             pool: self.pool.clone().ok_or(AgentError::NoPool)?,
             address: self.address()?,
-            models: self.models.clone(),
+            api: self.engine.api,
+            models: self.names()?,
             soft_slots: self.slots.soft,
         })
+    }
+
+    /// Returns the models and what the engine calls each.
+    fn names(&self) -> Result<BTreeMap<ModelName, ModelName>, AgentError> {
+        if let Some(name) = self.engine.models.keys().find(|name| !self.models.contains(*name)) {
+            return Err(AgentError::UnservedModel(name.clone()));
+        }
+        let theirs = |ours: &ModelName| self.engine.models.get(ours).unwrap_or(ours).clone();
+        Ok(self.models.iter().map(|ours| (ours.clone(), theirs(ours))).collect())
+    }
+
+    /// Returns where the engine's pages are, and which it has.
+    pub(crate) fn engine_kind(&self) -> Result<Kind, AgentError> {
+        let (base, engine) = (self.engine_url()?, &self.engine);
+        let health = page_of(&base, &engine.health);
+        match engine.api {
+            EngineApi::Listen => {
+                let heedless = [
+                    ("slots", engine.slots.is_some()),
+                    ("models", !engine.models.is_empty()),
+                    ("key", engine.key.is_some()),
+                ];
+                match heedless.into_iter().find(|(_, is_set)| *is_set) {
+                    Some((key, _)) => Err(AgentError::NotForListen(key)),
+                    None => Ok(Kind::Own { health, metrics: page_of(&base, "metrics") }),
+                }
+            }
+            EngineApi::OpenAi if base.path() != "/" => Err(AgentError::UrlWithPath(engine.url.clone())),
+            EngineApi::OpenAi => Ok(Kind::OpenAi(OpenAi {
+                health,
+                models: page_of(&base, "v1/models"),
+                key: engine.key.clone(),
+                slots: engine.slots.ok_or(AgentError::NoSlots)?,
+                wanted: self.names()?,
+                listed: None,
+            })),
+        }
     }
 
     /// Returns the engine's base URL.
@@ -235,7 +303,7 @@ mod tests {
     fn the_default_serves_one_model_and_advertises_the_engine() {
         let identity = config().identity().unwrap();
         assert_eq!(identity.address, "127.0.0.1:8090");
-        assert_eq!(identity.models.iter().map(ModelName::as_str).collect::<Vec<_>>(), ["sphinx-en-us"]);
+        assert_eq!(identity.models.keys().map(ModelName::as_str).collect::<Vec<_>>(), ["sphinx-en-us"]);
     }
 
     #[test]
@@ -254,9 +322,34 @@ mod tests {
     fn a_url_that_cannot_be_used_is_shown_with_its_key() {
         let error = Config { routers: vec!["https://r:1".to_owned()], ..config() }.endpoints().unwrap_err();
         assert!(error.to_string().ends_with("got \"https://r:1\""), "{error}");
-        let engine = EngineConfig { url: "localhost:9000".to_owned() };
+        let engine = EngineConfig { url: "localhost:9000".to_owned(), ..EngineConfig::default() };
         let error = Config { engine, ..config() }.engine_url().unwrap_err();
         assert!(error.to_string().starts_with("expected engine.url to be a URL"), "{error}");
+    }
+
+    #[test]
+    fn what_an_engine_of_the_other_api_needs_is_said() {
+        let engine = |yaml: &str| Config { engine: serde_json::from_str(yaml).unwrap(), ..config() };
+        for (yaml, expected) in [
+            (
+                r#"{"api":"openai"}"#,
+                "engine.slots is missing: set it to how many files the engine hears at the same time",
+            ),
+            (
+                r#"{"api":"openai","slots":1,"url":"http://gpu:8000/asr"}"#,
+                "expected engine.url without a path, for proxies send files to /v1/audio/transcriptions, \
+                 got \"http://gpu:8000/asr\"",
+            ),
+            (r#"{"slots":4}"#, "engine.slots is for engine.api openai only: remove it, or set engine.api"),
+            (
+                r#"{"api":"openai","slots":1,"models":{"whisper":"x"}}"#,
+                "engine.models names whisper, which models does not list",
+            ),
+        ] {
+            assert_eq!(engine(yaml).engine_kind().unwrap_err().to_string(), expected);
+        }
+        let named = engine(r#"{"api":"openai","slots":1,"models":{"sphinx-en-us":"small"}}"#).identity().unwrap();
+        assert_eq!(named.models.values().map(ModelName::as_str).collect::<Vec<_>>(), ["small"]);
     }
 
     #[test]

@@ -1,11 +1,16 @@
 //! The engine, as its pages show it. Five times a second the agent asks for `/health` (is it well, which process) and
 //! `/metrics` (slots in use): over a connection on the same host that stays open this costs well under a millisecond,
 //! works with any engine that has the two pages, and bounds how old a "change" can be without the engine knowing agents.
+//! Engines of another API have other pages: see [`openai`].
 
+mod openai;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::{Client, Response, StatusCode, Url, redirect};
-use scheduler::NodeState;
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
+use scheduler::{ModelName, NodeState};
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -13,6 +18,8 @@ use tracing::{info, warn};
 
 use crate::config::AgentError;
 use crate::page::Page;
+
+pub(crate) use openai::OpenAi;
 
 /// Time between two looks at the engine.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -49,6 +56,8 @@ pub(crate) struct Figures {
     pub(crate) chunk_latency_p95: Duration,
     /// Its process, where it says so.
     pub(crate) pid: Option<u32>,
+    /// Models that it serves and what it calls them, where it tells; else those that were configured.
+    pub(crate) models: Option<BTreeMap<ModelName, ModelName>>,
 }
 
 impl Default for Engine {
@@ -87,6 +96,12 @@ enum ProbeError {
     Unwell(String),
     #[error("expected crosspoint_engine_slots and crosspoint_engine_active_streams on /metrics, got neither or one")]
     NoSlots,
+    #[error("expected a list of models from {0}")]
+    NoList(Url),
+    #[error("expected one of {wanted} among the models that the engine lists, got {listed}")]
+    NoModel { wanted: String, listed: String },
+    #[error("cannot read engine.key {}: {error}", .file.display())]
+    Key { file: PathBuf, error: std::io::Error },
 }
 
 /// The health page, as far as an agent cares. Other engines say nothing, or not in JSON: then 200 is enough.
@@ -110,14 +125,31 @@ impl Health {
 /// Looks at one engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
-    client: Client,
-    health: Url,
-    metrics: Url,
+    pages: Pages,
+    kind: Kind,
 }
 
+/// Which pages it has.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    /// Those of our own engine.
+    Own {
+        /// Is it well, and which process.
+        health: Url,
+        /// Its slots.
+        metrics: Url,
+    },
+    /// Those of an OpenAI-compatible server.
+    OpenAi(OpenAi),
+}
+
+/// Reads pages, over one connection that stays open.
+#[derive(Clone, Debug)]
+struct Pages(Client);
+
 impl Probe {
-    /// Makes a probe for the engine at `base`.
-    pub(crate) fn new(base: &Url) -> Result<Self, AgentError> {
+    /// Makes a probe for an engine of this kind.
+    pub(crate) fn new(kind: Kind) -> Result<Self, AgentError> {
         let client = Client::builder()
             .no_proxy()
             .redirect(redirect::Policy::none())
@@ -125,11 +157,11 @@ impl Probe {
             .pool_max_idle_per_host(1)
             .build()
             .map_err(AgentError::Client)?;
-        Ok(Self { client, health: page_of(base, "health"), metrics: page_of(base, "metrics") })
+        Ok(Self { pages: Pages(client), kind })
     }
 
     /// Looks again and again until the watchers are gone.
-    pub(crate) async fn keep_looking(self, engine: watch::Sender<Engine>) {
+    pub(crate) async fn keep_looking(mut self, engine: watch::Sender<Engine>) {
         let mut looks = tokio::time::interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !engine.is_closed() {
@@ -141,19 +173,33 @@ impl Probe {
         }
     }
 
-    async fn look(&self) -> Result<(NodeState, Figures), ProbeError> {
-        let health: Health = serde_json::from_slice(&self.page(&self.health).await?).unwrap_or_default();
-        let state = health.state()?;
-        let figures = figures(&self.page(&self.metrics).await?, health.pid)?;
-        Ok((state, figures))
+    async fn look(&mut self) -> Result<(NodeState, Figures), ProbeError> {
+        match &mut self.kind {
+            Kind::Own { health, metrics } => {
+                let health: Health = serde_json::from_slice(&self.pages.get(health).await?).unwrap_or_default();
+                let state = health.state()?;
+                Ok((state, figures(&self.pages.get(metrics).await?, health.pid)?))
+            }
+            Kind::OpenAi(engine) => engine.look(&self.pages).await,
+        }
+    }
+}
+
+impl Pages {
+    async fn get(&self, url: &Url) -> Result<Vec<u8>, ProbeError> {
+        self.get_with(url, |request| request).await
     }
 
-    async fn page(&self, url: &Url) -> Result<Vec<u8>, ProbeError> {
+    async fn get_with(
+        &self,
+        url: &Url,
+        sign: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Vec<u8>, ProbeError> {
         let unreachable = |error: reqwest::Error| ProbeError::Unreachable {
             url: url.clone(),
             reason: innermost(&error.without_url()),
         };
-        let response = self.client.get(url.clone()).send().await.map_err(unreachable)?;
+        let response = sign(self.0.get(url.clone())).send().await.map_err(unreachable)?;
         match response.status() {
             StatusCode::OK => {
                 body(response).await.map_err(unreachable)?.ok_or_else(|| ProbeError::TooLong(url.clone()))
@@ -188,12 +234,14 @@ fn figures(page: &[u8], pid: Option<u32>) -> Result<Figures, ProbeError> {
         realtime_factor: page.value("crosspoint_engine_realtime_factor").unwrap_or_default() as f32,
         chunk_latency_p95: Duration::try_from_secs_f64(latency).unwrap_or_default(),
         pid,
+        models: None,
     })
 }
 
-fn page_of(base: &Url, page: &str) -> Url {
+/// Returns the address of a page under `base`.
+pub(crate) fn page_of(base: &Url, page: &str) -> Url {
     let mut url = base.clone();
-    url.set_path(&format!("{}/{page}", base.path().trim_end_matches('/')));
+    url.set_path(&format!("{}/{}", base.path().trim_end_matches('/'), page.trim_start_matches('/')));
     url
 }
 

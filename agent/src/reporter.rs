@@ -1,10 +1,10 @@
 //! What a report says: the node's identity, the engine's figures and the GPUs, put together when a report is due. It
 //! also knows which changes cannot wait for that.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use scheduler::{ModelName, NodeId, NodeState, PoolName, Ratio, Report};
+use scheduler::{EngineApi, ModelName, NodeId, NodeState, PoolName, Ratio, Report};
 use tokio::time::Instant;
 
 use crate::engine::{Engine, Figures};
@@ -20,13 +20,20 @@ pub(crate) struct Identity {
     pub(crate) pool: PoolName,
     /// `host:port` where proxies reach the engine.
     pub(crate) address: String,
-    /// Models it serves.
-    pub(crate) models: BTreeSet<ModelName>,
+    /// Which API its engine speaks.
+    pub(crate) api: EngineApi,
+    /// Models it shall serve, and what its engine calls them.
+    pub(crate) models: BTreeMap<ModelName, ModelName>,
     /// Soft slots, where the operator set them.
     pub(crate) soft_slots: Option<NonZeroU32>,
 }
 
 impl Identity {
+    /// Models served, and what the engine calls them: what the engine says, else what the operator says.
+    fn models<'a>(&'a self, figures: &'a Figures) -> &'a BTreeMap<ModelName, ModelName> {
+        figures.models.as_ref().unwrap_or(&self.models)
+    }
+
     /// Streams served well at once: what the operator says, else what the engine says, else its slots / 1.15, at least 1.
     fn soft_slots(&self, figures: &Figures) -> u32 {
         let derived = || (u64::from(figures.slots) * 100 / 115).max(1).try_into().unwrap_or(u32::MAX);
@@ -43,7 +50,7 @@ struct Urgent {
     soft_slots: u32,
     used: u32,
     pid: Option<u32>,
-    models: BTreeSet<ModelName>,
+    models: Vec<ModelName>,
 }
 
 impl From<&Report> for Urgent {
@@ -54,7 +61,7 @@ impl From<&Report> for Urgent {
             soft_slots: report.soft_slots,
             used: report.used_slots,
             pid: report.engine_pid,
-            models: report.models.clone(),
+            models: report.models.iter().cloned().collect(),
         }
     }
 }
@@ -81,14 +88,19 @@ impl Reporter {
         let cards = self.gpus.read(load(figures), Instant::now());
         self.gauges.cards(&cards);
         self.sequence += 1;
+        let models = self.identity.models(figures);
         Report {
             node: self.identity.node.clone(),
             pool: self.identity.pool.clone(),
             address: self.identity.address.clone(),
             state: engine.state,
-            models: self.identity.models.clone(),
-            api: scheduler::EngineApi::Listen,
-            engine_models: [].into(),
+            models: models.keys().cloned().collect(),
+            api: self.identity.api,
+            engine_models: models
+                .iter()
+                .filter(|(ours, theirs)| ours != theirs)
+                .map(|(ours, theirs)| (ours.clone(), theirs.clone()))
+                .collect(),
             soft_slots: self.identity.soft_slots(figures),
             hard_slots: figures.slots,
             used_slots: figures.used,
@@ -124,7 +136,7 @@ impl Reporter {
             soft_slots: self.identity.soft_slots(&engine.figures),
             used: engine.figures.used,
             pid: engine.figures.pid,
-            models: self.identity.models.clone(),
+            models: self.identity.models(&engine.figures).keys().cloned().collect(),
         };
         self.said.as_ref() != Some(&now)
     }
@@ -153,7 +165,8 @@ mod tests {
             node: "aws-1".parse().unwrap(),
             pool: "aws".parse().unwrap(),
             address: "127.0.0.1:8090".to_owned(),
-            models: BTreeSet::new(),
+            api: EngineApi::Listen,
+            models: BTreeMap::new(),
             soft_slots: soft_slots.and_then(NonZeroU32::new),
         }
     }

@@ -1,6 +1,8 @@
 //! WAV, read as a stream: the parser names the part of each chunk that is sound and never buffers any of it. Every
 //! size in a WAV file is a hint here, because encoders that stream, and files cut short, do not know their own.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use crate::format::{Format, FormatError};
@@ -150,6 +152,16 @@ impl WavParser {
         Some(Format { encoding: layout.encoding(), rate, channels })
     }
 
+    /// Returns how long the sound lasts of which `heard` bytes were returned, when `rest` bytes of the file are yet to
+    /// come. What the header claims beyond them does not count.
+    #[must_use]
+    pub fn lasts(&self, heard: u64, rest: u64) -> Option<Duration> {
+        let State::Sound(left) = self.state else { return None };
+        let Samples { layout, rate, channels } = self.samples?;
+        let bytes = heard + left.map_or(rest, |left| left.min(rest));
+        Some(rate.duration_of(bytes / (layout.bytes() * channels.count()) as u64))
+    }
+
     /// Returns a decoder for the sound, once the header has described it.
     #[must_use]
     pub fn decoder(&self) -> Option<PcmDecoder> {
@@ -291,6 +303,20 @@ mod tests {
         fmt.extend_from_slice(&block_bits.0.to_le_bytes());
         fmt.extend_from_slice(&block_bits.1.to_le_bytes());
         fmt
+    }
+
+    #[test]
+    fn the_length_is_told_from_the_beginning_of_a_file_and_never_by_a_lie() {
+        let sound = [7; 6 * 16_000];
+        for (claimed, rest, seconds) in
+            [(96_000, 0, 2), (48_000, 0, 1), (0, 0, 2), (400_000, 48_000, 3), (96_000, 9, 2)]
+        {
+            let file = file(&[(b"fmt ", 16, &fmt(1, 1, 16_000, (3, 24))), (b"data", claimed, &sound)]);
+            let mut parser = WavParser::new();
+            assert_eq!(parser.lasts(0, 9), None);
+            let heard = parser.push(&file).unwrap().len() as u64;
+            assert_eq!(parser.lasts(heard, rest), Some(Duration::from_secs(seconds)), "{claimed} and {rest}");
+        }
     }
 
     fn parse(file: &[u8]) -> Result<(Format, Vec<u8>), WavError> {

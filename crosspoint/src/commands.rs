@@ -3,10 +3,13 @@
 mod agent;
 mod bench;
 mod config;
+mod costs;
 mod engine;
 mod explain;
+mod keys;
 mod node;
 mod nodes;
+mod plan;
 mod pools;
 mod proxy;
 mod router;
@@ -39,8 +42,14 @@ pub(crate) enum Command {
     Nodes(nodes::Args),
     /// List the pools: where they are, what they cost, how full they are
     Pools(pools::Args),
+    /// Show how many nodes each pool should have, and why
+    Plan(plan::Args),
     /// List the sessions: who served them, and what they cost
     Sessions(sessions::Args),
+    /// Make, list and revoke the keys that open the proxies
+    Keys(keys::Args),
+    /// Show what was used and what it cost, by pool, key, day or model
+    Costs(costs::Args),
     /// Show why a session went where it went, or where one would go
     Explain(explain::Args),
     /// Run the scheduler over recorded or drawn days, beside baselines and under bounds
@@ -56,6 +65,7 @@ impl Command {
     ///
     /// # Errors
     /// Fails as the command does; the message is for people.
+    #[expect(clippy::cognitive_complexity, reason = "one line for each command, and no more")]
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Transcribe(args) => Box::pin(args.run()).await,
@@ -67,7 +77,10 @@ impl Command {
             Self::Node(args) => Box::pin(args.run()).await,
             Self::Nodes(args) => args.run().await,
             Self::Pools(args) => args.run().await,
+            Self::Plan(args) => args.run().await,
             Self::Sessions(args) => args.run().await,
+            Self::Keys(args) => args.run().await,
+            Self::Costs(args) => args.run().await,
             Self::Explain(args) => args.run().await,
             Self::Simulate(args) => Box::pin(args.run()).await,
             Self::Bench(args) => Box::pin(args.run()).await,

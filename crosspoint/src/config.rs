@@ -12,6 +12,8 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use process::logs::LogConfig;
+use scheduler::plan::PlannerConfig;
+use scheduler::rules::Rule;
 use scheduler::{Limits, Method, Models, Policy, Pool, Scoring};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -44,6 +46,12 @@ pub(crate) struct Config {
     /// The limits that every policy keeps to.
     #[serde(default)]
     pub(crate) placement: Limits,
+    /// Who may be served where.
+    #[serde(default)]
+    pub(crate) rules: Vec<Rule>,
+    /// How pools are scaled.
+    #[serde(default)]
+    pub(crate) planner: PlannerConfig,
     /// What callers may ask for.
     #[serde(default = "default_models")]
     pub(crate) models: Models,
@@ -74,6 +82,8 @@ impl Default for Config {
             policy: Method::default(),
             scoring: Scoring::default(),
             placement: Limits::default(),
+            rules: Vec::new(),
+            planner: PlannerConfig::default(),
             models: default_models(),
             logs: LogConfig::default(),
             store: StoreConfig::default(),
@@ -237,15 +247,14 @@ mod tests {
     #[test]
     fn an_address_that_is_no_redis_is_refused_and_not_repeated() {
         let error = parse("store: { redis: \"http://user:hunter2@10.0.0.1\" }\n").unwrap_err();
-        let expected =
-            "crosspoint.yaml:1:17: expected the address of a Redis such as redis://127.0.0.1:6379, without TLS\n";
+        let expected = "crosspoint.yaml:1:17: expected the address of a Redis such as redis://127.0.0.1:6379, or rediss:// for TLS\n";
         assert!(error.starts_with(expected), "{error}");
     }
 
     #[test]
     fn a_key_like_no_other_is_answered_with_all_of_them() {
         let error = parse("volume: 11\n").unwrap_err();
-        let expected = r#"crosspoint.yaml:1:1: unknown key "volume", expected one of pools, policy, scoring, placement, models, logs, store, proxy, router, agent, engine
+        let expected = r#"crosspoint.yaml:1:1: unknown key "volume", expected one of pools, policy, scoring, placement, rules, planner, models, logs, store, proxy, router, agent, engine
   |
 1 | volume: 11
   | ^^^^^^"#;

@@ -45,8 +45,7 @@ const PURE: [&str; 4] = ["scheduler", "audio", "session", "simulator"];
 const IMPURE: [&str; 6] = ["tokio", "tokio-util", "hyper", "reqwest", "tonic", "tracing"];
 
 /// Libraries that only one of our crates may name.
-const OWNED: [(&str, &str); 4] =
-    [("redis", "store"), ("deadpool-redis", "store"), ("nvml-wrapper", "agent"), ("libloading", "engine")];
+const OWNED: [(&str, &str); 3] = [("redis", "store"), ("nvml-wrapper", "agent"), ("libloading", "engine")];
 
 /// TLS that is somebody else's C, or wants more than a C compiler to be built.
 const FOREIGN_TLS: [&str; 4] = ["openssl-sys", "native-tls", "aws-lc-sys", "cmake"];

@@ -3,19 +3,26 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::http::{HeaderMap, header};
 use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
 use scheduler::{Models, SessionId, Timestamp, Work};
 use session::CloseReason;
-use store::{Caller, Keys};
+use store::{Caller, Keyring, Quotas};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::info;
 
+use crate::delivery::Failure;
 use crate::edge::{Certificates, Tls, TlsConfig, Ways};
+use crate::facts::{CountriesError, FactReader};
+use crate::keys::{IssuerKeyError, Keys, Tokens, follow};
 use crate::overload::MemoryWatch;
-use crate::record::Record;
+use crate::quota::{Bill, Quota};
+use crate::record::{Paid, Record};
 use crate::router::{Placer, Reporter, RouterAddressError, report};
 use crate::trace::Trace;
+use crate::usage::{Meters, UsageJournal, keep};
 use crate::wire::{Dial, Tcp};
 use crate::{Config, callers, edge, metrics};
 
@@ -28,9 +35,15 @@ pub enum ProxyError {
     /// The TLS certificate cannot be used.
     #[error("proxy.tls cannot be used")]
     Certificate(#[from] edge::CertificateError),
+    /// The public keys of an issuer cannot be used.
+    #[error("proxy.jwt cannot be used")]
+    Issuer(#[from] IssuerKeyError),
     /// A router's address is none.
     #[error(transparent)]
     Router(#[from] RouterAddressError),
+    /// The database of countries cannot be used.
+    #[error(transparent)]
+    Countries(#[from] CountriesError),
     /// No HTTP client can be made.
     #[error("cannot make an HTTP client: {0}")]
     Http(#[from] reqwest::Error),
@@ -43,13 +56,15 @@ pub enum ProxyError {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) models: Models,
+    pub(crate) facts: FactReader,
     pub(crate) placer: Placer,
     pub(crate) reporter: Reporter,
     pub(crate) http: reqwest::Client,
     pub(crate) dialer: Arc<dyn Dial>,
     pub(crate) memory: MemoryWatch,
     pub(crate) shutdown: Shutdown,
-    pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) quota: Arc<Quota>,
     pub(crate) started: Instant,
 }
 
@@ -58,21 +73,24 @@ impl Shared {
         Timestamp::at(self.started.elapsed())
     }
 
-    /// Takes a session in, unless this proxy is being replaced or short of memory.
-    pub(crate) fn admit(
+    /// Takes a session in, unless this proxy is being replaced or short of memory, or its key has used what it may.
+    pub(crate) async fn admit(
         &self,
         session: SessionId,
-        trace: Trace,
+        headers: &HeaderMap,
         caller: &Caller,
         work: Work,
-    ) -> Result<Record, CloseReason> {
+    ) -> Result<Record, Failure> {
         if self.shutdown.token().is_cancelled() {
-            return Err(CloseReason::Draining);
+            return Err(Failure::no_node(CloseReason::Draining));
         }
         if self.memory.is_short() {
-            return Err(CloseReason::Overloaded);
+            return Err(Failure::no_node(CloseReason::Overloaded));
         }
-        Ok(Record::begin(session, trace, caller.clone(), work, self.reporter.clone()))
+        let upload_bytes = upload_bytes(headers, work);
+        let allowance = self.quota.admit(caller, upload_bytes, self.now()).await?;
+        let record = Record::begin(session, Trace::of(headers), caller.clone(), work, self.reporter.clone());
+        Ok(record.paid(Paid { bill: Bill::of(&self.quota), upload_bytes, allowance }))
     }
 
     pub(crate) fn new_session(&self) -> SessionId {
@@ -80,11 +98,23 @@ impl Shared {
     }
 }
 
+/// Returns how long an upload says that it is; nothing where it does not say.
+fn upload_bytes(headers: &HeaderMap, work: Work) -> u64 {
+    let said = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    match work {
+        Work::Stream => 0,
+        Work::File => said.unwrap_or_default(),
+    }
+}
+
 /// A proxy with its sockets bound.
 pub struct App {
     config: Config,
     models: Models,
-    keys: Arc<dyn Keys>,
+    facts: FactReader,
+    keys: Arc<Keys>,
+    quotas: Arc<dyn Quotas>,
+    usage: UsageJournal,
     placer: Placer,
     http: reqwest::Client,
     callers: Bound,
@@ -113,8 +143,14 @@ impl Config {
     ///
     /// # Errors
     /// Fails when an address is taken, naming it and what it is for, on a router address that is none, and on a
-    /// TLS certificate or key that cannot be used.
-    pub async fn build(self, models: Models, keys: Arc<dyn Keys>) -> Result<App, ProxyError> {
+    /// TLS certificate or key and public keys of issuers that cannot be used.
+    pub async fn build(
+        self,
+        models: Models,
+        keyring: Keyring,
+        quotas: Arc<dyn Quotas>,
+        usage: UsageJournal,
+    ) -> Result<App, ProxyError> {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
         let http = reqwest::Client::builder()
@@ -126,14 +162,18 @@ impl Config {
             Some(tls) => Some(Secure::build(tls).await?),
             None => None,
         };
+        let keys = Arc::new(Keys::new(keyring, Tokens::read(self.jwt.as_ref()).await?, self.limits));
         Ok(App {
             secure,
+            facts: FactReader::open(&self.facts)?,
             placer: Placer::new(&self.routers, self.place_timeout)?,
             callers: Bound::bind("callers", self.listen).await?,
             metrics: Bound::bind("metrics", self.metrics).await?,
             config: self,
             models,
             keys,
+            quotas,
+            usage,
             http,
             metrics_page,
         })
@@ -166,11 +206,17 @@ impl App {
         shutdown.spawn("proxy metrics", health::serve(self.metrics.listener, health_routes, shutdown.clone()));
         // Load balancers look where callers come in.
         let probes = health::probes(readiness.clone(), &shutdown);
+        let news = Arc::new(Notify::new());
+        let UsageJournal { journal, found } = self.usage;
+        let meters = Meters::new(journal, Arc::clone(&news));
+        shutdown.spawn("usage", keep(meters.clone(), found, shutdown.clone()));
         let shared = Arc::new(Shared {
-            reporter: Reporter::default(),
+            reporter: Reporter::new(meters, news),
             placer: self.placer,
+            quota: Arc::new(Quota::new(self.quotas, self.config.proxies)),
             config: self.config,
             models: self.models,
+            facts: self.facts,
             keys: self.keys,
             http: self.http,
             dialer: Arc::new(Tcp),
@@ -180,12 +226,14 @@ impl App {
         });
         let reporting = report(shared.reporter.clone(), shared.placer.clone(), shutdown.clone());
         shutdown.spawn("session updates", reporting);
+        shutdown.spawn("quotas", Arc::clone(&shared.quota).keep(shared.started, shutdown.clone()));
         let mut ways = Ways::from(self.callers.listener);
         if let Some(Secure { bound, certificates, tls }) = self.secure {
             info!(callers = %bound.address, "proxy serves over TLS");
             ways = ways.and_tls(bound.listener, tls);
             shutdown.spawn("certificates", certificates.follow(shutdown.clone()));
         }
+        shutdown.spawn("keys", follow(Arc::downgrade(&shared.keys), shared.keys.gone()));
         shutdown.spawn("memory watch", shared.memory.clone().keep(shutdown.clone()));
         info!(callers = %self.callers.address, metrics = %self.metrics.address, "proxy serves");
         readiness.ready();

@@ -1,13 +1,20 @@
 //! The proxy's part of the configuration.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use scheduler::PoolName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use store::Limits;
 
 use crate::callers::Origin;
 use crate::edge;
+use crate::facts::FactsConfig;
+use crate::keys::JwtConfig;
 
 /// Where the proxy listens, whom it asks, and what it allows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,13 +24,21 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The same over TLS; off unless set.
     pub tls: Option<edge::TlsConfig>,
+    /// Tokens of other issuers that open it, beside keys; none unless set.
+    pub jwt: Option<JwtConfig>,
     /// Origins whose web pages may call; pages of the proxy's own host always may.
     pub origins: Vec<Origin>,
+    /// What rules may look at.
+    pub facts: FactsConfig,
     /// `/metrics`, `/livez` and `/readyz`.
     pub metrics: SocketAddr,
-    /// Routers, asked in this order: the next one when one does not answer.
+    /// Routers: the one that answered last is asked first, the next when it does not answer within 100 ms.
     pub routers: Vec<String>,
-    /// How long one router may take to place a session.
+    /// Proxies that share the limits: while the store is away each admits one and a half times its share.
+    pub proxies: NonZeroU32,
+    /// How much keys may use that set no limit of their own.
+    pub limits: Limits,
+    /// How long one router may take to place a session; while none does, all are asked again for a second.
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub place_timeout: Duration,
@@ -35,6 +50,8 @@ pub struct Config {
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub file_timeout: Duration,
+    /// Files that hold the keys that engines of a pool want of those who call them.
+    pub engine_keys: BTreeMap<PoolName, PathBuf>,
     /// Round trip plus chunk latency that a stream accepts.
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
@@ -55,12 +72,17 @@ impl Default for Config {
         Self {
             listen: loopback(8080),
             tls: None,
+            jwt: None,
             origins: Vec::new(),
+            facts: FactsConfig::default(),
             metrics: loopback(7480),
             routers: vec!["http://127.0.0.1:7400".to_owned()],
-            place_timeout: Duration::from_millis(500),
+            proxies: NonZeroU32::MIN,
+            limits: Limits::default(),
+            place_timeout: Duration::from_millis(300),
             open_timeout: Duration::from_secs(2),
             file_timeout: Duration::from_secs(600),
+            engine_keys: BTreeMap::new(),
             latency_limit: Duration::from_millis(300),
             drain: Duration::from_secs(900),
             stream: session::Limits::default(),

@@ -5,13 +5,16 @@ mod spool;
 
 use std::time::{Duration, Instant};
 
-use scheduler::{Class, Placement, Request};
+use scheduler::{Class, EngineApi, Placement, Request};
 use session::{Candidates, CloseReason, Next, Usage};
+use store::Secret;
 
 use crate::app::Shared;
 use crate::engines::listen::{Garbage, hear_file, send_file};
+use crate::engines::openai::Errand;
 use crate::engines::{LegHeaders, OpenError};
 use crate::metrics;
+use crate::quota::Limited;
 use crate::record::Record;
 use crate::transcript::Transcript;
 
@@ -30,26 +33,44 @@ pub(crate) struct Parcel {
     pub(crate) spool: Spool,
 }
 
+/// What an engine says of a file.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// An answer in the words of `/v1/listen`, unread.
+    Written(Vec<u8>),
+    /// What was heard, understood.
+    Words(Transcript),
+}
+
 /// What a node answered to a file.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// The engine's answer, unread.
-    pub(crate) body: Vec<u8>,
-    bytes_in: u64,
+    /// What the engine said.
+    pub(crate) heard: Heard,
+    upload: Spool,
     took: Duration,
 }
 
 impl Answer {
     /// Understands it.
     pub(crate) fn transcript(&self) -> Result<Transcript, Failure> {
-        hear_file(&self.body).map_err(|Garbage| {
-            Failure::new(CloseReason::NodeFailed, "the node's answer makes no sense, please try again")
-        })
+        match &self.heard {
+            Heard::Words(transcript) => Ok(transcript.clone()),
+            Heard::Written(body) => hear_file(body).map_err(|Garbage| {
+                Failure::new(CloseReason::NodeFailed, "the node's answer makes no sense, please try again")
+            }),
+        }
+    }
+
+    /// Digests the upload, in hexadecimal.
+    pub(crate) async fn sha256(&self) -> Result<String, Failure> {
+        let unreadable = |_| Failure::new(CloseReason::NodeFailed, "the upload cannot be read again, please try again");
+        self.upload.sha256().await.map_err(unreadable)
     }
 
     /// Returns what the session used, once it is known how much audio was heard and what the caller is told.
     pub(crate) fn usage(&self, audio: Duration, bytes_out: usize) -> Usage {
-        Usage { audio, bytes_in: self.bytes_in, bytes_out: bytes_out as u64, slot: self.took }
+        Usage { audio, bytes_in: self.upload.length(), bytes_out: bytes_out as u64, slot: self.took }
     }
 }
 
@@ -60,12 +81,14 @@ pub(crate) struct Failure {
     pub(crate) reason: CloseReason,
     /// What the caller may be told.
     pub(crate) text: String,
+    /// The limit that stopped it, where one did.
+    pub(crate) limited: Option<Limited>,
 }
 
 impl Failure {
     /// Tells of a failure in its own words.
     pub(crate) fn new(reason: CloseReason, text: impl Into<String>) -> Self {
-        Self { reason, text: text.into() }
+        Self { reason, text: text.into(), limited: None }
     }
 
     /// Tells why no node serves a session.
@@ -75,6 +98,7 @@ impl Failure {
                 "no pool may serve this request: check x-crosspoint-residency and x-crosspoint-compliance"
             }
             CloseReason::NoCapacity => "every node that may serve this request is full, please try again",
+            CloseReason::ConcurrencyLimited => "limit: sessions at one time",
             CloseReason::RouterAway => "no router answers, please try again",
             _ => reason.close_text(),
         };
@@ -115,7 +139,7 @@ impl Delivery<'_> {
                 Next::Try(placement) => {
                     epoch += 1;
                     match self.send(&placement, epoch).await {
-                        Ok(answer) => return Ok(answer),
+                        Ok((heard, took)) => return Ok(Answer { heard, upload: self.parcel.spool, took }),
                         Err(OpenError::CallersFault { status, text }) => return Err(Failure::new(fault(status), text)),
                         Err(OpenError::TryAnother(cause)) => {
                             metrics::leg_refused();
@@ -136,21 +160,57 @@ impl Delivery<'_> {
     }
 
     async fn place(&self) -> Result<Vec<Placement>, Failure> {
-        self.shared.placer.place(&self.parcel.wanted, self.record.trace()).await.map_err(Failure::no_node)
+        let counting = self.record.counting();
+        let placed = self.shared.placer.place(&self.parcel.wanted, self.record.trace(), &counting).await;
+        placed.map_err(Failure::no_node)
     }
 
-    async fn send(&mut self, placement: &Placement, epoch: u32) -> Result<Answer, OpenError> {
+    async fn send(&mut self, placement: &Placement, epoch: u32) -> Result<(Heard, Duration), OpenError> {
         let headers = LegHeaders { session: self.record.session(), epoch, trace: self.record.trace() };
+        self.record.trying(&self.parcel.wanted, placement);
+        let opened = Instant::now();
+        let heard = match placement.api {
+            EngineApi::Listen => self.send_written(placement, &headers).await,
+            EngineApi::OpenAi => self.send_form(placement, &headers).await,
+        };
+        let (bytes_in, slot) = (self.parcel.spool.length(), opened.elapsed());
+        // What another node will be sent once more is paid for there.
+        if !matches!(heard, Err(OpenError::TryAnother(_))) {
+            self.record.used(Usage { bytes_in, slot, ..Usage::default() });
+        }
+        let heard = heard?;
+        self.record.answered(&placement.node, epoch);
+        Ok((heard, slot))
+    }
+
+    async fn send_written(&self, placement: &Placement, headers: &LegHeaders) -> Result<Heard, OpenError> {
         let url = format!("http://{}/v1/listen?{}", placement.address, self.parcel.query);
         let body = self.parcel.spool.body().await.map_err(|error| OpenError::TryAnother(error.to_string()))?;
-        self.record.trying(&placement.node);
-        let opened = Instant::now();
         let upload = (self.parcel.content_type.as_str(), body);
-        let sent = send_file(&self.shared.http, &url, &headers, upload, self.shared.config.file_timeout).await;
-        let (bytes_in, slot) = (self.parcel.spool.length(), opened.elapsed());
-        self.record.used(Usage { bytes_in, slot, ..Usage::default() });
-        let body = sent?;
-        self.record.opened(&placement.node, epoch);
-        Ok(Answer { body, bytes_in, took: slot })
+        let sent = send_file(&self.shared.http, &url, headers, upload, self.shared.config.file_timeout).await;
+        sent.map(Heard::Written)
+    }
+
+    async fn send_form(&self, placement: &Placement, headers: &LegHeaders) -> Result<Heard, OpenError> {
+        let key = self.engine_key(placement).await?;
+        let errand = Errand {
+            placement,
+            model: &self.parcel.wanted.model,
+            query: &self.parcel.query,
+            key: key.as_ref().map(Secret::expose),
+            timeout: self.shared.config.file_timeout,
+        };
+        errand.run(&self.shared.http, headers, &self.parcel.spool).await.map(Heard::Words)
+    }
+
+    /// Reads the key of the pool's engines, where they have one: it may change at any time.
+    async fn engine_key(&self, placement: &Placement) -> Result<Option<Secret>, OpenError> {
+        let Some(file) = self.shared.config.engine_keys.get(&placement.pool) else { return Ok(None) };
+        let unreadable = |error| {
+            let (pool, file) = (&placement.pool, file.display());
+            OpenError::TryAnother(format!("cannot read {file}, the engine key of pool {pool}: {error}"))
+        };
+        let key = tokio::fs::read_to_string(file).await.map_err(unreadable)?;
+        Ok(Some(Secret::new(key.trim())))
     }
 }

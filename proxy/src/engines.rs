@@ -1,8 +1,13 @@
 //! Engine adapters: how legs speak to nodes. They know session events, never caller APIs.
 
+mod http;
 pub(crate) mod listen;
+pub(crate) mod openai;
+
+use std::borrow::Cow;
 
 use scheduler::SessionId;
+use serde_json::Value;
 
 use crate::trace::{TRACEPARENT, Trace};
 
@@ -55,11 +60,17 @@ impl OpenError {
 
 /// Finds the message in an engine's error body; at most 300 characters of it.
 fn refusal_text(body: &[u8]) -> String {
-    let message = serde_json::from_slice::<serde_json::Value>(body)
-        .ok()
-        .and_then(|json| json.get("err_msg").and_then(|text| text.as_str()).map(str::to_owned))
-        .unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+    let said = serde_json::from_slice::<Value>(body).ok();
+    let message = said.as_ref().and_then(message).map_or_else(|| String::from_utf8_lossy(body), Cow::Borrowed);
     message.chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
+/// The places where engines put the words of an error: Deepgram's, `OpenAI`'s and vLLM's, whisper.cpp's, `FastAPI`'s, and
+/// what `FastAPI` says of a form that it does not take.
+fn message(said: &Value) -> Option<&str> {
+    ["/err_msg", "/error/message", "/error", "/detail", "/detail/0/msg", "/message"]
+        .into_iter()
+        .find_map(|place| said.pointer(place).and_then(Value::as_str))
 }
 
 #[cfg(test)]
@@ -77,5 +88,19 @@ mod tests {
     fn a_request_that_the_engine_calls_bad_is_bad_everywhere() {
         let expected = OpenError::CallersFault { status: 400, text: "nonsense".to_owned() };
         assert_eq!(OpenError::from_reply(400, b"nonsense\n"), expected);
+    }
+
+    #[test]
+    fn the_words_of_an_error_are_found_wherever_an_engine_puts_them() {
+        for (body, expected) in [
+            (r#"{"error":{"message":"too long","type":"BadRequestError","param":null,"code":400}}"#, "too long"),
+            (r#"{"error":"failed to read audio data"}"#, "failed to read audio data"),
+            (r#"{"detail":"Model 'x' is not installed locally."}"#, "Model 'x' is not installed locally."),
+            (r#"{"detail":[{"type":"missing","loc":["body","file"],"msg":"Field required"}]}"#, "Field required"),
+            ("Invalid request", "Invalid request"),
+            (r#"{"error":7}"#, r#"{"error":7}"#),
+        ] {
+            assert_eq!(refusal_text(body.as_bytes()), expected);
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use scheduler::Work;
 use session::{CloseReason, Usage};
+use store::{JournalError, KeyError};
 
 const SESSIONS: &str = "crosspoint_proxy_sessions_total";
 const LIVE: &str = "crosspoint_proxy_sessions_live";
@@ -17,7 +18,12 @@ const FIRST: &str = "crosspoint_proxy_first_result_seconds";
 const LEGS: &str = "crosspoint_proxy_legs_total";
 const CERTIFICATES: &str = "crosspoint_proxy_certificates_total";
 const MEMORY: &str = "crosspoint_proxy_memory_ratio";
+const QUOTA_ALONE: &str = "crosspoint_proxy_quota_local_total";
+const USAGE: &str = "crosspoint_proxy_usage_records_total";
+const WAITING: &str = "crosspoint_proxy_usage_records_waiting";
 const UNSENT: &str = "crosspoint_proxy_updates_dropped_total";
+const KEYS: &str = "crosspoint_proxy_keys_refused_total";
+const UNWATCHED: &str = "crosspoint_proxy_keys_unwatched_total";
 
 /// Describes every metric and lets the counters start at zero.
 pub(crate) fn describe() {
@@ -32,14 +38,26 @@ pub(crate) fn describe() {
     describe_counter!(LEGS, "legs to nodes, by how they began or ended");
     describe_counter!(CERTIFICATES, "changes of the TLS certificate, by whether the new one is shown");
     describe_gauge!(MEMORY, "resident memory over what this process may have");
+    describe_counter!(QUOTA_ALONE, "sessions admitted or refused by this proxy alone, because the store was away");
+    describe_counter!(USAGE, "records of usage, by what the journal did with them");
+    describe_gauge!(WAITING, "parts of sessions whose last record of usage no router has acknowledged, or that go on");
+    gauge!(WAITING).set(0.0);
+    for outcome in USAGE_OUTCOMES {
+        counter!(USAGE, "outcome" => outcome).absolute(0);
+    }
     describe_counter!(UNSENT, "session updates dropped because no router took them");
+    describe_counter!(KEYS, "keys and tokens that opened nothing, by why");
+    describe_counter!(UNWATCHED, "looks for revocations that the store did not answer");
+    for why in ["unknown", "revoked", "expired", "out_of_scope", "not_lendable", "not_loopback", "away"] {
+        counter!(KEYS, "why" => why).absolute(0);
+    }
     for work in [Work::Stream, Work::File] {
         gauge!(LIVE, "work" => work_label(work)).set(0.0);
         for reason in CloseReason::ALL {
             counter!(SESSIONS, "work" => work_label(work), "reason" => reason.label()).absolute(0);
         }
     }
-    for name in [AUDIO, BYTES_IN, BYTES_OUT, UNSENT] {
+    for name in [AUDIO, BYTES_IN, BYTES_OUT, QUOTA_ALONE, UNSENT, UNWATCHED] {
         counter!(name).absolute(0);
     }
     for outcome in ["replaced", "rejected"] {
@@ -102,8 +120,46 @@ pub(crate) fn memory(used: f64) {
     gauge!(MEMORY).set(used);
 }
 
+pub(crate) fn quota_alone() {
+    counter!(QUOTA_ALONE).increment(1);
+}
+
+/// Records taken; records that found the disk or the journal full; records that failed otherwise.
+const USAGE_OUTCOMES: [&str; 3] = ["journalled", "disk_full", "failed"];
+
+pub(crate) fn usage_journalled(records: usize, failed: Option<&JournalError>) {
+    let [journalled, disk_full, other] = USAGE_OUTCOMES;
+    let outcome = match failed {
+        None => journalled,
+        Some(error) if error.is_full() => disk_full,
+        Some(_) => other,
+    };
+    counter!(USAGE, "outcome" => outcome).increment(records as u64);
+}
+
+pub(crate) fn usage_waiting(parts: usize) {
+    gauge!(WAITING).set(parts as f64);
+}
+
 pub(crate) fn update_dropped() {
     counter!(UNSENT).increment(1);
+}
+
+pub(crate) fn key_refused(error: &KeyError) {
+    let why = match error {
+        KeyError::Unknown => "unknown",
+        KeyError::Revoked => "revoked",
+        KeyError::Expired => "expired",
+        KeyError::OutOfScope(_) => "out_of_scope",
+        KeyError::NotLendable => "not_lendable",
+        KeyError::NotLoopback(_) => "not_loopback",
+        KeyError::Away(_) => "away",
+    };
+    counter!(KEYS, "why" => why).increment(1);
+}
+
+pub(crate) fn keys_unwatched() {
+    counter!(UNWATCHED).increment(1);
 }
 
 /// Counts a session as live for as long as it is kept.

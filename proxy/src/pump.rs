@@ -14,9 +14,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use scheduler::{Class, Placement, Request, Timestamp};
 use session::{Action, CloseReason, Session};
+use store::End;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::Sleep;
 use tokio_tungstenite::WebSocketStream;
@@ -74,6 +75,7 @@ pub(crate) struct Pump {
     caller_blocked: Option<Timestamp>,
     draining: Pin<Box<WaitForCancellationFutureOwned>>,
     drain_at: Option<Timestamp>,
+    key_ended: Pin<Box<dyn Future<Output = End> + Send>>,
     pings: caller::Pings,
     garbage: u32,
     began: Timestamp,
@@ -100,6 +102,7 @@ impl Pump {
             timer_at: now + LEAST_WAIT,
             draining: Box::pin(shared.shutdown.token().cancelled_owned()),
             drain_at: None,
+            key_ended: Box::pin(listen.asked.caller.standing.clone().ended()),
             shared,
             session,
             wanted,
@@ -134,7 +137,7 @@ impl Pump {
         match leg {
             Ok(leg) => {
                 metrics::leg_opened(began.elapsed());
-                self.record.opened(&placement.node, self.session.epoch());
+                self.record.opened(&self.wanted, &placement, self.session.epoch());
                 self.leg = Some(leg);
                 self.garbage = 0;
                 Ok(self.session.leg_opened(self.shared.now()))
@@ -159,6 +162,7 @@ impl Pump {
         let reason = loop {
             let wake = self.wake(&mut caller).await;
             let action = self.take(wake);
+            self.record.used(self.session.usage(self.shared.now()));
             self.rearm();
             match action {
                 None => {}
@@ -195,6 +199,7 @@ impl Pump {
                 self.arm();
                 None
             }
+            Wake::KeyEnded(end) => Some(self.end_for_key(end)),
             Wake::Time => self.tick(),
         }
     }
@@ -206,6 +211,10 @@ impl Pump {
         }
         if self.drain_at.is_some_and(|at| now >= at) {
             return Some(self.session.end(CloseReason::Draining));
+        }
+        // A caller that never stops keeps this from being looked at elsewhere.
+        if let Some(end) = self.key_ended.as_mut().now_or_never() {
+            return Some(self.end_for_key(end));
         }
         if self.caller_blocked.is_some_and(|since| now.since(since) >= PATIENCE) {
             return Some(self.session.end(CloseReason::CallerSlow));
@@ -243,8 +252,9 @@ impl Pump {
     fn asking(&mut self) -> impl Future<Output = Placed> + Send + use<> {
         self.wanted.class = Class::Failover;
         self.wanted.exclude = self.session.candidates().failed().clone();
-        let (shared, wanted, trace) = (Arc::clone(&self.shared), self.wanted.clone(), self.record.trace());
-        async move { shared.placer.place(&wanted, trace).await }
+        let (shared, wanted) = (Arc::clone(&self.shared), self.wanted.clone());
+        let (trace, counting) = (self.record.trace(), self.record.counting());
+        async move { shared.placer.place(&wanted, trace, &counting).await }
     }
 
     /// Sends the new leg everything that the lost one did not answer for good.

@@ -2,14 +2,16 @@
 //! every session ends in exactly one reason.
 
 use proto::v1::Ended;
-use scheduler::{NodeId, SessionId, Work};
+use scheduler::{NodeId, Placement, Request, SessionId, Work};
 use session::{CloseReason, Usage};
-use store::Caller;
+use store::{Allowance, Caller};
 use tracing::info;
 
 use crate::metrics;
-use crate::router::Reporter;
+use crate::quota::{Bill, used};
+use crate::router::{Counting, Reporter};
 use crate::trace::Trace;
+use crate::usage::Meter;
 
 /// The record of one admitted session.
 pub(crate) struct Record {
@@ -19,9 +21,20 @@ pub(crate) struct Record {
     work: Work,
     node: Option<NodeId>,
     usage: Usage,
+    meter: Option<Meter>,
+    /// What the legs before the present one were metered with.
+    metered: Usage,
     reason: CloseReason,
     reporter: Reporter,
+    paid: Option<Paid>,
     _live: metrics::Live,
+}
+
+/// What was charged when a session was admitted, and where the rest is.
+pub(crate) struct Paid {
+    pub(crate) bill: Bill,
+    pub(crate) upload_bytes: u64,
+    pub(crate) allowance: Option<Allowance>,
 }
 
 impl Record {
@@ -34,10 +47,24 @@ impl Record {
             work,
             node: None,
             usage: Usage::default(),
+            meter: None,
+            metered: Usage::default(),
             reason: CloseReason::CallerGone,
             reporter,
+            paid: None,
             _live: metrics::Live::new(work),
         }
+    }
+
+    /// Charges what the session uses beyond what was paid.
+    pub(crate) fn paid(mut self, paid: Paid) -> Self {
+        self.paid = Some(paid);
+        self
+    }
+
+    /// Returns where the key stood with its new sessions when this one was admitted.
+    pub(crate) fn allowance(&self) -> Option<Allowance> {
+        self.paid.as_ref().and_then(|paid| paid.allowance)
     }
 
     /// Returns the session.
@@ -50,26 +77,59 @@ impl Record {
         self.trace
     }
 
-    /// Notes that a file is on its way to a node: the slot there is held until it is answered.
-    pub(crate) fn trying(&mut self, node: &NodeId) {
-        self.reporter.hold(self.session, node);
+    /// Returns how the session counts against its key's concurrent limit.
+    pub(crate) fn counting(&self) -> Counting {
+        Counting::new(self.caller.limits.concurrent, self.reporter.clone())
     }
 
-    /// Notes that a leg was opened.
-    pub(crate) fn opened(&mut self, node: &NodeId, epoch: u32) {
+    /// Notes that a file is on its way to a node: the slot there is held until it is answered.
+    pub(crate) fn trying(&mut self, wanted: &Request, placement: &Placement) {
+        self.reporter.hold(self.session, &placement.node);
+        self.meter(wanted, placement);
+    }
+
+    /// Notes that a file's node answered.
+    pub(crate) fn answered(&mut self, node: &NodeId, epoch: u32) {
         self.reporter.opened(self.session, node, epoch);
         self.node = Some(node.clone());
     }
 
+    /// Notes that a stream's leg was opened.
+    pub(crate) fn opened(&mut self, wanted: &Request, placement: &Placement, epoch: u32) {
+        self.answered(&placement.node, epoch);
+        self.meter(wanted, placement);
+    }
+
+    /// Meters what is used from now on at a node, instead of the one before.
+    fn meter(&mut self, wanted: &Request, placement: &Placement) {
+        self.leave();
+        self.meter = self.reporter.meters().begin(wanted, placement);
+    }
+
+    fn leave(&mut self) {
+        if self.meter.take().is_some() {
+            self.metered = self.usage;
+        }
+    }
+
     /// Notes that a node refused or lost the session.
     pub(crate) fn failed(&mut self, node: &NodeId, cause: &str) {
+        self.leave();
         info!(session = %self.session, trace = %self.trace.id(), %node, cause, "node failed a session, trying the next");
         self.reporter.failed(self.session, node, cause.to_owned());
     }
 
-    /// Notes what was used so far.
+    /// Notes what was used so far. It costs next to nothing: streams do so message by message.
     pub(crate) fn used(&mut self, usage: Usage) {
         self.usage = usage;
+        if let Some(meter) = &self.meter {
+            meter.used(&Usage {
+                audio: usage.audio.saturating_sub(self.metered.audio),
+                bytes_in: usage.bytes_in.saturating_sub(self.metered.bytes_in),
+                bytes_out: usage.bytes_out.saturating_sub(self.metered.bytes_out),
+                slot: usage.slot,
+            });
+        }
     }
 
     /// Ends the session for `reason`.
@@ -80,7 +140,13 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        if let Some(meter) = self.meter.take() {
+            meter.end(self.reason.label());
+        }
         metrics::ended(self.work, self.reason, &self.usage);
+        if let Some(paid) = &self.paid {
+            paid.bill.charge(&self.caller, used(&self.usage, self.work, paid.upload_bytes));
+        }
         info!(
             session = %self.session,
             trace = %self.trace.id(),
@@ -100,6 +166,7 @@ impl Drop for Record {
             bytes_in: self.usage.bytes_in,
             bytes_out: self.usage.bytes_out,
             wall_milliseconds: milliseconds(self.usage.slot),
+            counted: None,
         };
         self.reporter.ended(self.session, ending);
     }

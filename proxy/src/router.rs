@@ -1,7 +1,9 @@
 //! The router as a proxy sees it: it is asked where to go, and told how it went.
 
+mod counting;
 mod placer;
 mod reporter;
 
-pub(crate) use placer::{Placer, RouterAddressError};
+pub(crate) use counting::Counting;
+pub(crate) use placer::{CostsError, Placer, RouterAddressError};
 pub(crate) use reporter::{Reporter, report};

@@ -6,13 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crosspoint_proxy::Config;
 use crosspoint_proxy::edge::TlsConfig;
+use crosspoint_proxy::{Config, UsageJournal};
 use process::Shutdown;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use scheduler::Models;
-use store::Embedded;
+use store::{Embedded, Keyring, StoreConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -34,7 +34,9 @@ async fn both_ports_lead_to_the_same_routes() {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let tls = Some(TlsConfig { listen: any, certificate, key });
     let config = Config { listen: any, metrics: any, tls, ..Config::default() };
-    let app = config.build(Models::default(), Arc::new(Embedded::new())).await.unwrap();
+    let usage = UsageJournal::open(&StoreConfig::default()).unwrap();
+    let store = Arc::new(Embedded::new());
+    let app = config.build(Models::default(), Keyring::new(store.clone()), store, usage).await.unwrap();
     let (plain, secure) = (app.address(), app.tls_address().unwrap());
     let shutdown = Shutdown::new();
     shutdown.spawn("proxy", app.run(shutdown.clone()));

@@ -1,5 +1,8 @@
 //! The admin API: HTTP and JSON for people and tools. Money is in US dollars, as numbers.
 
+mod costs;
+mod keys;
+mod plan;
 mod views;
 
 use std::collections::BTreeSet;
@@ -18,21 +21,30 @@ use scheduler::{
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::billing::Billing;
 use crate::core::Core;
+use crate::keys::Registry;
+use plan::PlanView;
 use views::{DecisionView, NodeView, PoolView, SessionView};
 
 /// Builds the routes.
-pub(crate) fn routes(core: Arc<Core>) -> Router {
-    Router::new()
+pub(crate) fn routes(core: Arc<Core>, billing: Arc<Billing>, registry: Option<Arc<Registry>>) -> Router {
+    let keys = keys::routes(Arc::clone(&core), registry);
+    let costs = Router::new().route("/v1/costs", get(costs::costs)).with_state(billing);
+    let routes = Router::new()
         .route("/v1/nodes", get(nodes))
         .route("/v1/pools", get(pools))
         .route("/v1/sessions", get(sessions))
         .route("/v1/sessions/{session}", get(session))
         .route("/v1/explain", post(explain))
+        .route("/v1/plan", get(plan))
         .fallback(|| async {
-            problem(StatusCode::NOT_FOUND, "no such path; there are /v1/nodes, /v1/pools, /v1/sessions and /v1/explain")
+            let text = "no such path; there are /v1/nodes, /v1/pools, /v1/plan, /v1/sessions, /v1/costs, /v1/explain and \
+                        /v1/keys";
+            problem(StatusCode::NOT_FOUND, text)
         })
-        .with_state(core)
+        .with_state(core);
+    routes.merge(costs).merge(keys)
 }
 
 fn problem(status: StatusCode, text: impl Into<String>) -> Response {
@@ -52,6 +64,13 @@ async fn pools(State(core): State<Arc<Core>>) -> Response {
     let fleet = core.view();
     let views: Vec<_> = fleet.pools().iter().map(|pool| PoolView::new(pool, &fleet, core.now())).collect();
     Json(json!({ "pools": views })).into_response()
+}
+
+async fn plan(State(core): State<Arc<Core>>) -> Response {
+    match core.board().read() {
+        Some(shown) => Json(PlanView::new(&shown, core.now())).into_response(),
+        None => problem(StatusCode::NOT_FOUND, "no plan yet: the first is made a few seconds after the start"),
+    }
 }
 
 #[derive(Deserialize)]
@@ -151,6 +170,7 @@ async fn explain(State(core): State<Arc<Core>>, question: Result<Json<Question>,
         audio_bytes_per_second: question.audio_bytes_per_second,
         exclude: question.exclude,
         prefer: question.prefer,
+        facts: scheduler::rules::Facts::default(),
     };
     let decision = core.consider(&request);
     Json(DecisionView::new(&decision.placements, decision.refusal, &decision.rejected)).into_response()

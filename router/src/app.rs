@@ -8,17 +8,20 @@ use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
 use proto::v1::agents_server::AgentsServer;
 use proto::v1::placement_server::PlacementServer;
-use store::{Leases, Reports};
+use store::{Affinity, Charge, Journal, Kept, Leases, Ledger, Lock, Reports, Verdicts};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tracing::{info, warn};
 
 use crate::agents::AgentsDoor;
+use crate::billing::{self, Billing};
 use crate::config::{Config, Policy};
 use crate::core::Core;
 use crate::decisions::{DecisionFile, DecisionLog, DecisionLogError};
+use crate::keys::{Registry, keep_index};
 use crate::placement::PlacementDoor;
-use crate::{admin, decisions, metrics, sharing, watch};
+use crate::planning::Planning;
+use crate::{admin, decisions, metrics, owed, sharing, watch};
 
 /// Largest message taken on any call, in bytes.
 const MESSAGE_LIMIT: usize = 4 << 20;
@@ -41,12 +44,19 @@ pub enum RouterError {
     Decisions(#[from] DecisionLogError),
 }
 
+/// The journal of charges that the store did not take, and what it held when it was opened.
+pub type Charges = (Journal<Charge>, Vec<Kept<Charge>>);
+
 /// A router with its sockets bound.
 pub struct App {
     config: Config,
     core: Arc<Core>,
     reports: Arc<dyn Reports>,
     decisions: Option<DecisionFile>,
+    verdicts: Arc<dyn Verdicts>,
+    registry: Option<Arc<Registry>>,
+    billing: Arc<Billing>,
+    planning: Planning,
     grpc: Bound,
     admin: Bound,
     metrics: Bound,
@@ -54,25 +64,40 @@ pub struct App {
 }
 
 impl Config {
-    /// Binds every socket. What `store` holds is shared with every router on the same one.
+    /// Binds every socket. What `store` holds is shared with every router on the same one; `charges` keeps what it does not
+    /// take while it is away. Without a `registry`, where no proxy could read them, no keys are made.
     ///
     /// # Errors
     /// Fails when an address is taken, naming it and what it is for.
-    pub async fn build<S>(self, policy: Policy, store: Arc<S>) -> Result<App, RouterError>
+    pub async fn build<S>(
+        self,
+        policy: Policy,
+        store: Arc<S>,
+        charges: Charges,
+        registry: Option<Registry>,
+    ) -> Result<App, RouterError>
     where
-        S: Leases + Reports + 'static,
+        S: Affinity + Leases + Lock + Reports + Verdicts + Ledger + 'static,
     {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
         let log = self.decisions.as_ref().map(|log| DecisionLog::open(log, &policy.choice)).transpose()?;
         let (decisions, file) = log.unzip();
+        metrics::describe_billing(policy.pools.iter().map(|pool| &pool.name));
+        let grpc = Bound::bind("agents and proxies", self.listen).await?;
+        let planner = policy.planner.clone();
+        let core = Arc::new(Core::new(policy, &store, decisions));
         Ok(App {
-            grpc: Bound::bind("agents and proxies", self.listen).await?,
+            planning: Planning::new(Arc::clone(&core), store.clone(), planner, grpc.address.to_string()),
+            grpc,
             admin: Bound::bind("the admin API", self.admin).await?,
             metrics: Bound::bind("metrics", self.metrics).await?,
-            core: Arc::new(Core::new(policy, store.clone(), decisions)),
             decisions: file,
-            reports: store,
+            core,
+            billing: Arc::new(Billing::new(store.clone(), charges)),
+            reports: store.clone(),
+            verdicts: store,
+            registry: registry.map(Arc::new),
             config: self,
             metrics_page,
         })
@@ -103,7 +128,12 @@ impl App {
         let readiness = Readiness::default();
         let health_routes = health::routes(self.metrics_page, readiness.clone(), &shutdown);
         shutdown.spawn("router metrics", health::serve(self.metrics.listener, health_routes, shutdown.clone()));
-        let admin_routes = admin::routes(Arc::clone(&self.core));
+        let forwarding = billing::forward(Arc::clone(&self.billing), Arc::clone(&self.core), shutdown.clone());
+        shutdown.spawn("charges to the store", forwarding);
+        let admin_routes = admin::routes(Arc::clone(&self.core), Arc::clone(&self.billing), self.registry.clone());
+        if let Some(registry) = self.registry {
+            shutdown.spawn("keys to the store", keep_index(registry, shutdown.clone()));
+        }
         shutdown.spawn("admin API", health::serve(self.admin.listener, admin_routes, shutdown.clone()));
         let watching = watch::watch(Arc::clone(&self.core), self.config.forget_after, shutdown.clone());
         shutdown.spawn("node watch", watching);
@@ -113,15 +143,19 @@ impl App {
         }
         let putting = sharing::put(Arc::clone(&self.core), Arc::clone(&self.reports), shutdown.clone());
         shutdown.spawn("reports to the store", putting);
+        shutdown.spawn("leases to give back", owed::give_back(Arc::clone(&self.core), shutdown.clone()));
         let reading = sharing::read(Arc::clone(&self.core), self.reports, shutdown.clone());
         shutdown.spawn("reports from the store", reading);
+        let sharing = sharing::share(Arc::clone(&self.core), self.verdicts, shutdown.clone());
+        shutdown.spawn("verdicts", sharing);
+        shutdown.spawn("planning", self.planning.run(shutdown.clone()));
 
         let agents = AgentsDoor {
             core: Arc::clone(&self.core),
             shutdown: shutdown.clone(),
             report_interval: self.config.report_interval,
         };
-        let placement = PlacementDoor { core: self.core, shutdown: shutdown.clone() };
+        let placement = PlacementDoor { core: self.core, billing: self.billing, shutdown: shutdown.clone() };
         let (reporter, grpc_health) = tonic_health::server::health_reporter();
         reporter.set_serving::<PlacementServer<PlacementDoor>>().await;
         info!(grpc = %self.grpc.address, admin = %self.admin.address, metrics = %self.metrics.address, "router serves");

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use scheduler::plan::PlannerConfig;
 use scheduler::{Models, Pool};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,4 +55,6 @@ pub struct Policy {
     pub choice: scheduler::Policy,
     /// The models callers may ask for.
     pub models: Models,
+    /// How pools are scaled.
+    pub planner: PlannerConfig,
 }

@@ -2,24 +2,26 @@
 
 mod batch;
 mod fleet;
+mod leases;
 mod slots;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use scheduler::{
-    Class, Decision, Dice, FleetView, Models, NodeId, Placement, Policy, Priority, Refusal, Report, Request, Seat,
+    AllowedSet, Class, Decision, Dice, FleetView, Models, NodeId, Policy, Priority, Refusal, Report, Request, Seat,
     SessionId, Timestamp, UnknownPool, decide, explain,
 };
-use store::{Claim, Leases, REPORT_LIFE};
+use store::{Affinity, Claim, Leases, REPORT_LIFE};
 use tokio::time::Instant;
-use tracing::debug;
 
 use crate::config;
 use crate::decisions::DecisionLog;
 use crate::ledger::Ledger;
 use crate::metrics;
-use crate::sharing::Outbox;
+use crate::owed::Owed;
+use crate::planning::{Board, Starts};
+use crate::sharing::{Heard, Outbox};
 
 use batch::BatchChunks;
 pub(crate) use batch::Orders;
@@ -35,7 +37,12 @@ pub(crate) struct Core {
     fleet: SharedFleet,
     ledger: Mutex<Ledger>,
     outbox: Outbox,
-    leases: Arc<dyn Leases>,
+    board: Board,
+    starts: Starts,
+    pub(crate) heard: Heard,
+    owed: Owed,
+    pub(crate) leases: Arc<dyn Leases>,
+    pub(crate) affinity: Arc<dyn Affinity>,
     policy: Policy,
     models: Models,
     slots: Slots,
@@ -45,12 +52,20 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(policy: config::Policy, leases: Arc<dyn Leases>, decisions: Option<DecisionLog>) -> Self {
+    pub(crate) fn new<S>(policy: config::Policy, store: &Arc<S>, decisions: Option<DecisionLog>) -> Self
+    where
+        S: Affinity + Leases + 'static,
+    {
         Self {
             fleet: SharedFleet::new(policy.pools),
             ledger: Mutex::new(Ledger::default()),
             outbox: Outbox::default(),
-            leases,
+            heard: Heard::default(),
+            owed: Owed::default(),
+            board: Board::default(),
+            starts: Starts::default(),
+            leases: store.clone(),
+            affinity: store.clone(),
             slots: Slots::new(&policy.choice.limits),
             batch: BatchChunks::default(),
             policy: policy.choice,
@@ -75,6 +90,14 @@ impl Core {
 
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    pub(crate) fn board(&self) -> &Board {
+        &self.board
+    }
+
+    pub(crate) fn starts(&self) -> &Starts {
+        &self.starts
     }
 
     /// Returns the fleet as it was published last; nobody waits for it.
@@ -149,8 +172,16 @@ impl Core {
     /// Places a session: at once if it can, after a wait if it may.
     pub(crate) async fn place(&self, request: &Request, patience: Duration) -> Decision {
         let (asked_at, patience) = (self.now(), patience.min(self.policy.limits.queue.patience));
-        self.slots.asked(request, asked_at);
+        let near = self.near(request).await;
+        let request = near.as_ref().unwrap_or(request);
+        // Who has patience was asked before, and was counted then.
+        if patience.is_zero() {
+            self.slots.asked(request, asked_at);
+        }
         let mut decision = self.admit(request).await;
+        if patience.is_zero() {
+            self.count(request, &decision);
+        }
         while decision.refusal == Some(Refusal::Full) && request.priority != Priority::Batch {
             if !self.slots.wait(request, asked_at + patience, self.now()).await {
                 break;
@@ -176,7 +207,7 @@ impl Core {
         let mut decision = self.decide(view, request, self.now());
         let mut held = None;
         for (rank, placement) in decision.placements.iter().enumerate() {
-            if self.claim(view, placement, request.session).await == Claim::Held {
+            if self.claim(view, &placement.node, request.session).await != Claim::Full {
                 held = Some(rank);
                 break;
             }
@@ -210,42 +241,33 @@ impl Core {
         }
     }
 
-    /// Without the store the node's own refusal holds the line, so a claim that cannot be made counts as held.
-    async fn claim(&self, view: &FleetView, placement: &Placement, session: SessionId) -> Claim {
-        let Some(slots) = view.node(&placement.node).map(|node| node.report.hard_slots) else {
-            return Claim::Full;
-        };
-        self.leases.claim(&placement.node, session, slots, self.now()).await.unwrap_or_else(|away| {
-            metrics::store_failed("claim");
-            debug!(%away, "placing without a lease");
-            Claim::Held
-        })
-    }
-
-    pub(crate) async fn renew(&self, node: &NodeId, session: SessionId) {
-        if let Err(away) = self.leases.renew(node, session, self.now()).await {
-            metrics::store_failed("renew");
-            debug!(%away, "lease not renewed");
+    /// Counts how a session began, for the planner. Sessions that move began before, and nothing can be ordered for those that
+    /// no pool may serve.
+    fn count(&self, request: &Request, decision: &Decision) {
+        let counts = request.class == Class::New && request.priority != Priority::Batch;
+        if !counts || decision.refusal == Some(Refusal::NotAllowed) {
+            return;
+        }
+        let view = self.view();
+        let allowed = AllowedSet::of(&view, request).pools().map(|pool| pool.name.clone()).collect();
+        match decision.refusal {
+            None => self.starts.placed(Some(allowed), self.now()),
+            Some(_) => self.starts.refused(Some(allowed), self.now()),
         }
     }
 
-    pub(crate) async fn release(&self, node: &NodeId, session: SessionId) {
-        if let Err(away) = self.leases.release(node, session).await {
-            metrics::store_failed("release");
-            debug!(%away, "lease not given back, it will expire");
-        }
-        if let Some(slots) = self.batch.left(session) {
-            self.fleet_mut().set_batch_slots(node, slots);
+    /// Notes that these sessions go on, and who holds them.
+    pub(crate) fn live(&self, held: &[(SessionId, NodeId)], orders: &Orders) {
+        let (mut fleet, now) = (self.fleet_mut(), self.now());
+        for (session, node) in held {
+            self.batch.held_by(*session, orders);
+            fleet.note_alive(node, now);
         }
     }
 
     /// Notes that a session gave its slot back, and lets one in who waits for it.
     pub(crate) fn freed(&self) {
         self.slots.freed(self.now());
-    }
-
-    pub(crate) async fn leases_on(&self, node: &NodeId) -> u32 {
-        self.leases.count(node, self.now()).await.unwrap_or(0)
     }
 
     /// Returns when a refused caller should ask again.

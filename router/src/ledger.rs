@@ -1,18 +1,21 @@
 //! The ledger: what each session was, why it was placed where it was, and what it cost. The last 10,000 are kept.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use scheduler::{
-    Decision, MicroDollars, ModelName, NodeId, Placement, PoolName, Price, Refusal, Rejected, Request, ScoreTerms,
-    SessionId, TenantId, Timestamp, Work,
+    Decision, MicroDollars, ModelName, NodeId, Placement, PoolName, Refusal, Rejected, Request, SessionId, TenantId,
+    Timestamp, Work,
 };
 use serde::Serialize;
+use store::Amounts;
 
 /// Sessions kept for `explain`; the oldest goes first.
 const KEPT: usize = 10_000;
 /// Attempts kept per session.
 const ATTEMPTS: usize = 32;
+/// Parts kept per session: a file of 16 hours has as many chunks.
+const PARTS: usize = 2_000;
 
 /// Where a session is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -51,6 +54,28 @@ pub(crate) struct Cost {
     pub(crate) total: MicroDollars,
 }
 
+impl Cost {
+    /// Splits what was charged.
+    pub(crate) fn of(amounts: Amounts) -> Self {
+        Self { gpu: amounts.gpu, egress: amounts.egress, total: amounts.cost() }
+    }
+}
+
+/// What a proxy says a part of a session has used so far, and what that costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Used {
+    pub(crate) session: SessionId,
+    pub(crate) part: u32,
+    pub(crate) tenant: TenantId,
+    pub(crate) model: ModelName,
+    pub(crate) work: Work,
+    pub(crate) node: NodeId,
+    pub(crate) pool: PoolName,
+    pub(crate) amounts: Amounts,
+    /// Why the session ended, on its last part.
+    pub(crate) ended: Option<String>,
+}
+
 /// What a proxy says of a session at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ending {
@@ -79,19 +104,43 @@ pub(crate) struct Entry {
     pub(crate) rejected: Vec<Rejected>,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) ending: Option<Ending>,
-    pub(crate) cost: Cost,
+    parts: BTreeMap<u32, Amounts>,
+    /// Where it was served, where that was decided by another router or before this one began.
+    served_in: Option<PoolName>,
 }
 
 impl Entry {
     /// Returns the pool that serves, or served, the session.
     pub(crate) fn pool(&self) -> Option<&PoolName> {
         let node = self.node.as_ref()?;
-        self.placements.iter().find(|placement| placement.node == *node).map(|placement| &placement.pool)
+        let placement = self.placements.iter().find(|placement| placement.node == *node);
+        placement.map(|placement| &placement.pool).or(self.served_in.as_ref())
     }
 
-    fn terms(&self, node: &NodeId) -> ScoreTerms {
-        let placement = self.placements.iter().find(|placement| placement.node == *node);
-        placement.map(|placement| placement.terms).unwrap_or_default()
+    /// Returns what its parts have used so far.
+    pub(crate) fn spent(&self) -> Amounts {
+        self.parts.values().fold(Amounts::default(), |all, part| all + *part)
+    }
+
+    fn unknown(used: &Used, now: Timestamp) -> Self {
+        Self {
+            session: used.session,
+            tenant: used.tenant.clone(),
+            model: used.model.clone(),
+            work: used.work,
+            life: Life::Live,
+            placed_at: now,
+            heard_at: now,
+            epoch: 0,
+            node: Some(used.node.clone()),
+            placements: Vec::new(),
+            refusal: None,
+            rejected: Vec::new(),
+            attempts: Vec::new(),
+            ending: None,
+            parts: BTreeMap::new(),
+            served_in: Some(used.pool.clone()),
+        }
     }
 
     fn attempt(&mut self, node: NodeId, outcome: AttemptOutcome) {
@@ -137,7 +186,8 @@ impl Ledger {
                 rejected: decision.rejected.clone(),
                 attempts: Vec::new(),
                 ending: None,
-                cost: Cost::default(),
+                parts: BTreeMap::new(),
+                served_in: None,
             },
         );
     }
@@ -179,18 +229,31 @@ impl Ledger {
         }
     }
 
-    /// Records the end of a session and what it cost at `price_of` its pool. A repeated end changes nothing.
-    pub(crate) fn ended(&mut self, session: SessionId, ending: Ending, price_of: impl Fn(&PoolName) -> Option<Price>) {
+    /// Records the end of a session. A repeated end changes nothing.
+    pub(crate) fn ended(&mut self, session: SessionId, ending: Ending) {
         let Some(entry) = self.entries.get_mut(&session) else { return };
         if entry.ending.is_some() {
             return;
         }
         entry.node = ending.node.clone().or_else(|| entry.node.take());
-        if let (Some(price), Some(node)) = (entry.pool().and_then(price_of), &entry.node) {
-            entry.cost = cost(entry.terms(node).gpu, price, &ending);
-        }
         entry.life = Life::Ended;
         entry.ending = Some(ending);
+    }
+
+    /// Records what a session has used so far. One that was placed before this router began is known from now on.
+    pub(crate) fn used(&mut self, used: Used, now: Timestamp) {
+        if !self.entries.contains_key(&used.session) {
+            self.make_room();
+            self.order.push_back(used.session);
+        }
+        let entry = self.entries.entry(used.session).or_insert_with(|| Entry::unknown(&used, now));
+        if entry.parts.len() < PARTS || entry.parts.contains_key(&used.part) {
+            let part = entry.parts.entry(used.part).or_default();
+            *part = part.merge(used.amounts);
+        }
+        let Some(reason) = used.ended else { return };
+        let Amounts { audio, slot, bytes_in, bytes_out, .. } = entry.spent();
+        self.ended(used.session, Ending { node: Some(used.node), reason, audio, slot, bytes_in, bytes_out });
     }
 
     /// Finds one session.
@@ -229,15 +292,10 @@ impl Ledger {
     }
 }
 
-/// A slot costs its share of the node for as long as it was held; every byte sent to the node costs egress.
-fn cost(slot_hour: MicroDollars, price: Price, ending: &Ending) -> Cost {
-    let gpu = MicroDollars::from_dollars(slot_hour.dollars() * ending.slot.as_secs_f64() / 3600.0);
-    let egress = MicroDollars::from_dollars(price.egress_gb.dollars() * ending.bytes_in as f64 / 1e9);
-    Cost { gpu, egress, total: gpu + egress }
-}
-
 #[cfg(test)]
 mod tests {
+    use scheduler::ScoreTerms;
+
     use super::*;
 
     fn request(session: u128) -> Request {
@@ -258,6 +316,7 @@ mod tests {
             audio_bytes_per_second: 32_000,
             exclude: [].into(),
             prefer: None,
+            facts: scheduler::rules::Facts::default(),
         }
     }
 
@@ -285,23 +344,43 @@ mod tests {
         }
     }
 
-    fn price(_: &PoolName) -> Option<Price> {
-        Some(Price { node_hour: MicroDollars(360_000), egress_gb: MicroDollars(90_000) })
+    fn used(part: u32, bytes_in: u64, ended: Option<&str>) -> Used {
+        Used {
+            session: request(1).session,
+            part,
+            tenant: "dev".parse().unwrap(),
+            model: "sphinx-en-us".parse().unwrap(),
+            work: Work::Stream,
+            node: "gcp-1".parse().unwrap(),
+            pool: "gcp".parse().unwrap(),
+            amounts: Amounts { bytes_in, egress: MicroDollars(7), ..Amounts::default() },
+            ended: ended.map(str::to_owned),
+        }
     }
 
     #[test]
-    fn a_session_pays_for_its_slot_and_its_bytes_once() {
+    fn a_session_has_used_what_its_parts_have_each_counted_once() {
         let mut ledger = Ledger::default();
-        let session = request(1).session;
         ledger.decided(&request(1), &decision(), Timestamp::ZERO);
-        ledger.ended(session, ending(), price);
-        let longer = Ending { slot: Duration::from_secs(1000), ..ending() };
-        ledger.ended(session, longer, price);
-        let cost = ledger.get(session).unwrap().cost;
-        assert_eq!(
-            (cost.gpu, cost.egress, cost.total),
-            (MicroDollars(1_000), MicroDollars(90_000), MicroDollars(91_000))
-        );
+        for used in [used(1, 5, None), used(1, 9, None), used(2, 4, None), used(1, 5, None)] {
+            ledger.used(used, Timestamp::ZERO);
+        }
+        let spent = ledger.get(request(1).session).unwrap().spent();
+        assert_eq!((spent.bytes_in, Cost::of(spent).total), (13, MicroDollars(14)));
+    }
+
+    #[test]
+    fn a_session_that_another_router_placed_is_known_by_what_it_uses_and_ends_once() {
+        let mut ledger = Ledger::default();
+        ledger.used(used(1, 5, None), Timestamp::ZERO);
+        let session = request(1).session;
+        let entry = ledger.get(session).unwrap();
+        assert_eq!((entry.life, entry.pool().map(PoolName::as_str)), (Life::Live, Some("gcp")));
+        ledger.used(used(1, 6, Some("proxy_lost")), Timestamp::ZERO);
+        ledger.ended(session, ending());
+        let entry = ledger.get(session).unwrap();
+        let ending = entry.ending.as_ref().map(|ending| (ending.reason.as_str(), ending.bytes_in));
+        assert_eq!((entry.life, ending), (Life::Ended, Some(("proxy_lost", 6))));
     }
 
     #[test]
@@ -318,7 +397,7 @@ mod tests {
         assert_eq!((ledger.get(session).unwrap().life, ledger.live()), (Life::Lost, 0));
         ledger.renewed(session, at(22));
         assert_eq!(ledger.get(session).unwrap().life, Life::Live);
-        ledger.ended(session, ending(), price);
+        ledger.ended(session, ending());
         ledger.renewed(session, at(23));
         ledger.lose_silent(patience, at(90));
         assert_eq!(ledger.get(session).unwrap().life, Life::Ended);
@@ -341,7 +420,7 @@ mod tests {
         let session = request(1).session;
         assert!(ledger.nodes(session).is_empty());
         ledger.decided(&request(1), &decision(), Timestamp::ZERO);
-        ledger.ended(session, Ending { node: None, ..ending() }, price);
+        ledger.ended(session, Ending { node: None, ..ending() });
         assert_eq!(ledger.nodes(session), ["aws-1".parse().unwrap()]);
     }
 

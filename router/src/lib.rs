@@ -4,22 +4,35 @@
 //! * `agents`: the report stream. `placement`: place, renew, outcomes. `admin`: HTTP and JSON for people and tools.
 //! * `core`: the fleet, the leases and the ledger that all three share. `ledger`: what each session was, why, and what it cost.
 //! * `decisions`: a sample of decisions in a file, to be made again.
-//! * `watch`: notices nodes that fall silent. `sharing`: what agents say, to and from the other routers.
+//! * `affinity`: sessions that come back to their node.
+//! * `concurrency`: sessions that count against their key's limit.
+//! * `keys`: the API keys that were made or revoked here.
+//! * `billing`: usage is priced, charged once, and acknowledged when it is safe. `costs`: what it comes to, for people and callers.
+//! * `planning`: how many nodes every pool should have; one router works it out, all show it.
+//! * `watch`: notices nodes that fall silent. `sharing`: what agents say, to and from the other routers. `owed`: leases to give back.
 //!
 //! No audio ever passes here.
 
 mod admin;
+mod affinity;
 mod agents;
 mod app;
+mod billing;
+mod concurrency;
 mod config;
 mod core;
+mod costs;
 mod decisions;
+mod keys;
 mod ledger;
 mod metrics;
+mod owed;
 mod placement;
+mod planning;
 mod sharing;
 mod watch;
 
-pub use app::{App, RouterError};
+pub use app::{App, Charges, RouterError};
 pub use config::{Config, Policy};
 pub use decisions::{DecisionLogConfig, DecisionLogError};
+pub use keys::Registry;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use scheduler::{Decision, Refusal, Ticked};
+use scheduler::plan::Plan;
+use scheduler::{Decision, PoolName, Refusal, Ticked};
+use store::Amounts;
 
 const DECIDE: &str = "crosspoint_router_decide_seconds";
 const PLACEMENTS: &str = "crosspoint_router_placements_total";
@@ -18,6 +20,65 @@ const REVOKED: &str = "crosspoint_router_revocations_total";
 const EJECTED: &str = "crosspoint_router_ejections_total";
 const LEFT_OUT: &str = "crosspoint_router_decisions_left_out_total";
 const AGENTS: &str = "crosspoint_router_agents_connected";
+const DESIRED: &str = "crosspoint_desired_nodes";
+const REQUIRED: &str = "crosspoint_planner_required_slots";
+const SHORT: &str = "crosspoint_planner_short_slots";
+const TARGET: &str = "crosspoint_planner_target_ratio";
+const LEADING: &str = "crosspoint_planner_leading";
+const PLANS: &str = "crosspoint_planner_plans_total";
+
+const AUDIO: &str = "crosspoint_router_audio_seconds_total";
+const GPU: &str = "crosspoint_router_gpu_seconds_total";
+const BYTES_IN: &str = "crosspoint_router_audio_bytes_total";
+const BYTES_OUT: &str = "crosspoint_router_result_bytes_total";
+const COST: &str = "crosspoint_router_cost_microdollars_total";
+const RECORDS: &str = "crosspoint_router_usage_records_total";
+const HELD: &str = "crosspoint_router_charges_held";
+/// The label of pools that this router's configuration does not list.
+const OTHER: &str = "other";
+
+/// Describes what is billed, and lets the counters of every pool start at zero.
+pub(crate) fn describe_billing<'a>(pools: impl Iterator<Item = &'a PoolName>) {
+    describe_counter!(AUDIO, "audio that was charged, by pool");
+    describe_counter!(GPU, "time of slots on GPUs that was charged, by pool");
+    describe_counter!(BYTES_IN, "bytes of audio that were charged, by pool");
+    describe_counter!(BYTES_OUT, "bytes of results that were charged, by pool");
+    describe_counter!(COST, "millionths of a US dollar that were charged, by pool and by what they were spent on");
+    describe_counter!(RECORDS, "records of usage from proxies, by what became of them");
+    describe_gauge!(HELD, "charges that wait in this router's journal for a store that is away");
+    gauge!(HELD).set(0.0);
+    for outcome in ["charged", "held", "unsafe", "refused"] {
+        counter!(RECORDS, "outcome" => outcome).absolute(0);
+    }
+    for pool in pools.map(ToString::to_string).chain([OTHER.to_owned()]) {
+        for name in [AUDIO, GPU, BYTES_IN, BYTES_OUT] {
+            counter!(name, "pool" => pool.clone()).absolute(0);
+        }
+        for on in ["gpu", "egress"] {
+            counter!(COST, "pool" => pool.clone(), "on" => on).absolute(0);
+        }
+    }
+}
+
+/// Shows what a pool was charged with since this router began; sums are exact, and seconds whole only when they are shown.
+pub(crate) fn charged(pool: Option<&PoolName>, sum: Amounts) {
+    let pool = pool.map_or_else(|| OTHER.to_owned(), ToString::to_string);
+    counter!(AUDIO, "pool" => pool.clone()).absolute(sum.audio.as_secs());
+    counter!(GPU, "pool" => pool.clone()).absolute(sum.slot.as_secs());
+    counter!(BYTES_IN, "pool" => pool.clone()).absolute(sum.bytes_in);
+    counter!(BYTES_OUT, "pool" => pool.clone()).absolute(sum.bytes_out);
+    for (on, cost) in [("gpu", sum.gpu), ("egress", sum.egress)] {
+        counter!(COST, "pool" => pool.clone(), "on" => on).absolute(u64::try_from(cost.0).unwrap_or(0));
+    }
+}
+
+pub(crate) fn usage_records(outcome: &'static str, records: usize) {
+    counter!(RECORDS, "outcome" => outcome).increment(records as u64);
+}
+
+pub(crate) fn charges_held(held: usize) {
+    gauge!(HELD).set(held as f64);
+}
 
 /// Describes every metric and lets the counters start at zero.
 pub(crate) fn describe() {
@@ -34,13 +95,26 @@ pub(crate) fn describe() {
     describe_counter!(REVOKED, "batch chunks whose proxies were told to yield their slot");
     describe_counter!(EJECTED, "nodes that were sent to rest because they behaved worse than their pool");
     describe_counter!(LEFT_OUT, "sampled decisions that the log had no room for");
-    for outcome in ["placed", "full", "not_allowed", "no_live_node"] {
+    describe_gauge!(DESIRED, "nodes that a pool should have, by the last plan");
+    describe_gauge!(REQUIRED, "slots that the last plan requires");
+    describe_gauge!(SHORT, "slots of the last plan that no pool may grow for");
+    describe_gauge!(TARGET, "share of slots that streams may fill, by the last plan");
+    describe_gauge!(LEADING, "1 on the router that plans, 0 on others");
+    describe_counter!(PLANS, "plans of this router, by what became of them");
+    gauge!(LEADING).set(0.0);
+    for outcome in ["published", "fenced"] {
+        counter!(PLANS, "outcome" => outcome).absolute(0);
+    }
+    for outcome in ["placed", "full", "not_allowed", "no_live_node", "over_limit"] {
         counter!(PLACEMENTS, "outcome" => outcome).absolute(0);
     }
     for outcome in ["taken", "refused"] {
         counter!(REPORTS, "outcome" => outcome).absolute(0);
     }
-    for call in ["claim", "renew", "release", "put", "read"] {
+    for call in [
+        "claim", "count", "renew", "release", "remember", "let_go", "last_leg", "put", "read", "verdicts", "keys",
+        "charge", "plan",
+    ] {
         counter!(STORE, "call" => call).absolute(0);
     }
 }
@@ -63,6 +137,7 @@ pub(crate) fn refusal_label(refusal: Refusal) -> &'static str {
         Refusal::NotAllowed => "not_allowed",
         Refusal::Full => "full",
         Refusal::NoLiveNode => "no_live_node",
+        Refusal::OverLimit => "over_limit",
         Refusal::FilesOnly => "files_only",
     }
 }
@@ -103,6 +178,24 @@ pub(crate) fn nodes(reporting: usize, silent: usize) {
 
 pub(crate) fn sessions_live(live: usize) {
     gauge!(SESSIONS).set(live as f64);
+}
+
+/// Sets the gauges to a plan; pools are those of the configuration, so that labels are bounded.
+pub(crate) fn plan(plan: &Plan) {
+    for part in &plan.pools {
+        gauge!(DESIRED, "pool" => part.pool.to_string()).set(f64::from(part.wanted));
+    }
+    gauge!(REQUIRED).set(plan.required);
+    gauge!(SHORT).set(plan.short.iter().map(|short| short.slots).sum::<f64>());
+    gauge!(TARGET).set(plan.target);
+}
+
+pub(crate) fn leading(leading: f64) {
+    gauge!(LEADING).set(leading);
+}
+
+pub(crate) fn planned(outcome: &'static str) {
+    counter!(PLANS, "outcome" => outcome).increment(1);
 }
 
 /// Counts an open report stream for as long as it lives.

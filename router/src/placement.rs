@@ -7,22 +7,26 @@ use proto::convert::{reply_from_decision, request_from_wire};
 use proto::v1::placement_server::Placement;
 use proto::v1::session_order::Order;
 use proto::v1::session_update::Update;
-use proto::v1::{Acknowledged, Ended, PlaceReply, PlaceRequest, SessionOrder, SessionUpdate};
+use proto::v1::{Acknowledged, CostsReply, CostsRequest, Ended, PlaceReply, PlaceRequest, SessionOrder, SessionUpdate};
 use scheduler::{NodeId, SessionId};
+use store::{LastLeg, Lease};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, warn};
 
+use crate::billing::Billing;
+use crate::concurrency::counted;
 use crate::core::{Core, Orders};
 use crate::ledger::Ending;
-use crate::metrics;
+use crate::{costs, metrics};
 
 /// Orders that may wait for a proxy.
 const ORDERS: usize = 64;
 
 pub(crate) struct PlacementDoor {
     pub(crate) core: Arc<Core>,
+    pub(crate) billing: Arc<Billing>,
     pub(crate) shutdown: process::Shutdown,
 }
 
@@ -32,14 +36,17 @@ impl Placement for PlacementDoor {
 
     async fn place(&self, request: Request<PlaceRequest>) -> Result<Response<PlaceReply>, Status> {
         let wire = request.into_inner();
-        let dry_run = wire.dry_run;
+        let (dry_run, concurrent_limit) = (wire.dry_run, wire.concurrent_limit);
         let patience = Duration::from_millis(wire.patience_milliseconds.into());
         let request = request_from_wire(wire)?;
         if dry_run {
             let decision = self.core.consider(&request);
             return Ok(Response::new(reply_from_decision(&decision, "", self.core.retry_after())));
         }
-        let decision = self.core.place(&request, patience).await;
+        let decision = match concurrent_limit {
+            Some(limit) => self.core.place_within(limit, &request, patience).await,
+            None => self.core.place(&request, patience).await,
+        };
         metrics::placed(&decision);
         self.core.ledger().decided(&request, &decision, self.core.now());
         let lease = request.session.to_string();
@@ -52,7 +59,7 @@ impl Placement for PlacementDoor {
     ) -> Result<Response<Self::SessionsStream>, Status> {
         let mut updates = request.into_inner();
         let (orders, receiver) = mpsc::channel(ORDERS);
-        let core = Arc::clone(&self.core);
+        let (core, billing) = (Arc::clone(&self.core), Arc::clone(&self.billing));
         let shutdown = self.shutdown.clone();
         self.shutdown.spawn("session updates", async move {
             loop {
@@ -61,7 +68,7 @@ impl Placement for PlacementDoor {
                     update = updates.message() => update,
                 };
                 let Ok(Some(SessionUpdate { update: Some(update) })) = update else { return };
-                let Some(order) = apply(&core, update, &orders).await else { continue };
+                let Some(order) = apply(&core, &billing, update, &orders).await else { continue };
                 if orders.send(Ok(SessionOrder { order: Some(order) })).await.is_err() {
                     return;
                 }
@@ -69,44 +76,55 @@ impl Placement for PlacementDoor {
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
+
+    async fn costs(&self, request: Request<CostsRequest>) -> Result<Response<CostsReply>, Status> {
+        costs::of_key(&self.billing, &request.into_inner()).await.map(Response::new)
+    }
+}
+
+/// Bills records, and acknowledges those that are safe.
+async fn billed(core: &Core, billing: &Billing, records: Vec<proto::v1::UsageRecord>) -> Option<Order> {
+    let usage = billing.bill(core, records).await;
+    (!usage.is_empty()).then_some(Order::Acknowledged(Acknowledged { sessions: Vec::new(), usage }))
 }
 
 /// Applies one update. What cannot be understood is logged and skipped: one bad line must not cost the others.
-async fn apply(core: &Core, update: Update, orders: &Orders) -> Option<Order> {
+async fn apply(core: &Core, billing: &Billing, update: Update, orders: &Orders) -> Option<Order> {
     match update {
         Update::Renewal(renewal) => {
-            for held in renewal.held {
-                if let Some((session, node)) = names(&held.session, &held.node) {
-                    core.renew(&node, session).await;
-                    core.ledger().renewed(session, core.now());
-                    core.batch().held_by(session, orders);
-                    core.fleet_mut().note_alive(&node, core.now());
-                }
-            }
+            let held: Vec<_> = renewal.held.iter().filter_map(|held| names(&held.session, &held.node)).collect();
+            core.live(&held, orders);
+            let slots = held.iter().map(|(session, node)| Lease::slot(node, *session));
+            let leases: Vec<_> = slots.chain(renewal.counted.iter().filter_map(counted)).collect();
+            core.renew(&leases).await;
+            let (mut ledger, now) = (core.ledger(), core.now());
+            leases.iter().for_each(|lease| ledger.renewed(lease.session, now));
             None
         }
         Update::Opened(opened) => {
             let (session, node) = names(&opened.session, &opened.node)?;
-            core.fleet_mut().note_opened(&node, core.now());
+            core.leg_opened(&node);
             core.batch().held_by(session, orders);
-            core.renew(&node, session).await;
+            core.renew(&[Lease::slot(&node, session)]).await;
+            core.remember(session, &LastLeg { node: node.clone(), epoch: opened.epoch }).await;
             core.ledger().renewed(session, core.now());
             let left = core.ledger().opened(session, node.clone(), opened.epoch);
             if let Some(left) = left.filter(|left| *left != node) {
-                core.release(&left, session).await;
+                core.release(Lease::slot(&left, session)).await;
             }
             None
         }
         Update::Failed(failed) => {
             let (session, node) = names(&failed.session, &failed.node)?;
-            core.fleet_mut().note_failed(&node, core.now());
-            core.release(&node, session).await;
+            core.leg_failed(&node);
+            core.release(Lease::slot(&node, session)).await;
             core.freed();
             core.ledger().renewed(session, core.now());
             core.ledger().failed(session, node, failed.cause);
             None
         }
         Update::Ended(ended) => end(core, ended).await,
+        Update::Usage(usage) => billed(core, billing, usage.records).await,
     }
 }
 
@@ -115,9 +133,13 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
     let node: Option<NodeId> = ended.node.and_then(|node| node.parse().ok());
     let promised = core.ledger().nodes(session);
     for node in promised.iter().chain(&node) {
-        core.release(node, session).await;
+        core.release(Lease::slot(node, session)).await;
+    }
+    if let Some(lease) = ended.counted.as_ref().and_then(counted) {
+        core.release(lease).await;
     }
     core.freed();
+    core.let_go(session).await;
     debug!(%session, reason = ended.reason, "session ended");
     let ending = Ending {
         node,
@@ -127,9 +149,8 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
         bytes_in: ended.bytes_in,
         bytes_out: ended.bytes_out,
     };
-    let view = core.view();
-    core.ledger().ended(session, ending, |pool| view.pool(pool).map(|pool| pool.price));
-    Some(Order::Acknowledged(Acknowledged { sessions: vec![ended.session] }))
+    core.ledger().ended(session, ending);
+    Some(Order::Acknowledged(Acknowledged { sessions: vec![ended.session], usage: Vec::new() }))
 }
 
 fn names(session: &str, node: &str) -> Option<(SessionId, NodeId)> {

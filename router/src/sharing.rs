@@ -2,6 +2,7 @@
 //! back with its age. While the store is away each router goes on with the agents that report to it and with what it knew of others.
 
 mod others;
+mod verdicts;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,8 @@ use crate::core::Core;
 use crate::metrics;
 use others::Others;
 
+pub(crate) use verdicts::{Heard, share};
+
 /// How often what was heard goes to the store.
 const PUT: Duration = Duration::from_millis(250);
 /// How often the store is asked for what others heard.
@@ -24,9 +27,9 @@ const READ: Duration = Duration::from_millis(500);
 
 /// Reports on their way to the other routers: each node's last one.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox(Mutex<Heard>);
+pub(crate) struct Outbox(Mutex<Waiting>);
 
-type Heard = BTreeMap<NodeId, (Report, Timestamp)>;
+type Waiting = BTreeMap<NodeId, (Report, Timestamp)>;
 
 impl Outbox {
     /// Keeps a report that an agent made to this router.
@@ -47,7 +50,7 @@ impl Outbox {
         }
     }
 
-    fn heard(&self) -> MutexGuard<'_, Heard> {
+    fn heard(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -76,7 +79,7 @@ pub(crate) async fn put(core: Arc<Core>, reports: Arc<dyn Reports>, shutdown: Sh
 /// Reads what others heard until the drain begins.
 pub(crate) async fn read(core: Arc<Core>, reports: Arc<dyn Reports>, shutdown: Shutdown) {
     let mut ticks = ticks(READ);
-    let mut reader = Reader { core, reports, cursor: Cursor::default(), others: Others::default() };
+    let mut reader = Reader { core, reports, cursor: Cursor::default(), others: Others::default(), begun: Begun::No };
     loop {
         tokio::select! {
             () = shutdown.begun() => return,
@@ -96,6 +99,13 @@ struct Reader {
     reports: Arc<dyn Reports>,
     cursor: Cursor,
     others: Others,
+    begun: Begun,
+}
+
+/// Whether everything in the store was read once.
+enum Begun {
+    No,
+    Yes,
 }
 
 impl Reader {
@@ -113,17 +123,25 @@ impl Reader {
     }
 
     async fn catch_up(&mut self) -> Result<(), StoreAway> {
+        let mut found = Vec::new();
         loop {
             let changes = self.reports.changed_since(self.cursor, self.core.now()).await?;
             self.cursor = changes.next;
             if changes.ignored > 0 {
                 debug!(ignored = changes.ignored, "values in the store that are no reports");
             }
-            self.others.merge(&mut self.core.fleet_mut(), changes.reports, self.core.now());
+            found.extend(changes.reports);
             match changes.rest {
                 Rest::More => {}
-                Rest::Nothing => return Ok(()),
+                Rest::Nothing => break,
             }
         }
+        let (fleet, now) = (&mut *self.core.fleet_mut(), self.core.now());
+        match self.begun {
+            Begun::No => self.others.begin(fleet, found, now),
+            Begun::Yes => self.others.merge(fleet, found, now),
+        }
+        self.begun = Begun::Yes;
+        Ok(())
     }
 }

@@ -4,17 +4,19 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crosspoint_router::{App, Config, Policy};
 use process::Shutdown;
 use proto::v1::agents_client::AgentsClient;
 use proto::v1::placement_client::PlacementClient;
+use proto::v1::session_order::Order;
 use proto::v1::session_update::Update;
-use proto::v1::{self, NodeReport, PlaceRequest, SessionUpdate};
+use proto::v1::{self, CostsRequest, NodeReport, PlaceRequest, SessionOrder, SessionUpdate, UsageId, UsageRecord};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
 use tonic::transport::Channel;
 
 const SESSION: &str = "6e4d2a35-2f4b-4c7e-9e0a-5f5e0b6f1c11";
@@ -23,6 +25,7 @@ struct Running {
     shutdown: Shutdown,
     grpc: String,
     admin: String,
+    metrics: String,
     reports: Option<mpsc::Sender<NodeReport>>,
 }
 
@@ -30,11 +33,13 @@ impl Running {
     async fn start() -> Self {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = Config { listen: free, admin: free, metrics: free, ..Config::default() };
-        let app: App = config.build(policy(), Arc::new(store::Embedded::new())).await.unwrap();
+        let charges = (store::Journal::in_memory(), Vec::new());
+        let app: App = config.build(policy(), Arc::new(store::Embedded::new()), charges, None).await.unwrap();
         let shutdown = Shutdown::new();
         let (grpc, admin) = (format!("http://{}", app.grpc_address()), format!("http://{}", app.admin_address()));
+        let metrics = format!("http://{}", app.metrics_address());
         shutdown.spawn("router", app.run(shutdown.clone()));
-        Self { shutdown, grpc, admin, reports: None }
+        Self { shutdown, grpc, admin, metrics, reports: None }
     }
 
     async fn report(&mut self, report: NodeReport) -> Result<(), tonic::Status> {
@@ -104,6 +109,122 @@ fn request(session: &str) -> PlaceRequest {
     }
 }
 
+/// An hour of a slot and a gigabyte, in one of the pool's `a`; of sequence 1 half of it.
+fn record(sequence: u64) -> UsageRecord {
+    UsageRecord {
+        session: SESSION.to_owned(),
+        part: 1,
+        sequence,
+        tenant: "dev".to_owned(),
+        key: "k1".to_owned(),
+        model: "sphinx-en-us".to_owned(),
+        work: v1::Work::Stream.into(),
+        node: "a-1".to_owned(),
+        pool: "a".to_owned(),
+        slot_hour_microdollars: 200_000,
+        at_seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs(),
+        audio_microseconds: sequence * 1_500_000_000,
+        slot_microseconds: sequence * 1_800_000_000,
+        bytes_in: sequence * 500_000_000,
+        bytes_out: sequence * 1_000,
+        ended: None,
+    }
+}
+
+fn usage(records: Vec<UsageRecord>) -> Update {
+    Update::Usage(v1::Usage { records })
+}
+
+async fn acknowledged(orders: &mut Streaming<SessionOrder>) -> v1::Acknowledged {
+    let acknowledged = match orders.message().await.unwrap().unwrap().order.unwrap() {
+        Order::Acknowledged(acknowledged) => Some(acknowledged),
+        Order::Revoke(_) => None,
+    };
+    acknowledged.unwrap()
+}
+
+impl Running {
+    /// Tells what was used, and waits until it is safe.
+    async fn tell(&self, records: Vec<UsageRecord>) -> v1::Acknowledged {
+        let (updates, receiver) = mpsc::channel(1);
+        let mut orders = self.placement().await.sessions(ReceiverStream::new(receiver)).await.unwrap().into_inner();
+        updates.send(SessionUpdate { update: Some(usage(records)) }).await.unwrap();
+        acknowledged(&mut orders).await
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_this_router_never_placed_is_billed_once_and_shown() {
+    let router = Running::start().await;
+    for records in [vec![record(2)], vec![record(1), record(2)]] {
+        router.tell(records).await;
+    }
+    let spent = json!({
+        "sessions": 1, "audio_seconds": 3000.0, "gpu_seconds": 3600.0, "bytes_in": 1_000_000_000, "bytes_out": 2_000,
+        "cost": { "gpu": 0.2, "egress": 0.09, "total": 0.29 },
+    });
+    for (by, name) in [("key", "k1"), ("pool", "a"), ("model", "sphinx-en-us")] {
+        let costs = router.get(&format!("/v1/costs?by={by}")).await;
+        let mut row = spent.clone();
+        row["name"] = name.into();
+        assert_eq!((&costs["costs"], &costs["total"]), (&json!([row]), &spent));
+    }
+    assert_eq!(router.get("/v1/costs?key=k2").await["costs"], json!([]));
+    let told = router.get(&format!("/v1/sessions/{SESSION}")).await;
+    assert_eq!((&told["state"], &told["pool"], &told["cost"]), (&json!("live"), &json!("a"), &spent["cost"]));
+
+    let lost = UsageRecord { ended: Some("proxy_lost".to_owned()), ..record(3) };
+    router.tell(vec![lost]).await;
+    let told = router.get(&format!("/v1/sessions/{SESSION}")).await;
+    assert_eq!((&told["state"], &told["reason"]), (&json!("ended"), &json!("proxy_lost")));
+    let page = reqwest::get(format!("{}/metrics", router.metrics)).await.unwrap().text().await.unwrap();
+    for line in [
+        "crosspoint_router_gpu_seconds_total{pool=\"a\"} 5400",
+        "crosspoint_router_gpu_seconds_total{pool=\"other\"} 0",
+    ] {
+        assert!(page.contains(line), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_makes_no_sense_is_not_charged_and_not_sent_again() {
+    let router = Running::start().await;
+    let bad = UsageRecord { key: "two words".to_owned(), ..record(1) };
+    assert_eq!(router.tell(vec![bad]).await.usage.len(), 1);
+    assert_eq!(router.get("/v1/costs").await["costs"], json!([]));
+}
+
+#[tokio::test]
+async fn a_key_is_told_its_own_costs_alone() {
+    let router = Running::start().await;
+    router.tell(vec![record(1), UsageRecord { key: "k2".to_owned(), part: 2, ..record(2) }]).await;
+    let ask = async |key: &str, since: &str| {
+        let request = CostsRequest { key: key.to_owned(), since: since.to_owned() };
+        router.placement().await.costs(request).await
+    };
+    let reply = ask("k1", "").await.unwrap().into_inner();
+    let rows: Vec<_> = reply.totals.iter().map(|row| (row.pool.as_str(), row.bytes_in, row.gpu_microdollars)).collect();
+    assert_eq!(rows, [("a", 500_000_000, 100_000)]);
+    assert_eq!(ask("nobody", "").await.unwrap().into_inner().totals, []);
+    let told = async |key: &str, since: &str| ask(key, since).await.unwrap_err().message().to_owned();
+    assert_eq!(told("", "").await, "bad key: expected 1 to 128 letters, digits, '.', '_', ':', '/' or '-', got \"\"");
+    assert_eq!(told("k1", "soon").await, "bad since: expected a day such as 2026-11-20, got \"soon\"");
+}
+
+#[tokio::test]
+async fn the_costs_say_what_is_wrong_with_a_question() {
+    let router = Running::start().await;
+    let told = async |query: &str| router.get(&format!("/v1/costs?{query}")).await["error"].clone();
+    assert_eq!(told("since=yesterday").await, "bad since: expected a day such as 2026-11-20, got \"yesterday\"");
+    let text = told("by=tenant").await;
+    assert!(
+        text.as_str().unwrap().contains("unknown variant `tenant`, expected one of `key`, `pool`, `day`, `model`"),
+        "{text}"
+    );
+    let text = told("buy=key").await;
+    assert!(text.as_str().unwrap().contains("unknown field `buy`"), "{text}");
+}
+
 #[tokio::test]
 async fn a_session_is_placed_told_and_charged_and_its_slot_comes_back() {
     let mut router = Running::start().await;
@@ -127,10 +248,13 @@ async fn a_session_is_placed_told_and_charged_and_its_slot_comes_back() {
         bytes_in: 1_000_000_000,
         ..v1::Ended::default()
     });
-    for update in [opened, ended.clone(), ended] {
+    let used = usage(vec![record(1), record(2)]);
+    for update in [opened, used.clone(), ended.clone(), ended, used] {
         updates.send(SessionUpdate { update: Some(update) }).await.unwrap();
     }
-    orders.message().await.unwrap().unwrap();
+    let safe = [1, 2].map(|sequence| UsageId { session: SESSION.to_owned(), part: 1, sequence });
+    assert_eq!(acknowledged(&mut orders).await.usage, safe);
+    assert_eq!(acknowledged(&mut orders).await.sessions, [SESSION]);
 
     let told = router.get(&format!("/v1/sessions/{SESSION}")).await;
     assert_eq!(told["state"], "ended");

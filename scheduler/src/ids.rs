@@ -83,6 +83,10 @@ name!(
     KeyId
 );
 name!(
+    /// Names a rule.
+    RuleName
+);
+name!(
     /// Names a model as engines know it.
     ModelName
 );

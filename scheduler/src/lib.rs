@@ -9,7 +9,7 @@
 //! * [`Policy`]: method, weights and limits. [`DecisionRecord`], [`FleetSnapshot`], [`Dice`]: a decision made again.
 //! * [`Queue`], [`Fairness`], [`BatchLease`]: who waits and who yields. [`Breaker`], [`OutlierLimits`]: who rests.
 //! * [`Pool`], [`Report`], [`Request`], [`Models`]: what operators configure, agents say and sessions need.
-//! * [`plan`]: demand in, wanted nodes per pool out.
+//! * [`rules`]: who may be served where. [`plan`]: demand in, wanted nodes per pool out.
 //! * [`ids`] and [`units`]: names and measures that cannot be mixed up.
 //!
 //! # The words
@@ -47,6 +47,7 @@ mod pool;
 mod record;
 mod report;
 mod request;
+pub mod rules;
 pub mod score;
 #[cfg(test)]
 mod testing;
@@ -64,7 +65,7 @@ pub use explain::explain;
 pub use filter::{Reason, Rejected};
 pub use fleet::{Beat, Capacity, Demand, Fleet, FleetView, MOST_POOLS, Node, NodeIndex, Ticked, UnknownPool};
 pub use health::{Breaker, BreakerLimits, OutlierLimits};
-pub use ids::{KeyId, Language, ModelName, NodeId, PoolName, Region, SessionId, TenantId};
+pub use ids::{BadName, KeyId, Language, ModelName, NodeId, PoolName, Region, RuleName, SessionId, TenantId};
 pub use models::{ModelSpec, Models, UnknownModel};
 pub use open::{OpenLimits, OpenSet, Steer};
 pub use policy::{Limits, Method, Policy, PolicyHash};

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::Line;
 use crate::ids::{KeyId, ModelName, NodeId, PoolName, SessionId, TenantId};
 use crate::pool::{Compliance, Residency};
+use crate::rules::Facts;
 use crate::units::MicroDollars;
 
 /// What is to be transcribed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
     /// A live stream.
@@ -31,7 +33,7 @@ pub enum Class {
 }
 
 /// Who yields to whom when slots are short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
     /// Somebody speaks and reads along.
@@ -89,6 +91,9 @@ pub struct Request {
     /// The node that the session was on a moment ago: it comes first if it may serve and has a soft slot free.
     #[serde(default)]
     pub prefer: Option<NodeId>,
+    /// What rules may look at.
+    #[serde(default)]
+    pub facts: Facts,
 }
 
 impl Request {

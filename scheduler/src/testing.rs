@@ -25,6 +25,7 @@ pub(crate) fn pool(name: &str) -> Pool {
         residency: Residency("us".to_owned()),
         compliance: BTreeSet::new(),
         link: Link { mode: LinkMode::Public, round_trip: Duration::from_millis(15), bandwidth: None },
+        scaling: None,
     }
 }
 
@@ -69,5 +70,6 @@ pub(crate) fn request() -> Request {
         audio_bytes_per_second: 32_000,
         exclude: BTreeSet::new(),
         prefer: None,
+        facts: crate::rules::Facts::default(),
     }
 }

@@ -229,6 +229,33 @@ pub mod duration {
     }
 }
 
+/// Durations that may be left out.
+pub mod optional_duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Written(#[serde(with = "super::duration")] Duration);
+
+    /// Writes a duration the way people do, or null.
+    ///
+    /// # Errors
+    /// Only those of the serializer.
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        duration.map(Written).serialize(serializer)
+    }
+
+    /// Reads a duration with its unit, or null.
+    ///
+    /// # Errors
+    /// Fails on a text without a unit, with the text in the message.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<Written>::deserialize(deserializer)?.map(|written| written.0))
+    }
+}
+
 /// Durations that may not be zero, for limits: a limit of no time would refuse everybody.
 pub mod positive_duration {
     use std::time::Duration;

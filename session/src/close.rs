@@ -34,6 +34,12 @@ pub enum CloseReason {
     WrongMethod,
     /// The key opens nothing, or none came.
     Unauthorised,
+    /// The key is good, and not for this.
+    Forbidden,
+    /// The key was revoked while it was in use.
+    KeyRevoked,
+    /// The key, or the token, expired while it was in use.
+    KeyExpired,
     /// The web page that opened the stream is of an origin that is not let in.
     ForeignOrigin,
     /// Nobody offers that model or language.
@@ -48,6 +54,12 @@ pub enum CloseReason {
     BadText,
     /// Pings come faster than ten a second.
     CallerFlooding,
+    /// The key's new sessions or uploads come faster than they may.
+    RateLimited,
+    /// The key has as many sessions as it may have at one time.
+    ConcurrencyLimited,
+    /// The key's audio for today is spent.
+    QuotaSpent,
     /// The upload is over the limit.
     UploadTooBig,
     /// The upload came too slowly.
@@ -64,6 +76,8 @@ pub enum CloseReason {
     NoLiveNode,
     /// No router answered.
     RouterAway,
+    /// No key can be checked, for the store is away.
+    KeysAway,
     /// The node died after it had given results.
     NodeLost,
     /// The node took audio and gave nothing for too long.
@@ -78,7 +92,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, for tests and for metrics that start at zero.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 36] = [
         Self::Completed,
         Self::CallerGone,
         Self::CallerSilent,
@@ -88,6 +102,9 @@ impl CloseReason {
         Self::UnknownPath,
         Self::WrongMethod,
         Self::Unauthorised,
+        Self::Forbidden,
+        Self::KeyRevoked,
+        Self::KeyExpired,
         Self::ForeignOrigin,
         Self::UnknownModel,
         Self::BadAudio,
@@ -95,6 +112,9 @@ impl CloseReason {
         Self::BadFrames,
         Self::BadText,
         Self::CallerFlooding,
+        Self::RateLimited,
+        Self::ConcurrencyLimited,
+        Self::QuotaSpent,
         Self::UploadTooBig,
         Self::UploadTooSlow,
         Self::UnsupportedBody,
@@ -103,6 +123,7 @@ impl CloseReason {
         Self::NoCapacity,
         Self::NoLiveNode,
         Self::RouterAway,
+        Self::KeysAway,
         Self::NodeLost,
         Self::NodeStalled,
         Self::NodeFailed,
@@ -123,6 +144,9 @@ impl CloseReason {
             Self::UnknownPath => "unknown_path",
             Self::WrongMethod => "wrong_method",
             Self::Unauthorised => "unauthorised",
+            Self::Forbidden => "forbidden",
+            Self::KeyRevoked => "key_revoked",
+            Self::KeyExpired => "key_expired",
             Self::ForeignOrigin => "foreign_origin",
             Self::UnknownModel => "unknown_model",
             Self::BadAudio => "bad_audio",
@@ -130,6 +154,9 @@ impl CloseReason {
             Self::BadFrames => "bad_frames",
             Self::BadText => "bad_text",
             Self::CallerFlooding => "caller_flooding",
+            Self::RateLimited => "rate_limited",
+            Self::ConcurrencyLimited => "concurrency_limited",
+            Self::QuotaSpent => "quota_spent",
             Self::UploadTooBig => "upload_too_big",
             Self::UploadTooSlow => "upload_too_slow",
             Self::UnsupportedBody => "unsupported_body",
@@ -138,6 +165,7 @@ impl CloseReason {
             Self::NoCapacity => "no_capacity",
             Self::NoLiveNode => "no_live_node",
             Self::RouterAway => "router_away",
+            Self::KeysAway => "keys_away",
             Self::NodeLost => "node_lost",
             Self::NodeStalled => "node_stalled",
             Self::NodeFailed => "node_failed",
@@ -157,11 +185,17 @@ impl CloseReason {
             Self::BadAudio
             | Self::CallerSlow
             | Self::CallerFlooding
+            | Self::RateLimited
+            | Self::ConcurrencyLimited
+            | Self::QuotaSpent
             | Self::BadRequest
             | Self::BadParameter
             | Self::UnknownPath
             | Self::WrongMethod
             | Self::Unauthorised
+            | Self::Forbidden
+            | Self::KeyRevoked
+            | Self::KeyExpired
             | Self::ForeignOrigin
             | Self::UnknownModel
             | Self::UnsupportedBody
@@ -171,7 +205,7 @@ impl CloseReason {
             Self::FrameTooBig | Self::UploadTooBig => 1009,
             Self::CallerSilent | Self::NodeLost | Self::NodeStalled | Self::NodeFailed => 1011,
             Self::Draining => 1012,
-            Self::NoCapacity | Self::NoLiveNode | Self::RouterAway | Self::Overloaded => 1013,
+            Self::NoCapacity | Self::NoLiveNode | Self::RouterAway | Self::KeysAway | Self::Overloaded => 1013,
         }
     }
 
@@ -189,12 +223,18 @@ impl CloseReason {
             Self::UnknownPath => "unknown path",
             Self::WrongMethod => "wrong method",
             Self::Unauthorised => "invalid credentials",
+            Self::Forbidden => "the key does not allow this",
+            Self::KeyRevoked => "the key was revoked",
+            Self::KeyExpired => "the key or token has expired, please open a new stream with a new one",
             Self::ForeignOrigin => "origin not allowed",
             Self::UnknownModel => "unknown model",
             Self::FrameTooBig => "message over 1 MiB",
             Self::BadFrames => "malformed frame",
             Self::BadText => "text that is not UTF-8",
             Self::CallerFlooding => "more than 10 pings a second",
+            Self::RateLimited => "too many new sessions, please try again later",
+            Self::ConcurrencyLimited => "too many sessions at one time, please try again later",
+            Self::QuotaSpent => "the audio for today is spent",
             Self::UploadTooBig => "upload too big",
             Self::UploadTooSlow => "upload too slow",
             Self::UnsupportedBody => "unsupported body",
@@ -203,6 +243,7 @@ impl CloseReason {
             Self::NoCapacity => "no capacity, please try again",
             Self::NoLiveNode => "no node is available, please try again",
             Self::RouterAway => "no router answers, please try again",
+            Self::KeysAway => "keys cannot be checked now, please try again",
             Self::NodeLost => "the node serving this stream was lost",
             Self::NodeFailed => "the node serving this stream failed",
             Self::Overloaded => "this proxy is overloaded, please try again",
@@ -223,25 +264,32 @@ impl CloseReason {
             | Self::BadText
             | Self::NotAllowed
             | Self::FilesOnly => 400,
-            Self::Unauthorised => 401,
-            Self::ForeignOrigin => 403,
+            Self::Unauthorised | Self::KeyRevoked | Self::KeyExpired => 401,
+            Self::Forbidden | Self::ForeignOrigin => 403,
             Self::UnknownPath => 404,
             Self::WrongMethod => 405,
             Self::CallerSilent | Self::CallerSlow | Self::UploadTooSlow => 408,
             Self::FrameTooBig | Self::UploadTooBig => 413,
             Self::UnsupportedBody => 415,
-            Self::CallerFlooding => 429,
+            Self::CallerFlooding | Self::RateLimited | Self::ConcurrencyLimited | Self::QuotaSpent => 429,
             Self::CallerGone => 499,
             Self::NodeLost | Self::NodeFailed => 502,
-            Self::NoCapacity | Self::NoLiveNode | Self::RouterAway | Self::Overloaded | Self::Draining => 503,
+            Self::NoCapacity
+            | Self::NoLiveNode
+            | Self::RouterAway
+            | Self::KeysAway
+            | Self::Overloaded
+            | Self::Draining => 503,
             Self::NodeStalled => 504,
         }
     }
 
-    /// Returns after how many seconds a caller should try again: that can help where it was not the caller's fault.
+    /// Returns after how many seconds a caller should try again: that can help where it was not the caller's fault, or where
+    /// the caller may do later what it may not do now.
     #[must_use]
     pub fn retry_after_seconds(self) -> Option<u32> {
         match self.blame() {
+            Blame::Caller if matches!(self, Self::RateLimited | Self::ConcurrencyLimited) => Some(2),
             Blame::Caller => None,
             Blame::Node => Some(1),
             Blame::Us => Some(2),
@@ -253,7 +301,12 @@ impl CloseReason {
     pub fn blame(self) -> Blame {
         match self {
             Self::NodeLost | Self::NodeStalled | Self::NodeFailed => Blame::Node,
-            Self::NoCapacity | Self::NoLiveNode | Self::RouterAway | Self::Overloaded | Self::Draining => Blame::Us,
+            Self::NoCapacity
+            | Self::NoLiveNode
+            | Self::RouterAway
+            | Self::KeysAway
+            | Self::Overloaded
+            | Self::Draining => Blame::Us,
             Self::Completed
             | Self::CallerGone
             | Self::CallerSilent
@@ -263,6 +316,9 @@ impl CloseReason {
             | Self::UnknownPath
             | Self::WrongMethod
             | Self::Unauthorised
+            | Self::Forbidden
+            | Self::KeyRevoked
+            | Self::KeyExpired
             | Self::ForeignOrigin
             | Self::UnknownModel
             | Self::BadAudio
@@ -270,6 +326,9 @@ impl CloseReason {
             | Self::BadFrames
             | Self::BadText
             | Self::CallerFlooding
+            | Self::RateLimited
+            | Self::ConcurrencyLimited
+            | Self::QuotaSpent
             | Self::UploadTooBig
             | Self::UploadTooSlow
             | Self::UnsupportedBody
@@ -285,6 +344,7 @@ impl From<Refusal> for CloseReason {
             Refusal::NotAllowed => Self::NotAllowed,
             Refusal::Full => Self::NoCapacity,
             Refusal::NoLiveNode => Self::NoLiveNode,
+            Refusal::OverLimit => Self::ConcurrencyLimited,
             Refusal::FilesOnly => Self::FilesOnly,
         }
     }

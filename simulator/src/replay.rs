@@ -168,6 +168,9 @@ mod tests {
     #[test]
     fn a_line_that_is_something_else_is_named() {
         let error = replay("\n{\"volume\":11}\n", &Policy::default()).unwrap_err().to_string();
-        assert!(error.starts_with("line 2: expected a policy, a fleet, a decision or an end, unknown variant"), "{error}");
+        assert!(
+            error.starts_with("line 2: expected a policy, a fleet, a decision or an end, unknown variant"),
+            "{error}"
+        );
     }
 }

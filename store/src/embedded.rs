@@ -1,26 +1,39 @@
-//! The embedded backend: leases, reports and the dev key in this process's memory.
+//! The embedded backend: leases, quotas, reports, locks and the index of keys in this process's memory, and the ledger beside them.
+
+mod hints;
+mod ledger;
+mod lock;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use scheduler::{KeyId, NodeId, Report, SessionId, TenantId, Timestamp};
-use sha2::{Digest, Sha256};
+use scheduler::{KeyId, NodeId, Report, SessionId, Timestamp};
+use tokio::time::Instant;
 
-use crate::StoreAway;
-use crate::keys::{Caller, KeyError, Keys, Secret};
-use crate::leases::{Claim, LEASE_LIFE, Leases};
+use crate::journal::{Journal, Kept};
+use crate::keys::{Digest, Edition, KeyIndex, KeyRecord};
+use crate::leases::{Claim, LEASE_LIFE, Lease, Leases, Resource};
+use crate::quotas::{Admitting, Quotas, Used};
 use crate::reports::{Aged, Changes, Cursor, REPORT_BATCH, REPORT_LIFE, Reports, Rest};
+use crate::tallies::Tallies;
+use crate::{Limits, StoreAway};
+
+pub use ledger::Page;
 
 type Held = HashMap<SessionId, Timestamp>;
 
 /// Everything in memory, for one process.
 #[derive(Debug)]
 pub struct Embedded {
-    dev_key: Option<DevKey>,
-    leases: Mutex<HashMap<NodeId, Held>>,
+    keys: Mutex<Keys>,
+    leases: Mutex<HashMap<Resource, Held>>,
     reports: Mutex<Written>,
+    quotas: Tallies,
+    hints: hints::Hints,
+    books: ledger::Shared,
+    locks: Mutex<lock::Holdings>,
 }
 
 /// Each node's last report, in the order they were written.
@@ -30,28 +43,40 @@ struct Written {
     reports: BTreeMap<u64, (Report, Timestamp)>,
 }
 
-#[derive(Debug)]
-struct DevKey {
-    digest: [u8; 32],
-    tenant: TenantId,
-    key: KeyId,
+/// Every key, and how often they changed.
+#[derive(Debug, Default)]
+struct Keys {
+    changed: u64,
+    records: HashMap<KeyId, KeyRecord>,
+    lent: HashMap<Digest, (KeyId, Instant)>,
 }
+
+/// Tokens that may be lent at one time.
+const TOKENS: usize = 10_000;
 
 impl Embedded {
     /// Starts empty: no leases, and no key opens anything.
     #[must_use]
     pub fn new() -> Self {
-        Self { dev_key: None, leases: Mutex::default(), reports: Mutex::default() }
+        Self {
+            keys: Mutex::default(),
+            leases: Mutex::default(),
+            reports: Mutex::default(),
+            locks: Mutex::default(),
+            quotas: Tallies::default(),
+            hints: hints::Hints::default(),
+            books: ledger::Books::open(Journal::in_memory(), Vec::new()).into(),
+        }
     }
 
-    /// Accepts `key` for `tenant`, from this machine only.
+    /// Goes on with the ledger that a journal holds, and writes it there.
     #[must_use]
-    pub fn with_dev_key(mut self, key: &Secret, tenant: TenantId) -> Self {
-        self.dev_key = Some(DevKey { digest: digest(key), tenant, key: KeyId::dev() });
+    pub fn with_ledger(mut self, journal: Journal<Page>, pages: Vec<Kept<Page>>) -> Self {
+        self.books = ledger::Books::open(journal, pages).into();
         self
     }
 
-    fn leases(&self) -> MutexGuard<'_, HashMap<NodeId, Held>> {
+    fn leases(&self) -> MutexGuard<'_, HashMap<Resource, Held>> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -62,46 +87,44 @@ impl Default for Embedded {
     }
 }
 
-fn digest(key: &Secret) -> [u8; 32] {
-    Sha256::digest(key.expose()).into()
-}
-
 fn alive(expiry: Timestamp, now: Timestamp) -> bool {
     expiry > now
 }
 
 #[async_trait]
 impl Leases for Embedded {
-    async fn claim(&self, node: &NodeId, session: SessionId, slots: u32, now: Timestamp) -> Result<Claim, StoreAway> {
+    async fn claim(&self, lease: &Lease, limit: u32, now: Timestamp) -> Result<Claim, StoreAway> {
         let mut leases = self.leases();
-        let held = leases.entry(node.clone()).or_default();
+        let held = leases.entry(lease.resource.clone()).or_default();
         held.retain(|_, expiry| alive(*expiry, now));
-        if !held.contains_key(&session) && held.len() >= slots as usize {
+        if !held.contains_key(&lease.session) && held.len() >= limit as usize {
             return Ok(Claim::Full);
         }
-        held.insert(session, now + LEASE_LIFE);
-        Ok(Claim::Held)
+        Ok(held.insert(lease.session, now + LEASE_LIFE).map_or(Claim::Held, |_| Claim::Kept))
     }
 
-    async fn renew(&self, node: &NodeId, session: SessionId, now: Timestamp) -> Result<(), StoreAway> {
-        self.leases().entry(node.clone()).or_default().insert(session, now + LEASE_LIFE);
+    async fn renew(&self, leases: &[Lease], now: Timestamp) -> Result<(), StoreAway> {
+        let mut known = self.leases();
+        for lease in leases {
+            known.entry(lease.resource.clone()).or_default().insert(lease.session, now + LEASE_LIFE);
+        }
         Ok(())
     }
 
-    async fn release(&self, node: &NodeId, session: SessionId) -> Result<(), StoreAway> {
+    async fn release(&self, lease: &Lease) -> Result<(), StoreAway> {
         let mut leases = self.leases();
-        if let Some(held) = leases.get_mut(node) {
-            held.remove(&session);
+        if let Some(held) = leases.get_mut(&lease.resource) {
+            held.remove(&lease.session);
             if held.is_empty() {
-                leases.remove(node);
+                leases.remove(&lease.resource);
             }
         }
         Ok(())
     }
 
-    async fn count(&self, node: &NodeId, now: Timestamp) -> Result<u32, StoreAway> {
+    async fn count(&self, resource: &Resource, now: Timestamp) -> Result<u32, StoreAway> {
         let leases = self.leases();
-        let live = leases.get(node).map_or(0, |held| held.values().filter(|expiry| alive(**expiry, now)).count());
+        let live = leases.get(resource).map_or(0, |held| held.values().filter(|expiry| alive(**expiry, now)).count());
         Ok(u32::try_from(live).unwrap_or(u32::MAX))
     }
 }
@@ -137,18 +160,74 @@ impl Reports for Embedded {
     }
 }
 
+impl Keys {
+    /// The memory of a process is lost only with the process.
+    fn edition(&self) -> Edition {
+        Edition { begun: 1, changed: self.changed }
+    }
+}
+
+impl Embedded {
+    fn keys(&self) -> MutexGuard<'_, Keys> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[async_trait]
-impl Keys for Embedded {
-    async fn check(&self, key: &Secret, peer: IpAddr) -> Result<Caller, KeyError> {
-        // A socket for both families shows loopback of the old one in the clothes of the new.
-        let here = peer.to_canonical().is_loopback();
-        // Digests are compared, so the time taken says nothing about the key.
-        match &self.dev_key {
-            Some(dev) if dev.digest == digest(key) && here => {
-                Ok(Caller::unlimited(dev.tenant.clone(), dev.key.clone()))
-            }
-            Some(dev) if dev.digest == digest(key) => Err(KeyError::NotLoopback(peer)),
-            Some(_) | None => Err(KeyError::Unknown),
+impl Quotas for Embedded {
+    async fn admit(
+        &self,
+        key: &KeyId,
+        limits: &Limits,
+        upload_bytes: u64,
+        now: Timestamp,
+    ) -> Result<Admitting, StoreAway> {
+        Ok(self.quotas.admit(key, limits, upload_bytes, now))
+    }
+
+    async fn charge(&self, key: &KeyId, limits: &Limits, used: Used, now: Timestamp) -> Result<(), StoreAway> {
+        self.quotas.charge(key, limits, used, now);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl KeyIndex for Embedded {
+    async fn edition(&self) -> Result<Option<Edition>, StoreAway> {
+        Ok(Some(self.keys().edition()))
+    }
+
+    async fn find(&self, ids: &[KeyId]) -> Result<Vec<KeyRecord>, StoreAway> {
+        let keys = self.keys();
+        Ok(ids.iter().filter_map(|id| keys.records.get(id).cloned()).collect())
+    }
+
+    async fn all(&self) -> Result<Vec<KeyRecord>, StoreAway> {
+        Ok(self.keys().records.values().cloned().collect())
+    }
+
+    async fn write(&self, records: &[KeyRecord]) -> Result<Edition, StoreAway> {
+        let mut keys = self.keys();
+        for record in records {
+            let kept = keys.records.entry(record.id.clone()).or_insert_with(|| record.clone());
+            kept.merge(record);
         }
+        keys.changed += 1;
+        Ok(keys.edition())
+    }
+
+    async fn lend(&self, token: &Digest, key: &KeyId, life: Duration) -> Result<(), StoreAway> {
+        let (mut keys, now) = (self.keys(), Instant::now());
+        keys.lent.retain(|_, (_, end)| *end > now);
+        if keys.lent.len() >= TOKENS {
+            return Err(StoreAway(format!("{TOKENS} tokens are lent already, and no more")));
+        }
+        keys.lent.insert(*token, (key.clone(), now + life));
+        Ok(())
+    }
+
+    async fn redeem(&self, token: &Digest) -> Result<Option<KeyId>, StoreAway> {
+        let lent = self.keys().lent.remove(token);
+        Ok(lent.filter(|(_, end)| *end > Instant::now()).map(|(key, _)| key))
     }
 }

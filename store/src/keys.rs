@@ -1,14 +1,28 @@
-//! Keys: who a caller is. Only digests are kept, and they are compared as a whole.
+//! Keys: who a caller is, and what it may do. Only digests are kept.
+//!
+//! * `text`: how a key is written. `record`: what is kept of it. `index`: where proxies find the records.
+//! * [`Keyring`](crate::Keyring) tells by them who a caller is. `standing`: how long that holds.
+
+mod index;
+mod record;
+mod standing;
+mod text;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
-use async_trait::async_trait;
 use scheduler::{KeyId, PoolName, Residency, TenantId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::StoreAway;
+
+pub use index::{Edition, KEY_BATCH, KeyIndex};
+pub use record::{BadDigest, Digest, Grants, KeyOrder, KeyRecord};
+pub use standing::{End, Standing};
+pub(crate) use text::generate;
+pub use text::{BadEnvironment, Environment, is_lent, key_id};
 
 /// A text that must not be seen: it has no `Display`, and `Debug` shows its length only.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,6 +48,42 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What a key may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Streams.
+    Listen,
+    /// Files.
+    Transcribe,
+    /// The list of models.
+    Models,
+    /// What the key itself has used.
+    Usage,
+}
+
+impl Scope {
+    /// Every scope there is.
+    pub const ALL: [Self; 4] = [Self::Listen, Self::Transcribe, Self::Models, Self::Usage];
+
+    /// Returns the scope as one word.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Listen => "listen",
+            Self::Transcribe => "transcribe",
+            Self::Models => "models",
+            Self::Usage => "usage",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.label())
+    }
+}
+
 /// Who presented a key, and what it grants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -41,24 +91,43 @@ pub struct Caller {
     pub tenant: TenantId,
     /// The key's public name: it may be shown, logged and billed to.
     pub key: KeyId,
+    /// What it may do.
+    pub scopes: BTreeSet<Scope>,
     /// The only pools that may serve it; every pool when absent.
     pub pools: Option<BTreeSet<PoolName>>,
     /// Where its audio must stay, whatever a request says.
     pub residency: Option<Residency>,
     /// How much it may use.
     pub limits: Limits,
+    /// How long it may go on.
+    pub standing: Standing,
 }
 
 impl Caller {
     /// Grants `key` everything without limits.
     #[must_use]
     pub fn unlimited(tenant: TenantId, key: KeyId) -> Self {
-        Self { tenant, key, pools: None, residency: None, limits: Limits::default() }
+        Self::granted(tenant, key, Grants::everything(), Standing::default())
+    }
+
+    /// Grants `key` what its record says.
+    #[must_use]
+    pub fn granted(tenant: TenantId, key: KeyId, grants: Grants, standing: Standing) -> Self {
+        let Grants { scopes, pools, residency, limits } = grants;
+        Self { tenant, key, scopes, pools, residency, limits, standing }
+    }
+
+    /// Passes a caller on who may do `scope`.
+    ///
+    /// # Errors
+    /// Fails where its key does not say so.
+    pub fn allowed(self, scope: Scope) -> Result<Self, KeyError> {
+        if self.scopes.contains(&scope) { Ok(self) } else { Err(KeyError::OutOfScope(scope)) }
     }
 }
 
 /// How much a key may use; what is absent is not limited.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Streams and files at one time.
@@ -77,20 +146,22 @@ pub enum KeyError {
     /// Nobody has this key.
     #[error("invalid credentials")]
     Unknown,
+    /// The key was good once.
+    #[error("the key was revoked")]
+    Revoked,
+    /// The key was good until lately.
+    #[error("the key has expired")]
+    Expired,
+    /// The key is good, and not for this.
+    #[error("the key does not have the scope {0}")]
+    OutOfScope(Scope),
+    /// What was presented is no key of ours, and only on those tokens are lent.
+    #[error("tokens are lent on keys of `crosspoint keys` only")]
+    NotLendable,
     /// A dev key came from another machine.
     #[error("a dev key is accepted on loopback only, got it from {0}")]
     NotLoopback(IpAddr),
     /// The store is away and has not seen this key lately: refuse rather than guess.
     #[error(transparent)]
     Away(#[from] StoreAway),
-}
-
-/// What keys open.
-#[async_trait]
-pub trait Keys: Send + Sync {
-    /// Tells who presented `key` from address `peer`.
-    ///
-    /// # Errors
-    /// Fails on a key that nobody has, on a dev key that did not come over loopback, and when the store is away.
-    async fn check(&self, key: &Secret, peer: IpAddr) -> Result<Caller, KeyError>;
 }

@@ -254,7 +254,7 @@ pub(crate) fn between(engine: SocketAddr, routers: &[&FakeRouter], interval: Dur
         node: Some("aws-1".parse()?),
         pool: Some("aws".parse()?),
         routers: routers.iter().map(|router| router.url()).collect(),
-        engine: EngineConfig { url: format!("http://{engine}") },
+        engine: EngineConfig { url: format!("http://{engine}"), ..EngineConfig::default() },
         gpus: GpuSource::None,
         report_interval: interval,
         metrics: None,

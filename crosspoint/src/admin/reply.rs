@@ -42,6 +42,46 @@ pub(crate) struct Gpu {
     pub(crate) power_milliwatts: f64,
 }
 
+/// `GET /v1/plan`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Plan {
+    pub(crate) leader: String,
+    pub(crate) age_ms: f64,
+    pub(crate) dry_run: bool,
+    pub(crate) streams: f64,
+    pub(crate) batch: f64,
+    pub(crate) required_slots: f64,
+    pub(crate) wanted_slots: f64,
+    pub(crate) target: f64,
+    pub(crate) pools: Vec<PlannedPool>,
+    pub(crate) short: Vec<Shortfall>,
+}
+
+/// What a pool should be.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct PlannedPool {
+    pub(crate) pool: String,
+    pub(crate) ready: u32,
+    pub(crate) booting: u32,
+    pub(crate) draining: u32,
+    pub(crate) wanted: u32,
+    pub(crate) text: String,
+    pub(crate) launch: u32,
+    pub(crate) undrain: Vec<String>,
+    pub(crate) drain: Vec<String>,
+    pub(crate) clear: Vec<String>,
+    pub(crate) terminate: Vec<String>,
+}
+
+/// Sessions that no pool may grow for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Shortfall {
+    pub(crate) slots: f64,
+}
+
 /// `GET /v1/pools`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Pools {
@@ -169,6 +209,28 @@ pub(crate) struct Attempt {
     pub(crate) cause: Option<String>,
 }
 
+/// `GET /v1/costs`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Costs {
+    pub(crate) since: String,
+    pub(crate) until: String,
+    pub(crate) costs: Vec<Spent>,
+    pub(crate) total: Spent,
+}
+
+/// What was used by something with a name, or by all.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Spent {
+    pub(crate) name: String,
+    pub(crate) sessions: u64,
+    pub(crate) audio_seconds: f64,
+    pub(crate) gpu_seconds: f64,
+    pub(crate) bytes_in: f64,
+    pub(crate) bytes_out: f64,
+    pub(crate) cost: Cost,
+}
+
 /// What a session cost so far, in dollars.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -176,4 +238,45 @@ pub(crate) struct Cost {
     pub(crate) gpu: f64,
     pub(crate) egress: f64,
     pub(crate) total: f64,
+}
+
+/// `GET /v1/keys`, oldest first.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Keys {
+    pub(crate) keys: Vec<Key>,
+    #[serde(default)]
+    pub(crate) complete: bool,
+}
+
+/// `POST /v1/keys`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NewKey {
+    pub(crate) key: String,
+    pub(crate) record: Key,
+    #[serde(default)]
+    pub(crate) proxies_know: String,
+}
+
+/// `POST /v1/keys/{id}/revoke`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RevokedKey {
+    pub(crate) record: Key,
+    #[serde(default)]
+    pub(crate) proxies_know: String,
+}
+
+/// An API key as it may be shown.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Key {
+    pub(crate) id: String,
+    pub(crate) tenant: String,
+    pub(crate) label: String,
+    pub(crate) state: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) pools: Option<Vec<String>>,
+    pub(crate) residency: Option<String>,
+    pub(crate) created_at: String,
+    pub(crate) expires_at: Option<String>,
+    pub(crate) revoked_at: Option<String>,
 }

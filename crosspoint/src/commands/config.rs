@@ -44,7 +44,9 @@ impl Args {
         match self.action {
             Action::Print { file: None } => print(DEFAULT_FILE)?,
             Action::Print { file: Some(file) } => {
-                print(&serde_saphyr::to_string(&Config::load(Some(&file))?)?)?;
+                let config = Config::load(Some(&file))?;
+                let shown = Config { store: config.store.without_passwords(), ..config };
+                print(&serde_saphyr::to_string(&shown)?)?;
             }
             Action::Check { file } => {
                 Config::load(file.as_deref())?;

@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use process::Shutdown;
-use scheduler::TenantId;
+use proxy::JwtConfig;
+use proxy::UsageJournal;
 use serde_json::json;
-use store::{Embedded, Secret};
+use store::{Embedded, KeyIndex, Keyring, Quotas, Redis, Secret, StoreConfig};
+use tracing::warn;
 
 use crate::roles::RoleArgs;
 
 const EXAMPLES: &str = "\
 Examples:
   crosspoint proxy --dev-key secret
-  crosspoint proxy --config crosspoint.yaml --dev-key secret
+  crosspoint proxy --config crosspoint.yaml
+  CROSSPOINT__STORE__REDIS=redis://10.0.0.9:6379 crosspoint proxy      opened by the keys of `crosspoint keys`
   CROSSPOINT__PROXY__LISTEN=127.0.0.1:9090 crosspoint proxy --dev-key secret";
 
 /// The arguments of `crosspoint proxy`.
@@ -22,7 +25,7 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     role: RoleArgs,
-    /// A key for development, accepted from this machine only; without one every caller is refused
+    /// A key for development, accepted from this machine only, beside those of `crosspoint keys`
     #[arg(long, value_name = "KEY", env = "CROSSPOINT_DEV_KEY", hide_env_values = true)]
     dev_key: Option<String>,
 }
@@ -30,9 +33,13 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = self.role.start()?;
-        let keys = Arc::new(keys(self.dev_key.as_deref())?);
+        let dev_key = self.dev_key.as_deref();
+        let Shared { index, quotas } = Shared::new(&config.store)?;
+        let keyring = keyring(index, dev_key)?;
+        let others = other_openers(dev_key, config.proxy.jwt.as_ref());
         let drain = config.proxy.drain;
-        let app = config.proxy.build(config.models, keys).await?;
+        let usage = UsageJournal::open(&config.store)?;
+        let app = config.proxy.build(config.models, keyring, quotas, usage).await?;
         let addresses = json!({
             "role": "proxy",
             "pid": std::process::id(),
@@ -42,6 +49,9 @@ impl Args {
         });
         let secure = app.tls_address().map_or_else(String::new, |address| format!(" and https://{address}"));
         let words = format!("proxy: callers http://{}{secure}", app.address());
+        if config.store.redis.is_none() {
+            warn!(opens = others, "store.redis is not set: keys of `crosspoint keys` are not known here");
+        }
         let shutdown = Shutdown::new();
         shutdown.spawn("proxy", app.run(shutdown.clone()));
         self.role.announce(&addresses, &words)?;
@@ -51,8 +61,41 @@ impl Args {
     }
 }
 
-/// Makes a store in which only the dev key opens anything.
-pub(crate) fn keys(dev_key: Option<&str>) -> anyhow::Result<Embedded> {
-    let tenant: TenantId = "dev".parse()?;
-    Ok(dev_key.map_or_else(Embedded::new, |key| Embedded::new().with_dev_key(&Secret::new(key), tenant)))
+/// What proxies have in common: which keys there are, and what was used of their limits.
+struct Shared {
+    index: Arc<dyn KeyIndex>,
+    quotas: Arc<dyn Quotas>,
+}
+
+impl Shared {
+    /// Finds both in the store that is configured, or nowhere.
+    fn new(config: &StoreConfig) -> anyhow::Result<Self> {
+        Ok(match &config.redis {
+            Some(servers) => Self::on(Arc::new(Redis::new(servers, config.timeout)?)),
+            None => Self::on(Arc::new(Embedded::new())),
+        })
+    }
+
+    fn on(store: Arc<impl KeyIndex + Quotas + 'static>) -> Self {
+        Self { index: store.clone(), quotas: store }
+    }
+}
+
+/// Tells what opens a proxy beside keys.
+fn other_openers(dev_key: Option<&str>, jwt: Option<&JwtConfig>) -> &'static str {
+    match (dev_key, jwt) {
+        (Some(_), Some(_)) => "the dev key and tokens open this proxy",
+        (Some(_), None) => "the dev key alone opens this proxy",
+        (None, Some(_)) => "tokens alone open this proxy",
+        (None, None) => "nothing opens this proxy, every caller is refused",
+    }
+}
+
+/// Makes a keyring on an index, with the dev key where there is one.
+pub(crate) fn keyring(index: Arc<dyn KeyIndex>, dev_key: Option<&str>) -> anyhow::Result<Keyring> {
+    let keyring = Keyring::new(index);
+    Ok(match dev_key {
+        Some(key) => keyring.with_dev_key(&Secret::new(key), "dev".parse()?),
+        None => keyring,
+    })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use process::Shutdown;
 use serde_json::json;
-use store::{Embedded, Redis};
+use store::{Embedded, Journal, KeyIndex, Redis, StoreConfig};
 
 use crate::config::Config;
 use crate::roles::{QUICK_DRAIN, RoleArgs};
@@ -45,17 +45,43 @@ impl Args {
     }
 }
 
-/// Builds the router on the store that is configured.
+/// Builds the router on the store that is configured. Keys are for a store that proxies read too.
 async fn build(config: &Config) -> anyhow::Result<router::App> {
     let (router, policy, store) = (config.router.clone(), policy(config), &config.store);
     let app = match &store.redis {
-        Some(url) => router.build(policy, Arc::new(Redis::new(url, store.timeout)?)).await,
-        None => router.build(policy, Arc::new(Embedded::new())).await,
+        Some(servers) => {
+            let redis = Arc::new(Redis::new(servers, store.timeout)?);
+            let (registry, charges) = (registry(store, redis.clone())?, store.journal("router-charges")?);
+            router.build(policy, redis, charges, Some(registry)).await
+        }
+        None => router.build(policy, Arc::new(with_ledger(Embedded::new(), store)?), no_charges(), None).await,
     };
     Ok(app?)
 }
 
+/// Opens the journal of the keys that are made here.
+pub(crate) fn registry(config: &StoreConfig, index: Arc<dyn KeyIndex>) -> anyhow::Result<router::Registry> {
+    let (journal, kept) = config.journal("keys")?;
+    Ok(router::Registry::new(index, journal, kept))
+}
+
+/// Gives the embedded store the ledger that is journalled where the configuration says.
+pub(crate) fn with_ledger(embedded: Embedded, store: &StoreConfig) -> anyhow::Result<Embedded> {
+    let (journal, pages) = store.journal("router-ledger")?;
+    Ok(embedded.with_ledger(journal, pages))
+}
+
+/// The embedded store is never away: nothing need be kept for it.
+pub(crate) fn no_charges() -> router::Charges {
+    (Journal::in_memory(), Vec::new())
+}
+
 /// Takes what a router decides by out of the configuration.
 pub(crate) fn policy(config: &Config) -> router::Policy {
-    router::Policy { pools: config.pools.clone(), choice: config.choice(), models: config.models.clone() }
+    router::Policy {
+        pools: config.pools.clone(),
+        choice: config.choice(),
+        models: config.models.clone(),
+        planner: config.planner.clone(),
+    }
 }

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use process::Shutdown;
+use proxy::UsageJournal;
 use serde_json::json;
-use store::Secret;
+use store::{Embedded, Secret};
 
 use crate::commands::engine::Voice;
-use crate::commands::proxy::keys;
-use crate::commands::router::policy;
+use crate::commands::proxy::keyring;
+use crate::commands::router::{no_charges, policy, registry, with_ledger};
 use crate::config::Config;
 use crate::roles::{RoleArgs, new_dev_key};
 use crate::terminal::note;
@@ -69,19 +70,21 @@ impl Args {
         self.place(&mut config);
         let key = self.dev_key.clone().map_or_else(new_dev_key, Secret::new);
 
-        let store = Arc::new(keys(Some(key.expose()))?);
+        let store = Arc::new(with_ledger(Embedded::new(), &config.store)?);
+        let registry = registry(&config.store, store.clone())?;
         let router = config
             .router
             .clone()
-            .build(policy(&config), store.clone())
+            .build(policy(&config), store.clone(), no_charges(), Some(registry))
             .await
             .context("cannot start the router (is another `crosspoint up` running? --port 0 takes free ports)")?;
         config.proxy.routers = vec![format!("http://{}", router.grpc_address())];
         config.proxy.drain = DRAIN;
+        let keyring = keyring(store.clone(), Some(key.expose()))?;
         let proxy = config
             .proxy
             .clone()
-            .build(config.models.clone(), store)
+            .build(config.models.clone(), keyring, store, UsageJournal::open(&config.store)?)
             .await
             .context("cannot start the proxy (is another one running? --port 0 takes free ports)")?;
         let banner = Banner {

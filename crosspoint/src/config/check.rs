@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Url;
-use scheduler::{ModelName, PoolName};
+use scheduler::plan::{Scaling, ScalingError};
+use scheduler::rules::{RuleError, Rules};
+use scheduler::{ModelName, PoolName, Ratio};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_saphyr::{Location, Spanned};
 
 use super::Config;
@@ -21,6 +24,25 @@ pub(super) enum Problem {
     /// A pool does not say where it processes audio.
     #[error("pool \"{0}\" has an empty residency, expected a code such as us or eu")]
     NoResidency(PoolName),
+    /// A pool's limits make no sense.
+    #[error("pool \"{pool}\": {cause}")]
+    Scaling {
+        /// The pool.
+        pool: PoolName,
+        /// What is wrong with them.
+        cause: ScalingError,
+    },
+    /// The planner's shares make no sense.
+    #[error("planner: expected target_least <= target <= target_most")]
+    Targets,
+    /// A provider's limits make no sense.
+    #[error("planner.providers: expected min <= max, got {min} and {max}")]
+    ProviderLimits {
+        /// Fewest nodes.
+        min: u32,
+        /// Most nodes.
+        max: u32,
+    },
     /// There is nothing to ask for.
     #[error("no models: list at least one")]
     NoModels,
@@ -37,6 +59,9 @@ pub(super) enum Problem {
         /// The model it means as well.
         second: ModelName,
     },
+    /// A rule makes no sense.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
     /// The proxy has nobody to ask.
     #[error("no routers: list at least one, such as http://127.0.0.1:7400")]
     NoRouters,
@@ -56,7 +81,9 @@ pub(super) enum Problem {
 /// Returns the first problem.
 pub(super) fn check(config: &Config) -> Result<(), Problem> {
     pools(config)?;
+    planner(config)?;
     models(config)?;
+    Rules::compile(&config.rules, &config.pools, &config.models)?;
     routers(config)?;
     weights(config)
 }
@@ -70,8 +97,21 @@ fn pools(config: &Config) -> Result<(), Problem> {
         if pool.residency.0.trim().is_empty() {
             return Err(Problem::NoResidency(pool.name.clone()));
         }
+        if let Some(Err(cause)) = pool.scaling.as_ref().map(Scaling::limits) {
+            return Err(Problem::Scaling { pool: pool.name.clone(), cause });
+        }
     }
     if names.is_empty() { Err(Problem::NoPools) } else { Ok(()) }
+}
+
+fn planner(config: &Config) -> Result<(), Problem> {
+    let planner = &config.planner;
+    let rise = planner.target_least <= planner.target && planner.target <= planner.target_most;
+    if !rise || planner.target_least == Ratio::ZERO {
+        return Err(Problem::Targets);
+    }
+    let wrong = planner.providers.iter().find(|limits| limits.min > limits.max);
+    wrong.map_or(Ok(()), |limits| Err(Problem::ProviderLimits { min: limits.min, max: limits.max }))
 }
 
 fn models(config: &Config) -> Result<(), Problem> {
@@ -113,7 +153,9 @@ fn weights(config: &Config) -> Result<(), Problem> {
 struct Places {
     pools: Option<Spanned<Vec<PoolPlaces>>>,
     models: Option<Spanned<BTreeMap<String, Spanned<ModelPlaces>>>>,
+    rules: Vec<RulePlaces>,
     scoring: BTreeMap<String, Spanned<f64>>,
+    planner: Option<Spanned<BTreeMap<String, IgnoredAny>>>,
     proxy: ProxyPlaces,
 }
 
@@ -121,6 +163,11 @@ struct Places {
 #[serde(default)]
 struct ProxyPlaces {
     routers: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+#[derive(Deserialize)]
+struct RulePlaces {
+    name: Spanned<String>,
 }
 
 #[derive(Deserialize)]
@@ -144,11 +191,14 @@ impl Problem {
             Self::NoModels => places.models.map(|models| models.referenced),
             Self::PoolTwice(name) => places.pools(name).nth(1).map(|pool| pool.name.referenced),
             Self::NoResidency(name) => places.pools(name).next().map(|pool| pool.residency.referenced),
+            Self::Scaling { pool, .. } => places.pools(pool).next().map(|pool| pool.name.referenced),
+            Self::Targets | Self::ProviderLimits { .. } => places.planner.map(|planner| planner.referenced),
             Self::NoLanguages(model) => places.model(model).map(|model| model.referenced),
             Self::AliasTwice { alias, second, .. } => places
                 .model(second)
                 .and_then(|model| model.value.aliases.iter().find(|place| place.value == *alias))
                 .map(|place| place.referenced),
+            Self::Rule(error) => places.rules.get(error.index).map(|rule| rule.name.referenced),
             Self::NoRouters => places.proxy.routers.map(|routers| routers.referenced),
             Self::Router(wrong) => places
                 .proxy
@@ -198,6 +248,16 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_that_makes_no_sense_is_refused_where_it_stands() {
+        let text = "rules:\n  - { name: a, then: { tier: burst } }\n  - { name: b, then: { pools: aws } }\n";
+        let expected = "f:3:13: rule \"b\": no pool is called \"aws\" (then.pools); \
+                        there are on-prem, coreweave-us-east, aws-us-west-2, gcp-europe-west4";
+        assert_eq!(first_line(text), expected);
+        let text = "rules:\n  - { name: a, when: { tenat: x }, then: { tier: burst } }\n";
+        assert_eq!(first_line(text), "f:2:24: unknown key \"tenat\", did you mean \"tenant\"?");
+    }
+
+    #[test]
     fn a_router_address_without_its_scheme_is_refused() {
         let expected = "f:1:20: expected a router address such as http://127.0.0.1:7400, got \"10.0.0.5:7400\"";
         assert_eq!(first_line("proxy: { routers: ['10.0.0.5:7400'] }"), expected);
@@ -205,6 +265,20 @@ mod tests {
             first_line("proxy: { routers: [] }")
                 .ends_with("no routers: list at least one, such as http://127.0.0.1:7400")
         );
+    }
+
+    #[test]
+    fn limits_that_do_not_rise_are_refused_with_the_pool() {
+        let pool = "{ name: a, provider: aws, region: r, tier: burst, market: spot, price: { node_hour: 1 }, residency: us, \
+                    link: { round_trip: 1ms }, scaling: { min: 5, desired: 4 } }";
+        let expected = "f:1:17: pool \"a\": expected min <= desired <= max, got 5, 4 and 20";
+        assert_eq!(first_line(&format!("pools: [{pool}]")), expected);
+    }
+
+    #[test]
+    fn a_target_outside_its_bounds_is_refused() {
+        let expected = "f:1:10: planner: expected target_least <= target <= target_most";
+        assert_eq!(first_line("planner: { target: 93% }"), expected);
     }
 
     #[test]

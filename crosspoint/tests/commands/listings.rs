@@ -1,8 +1,8 @@
-//! `crosspoint nodes`, `pools`, `sessions` and `explain`, and every help text.
+//! `crosspoint nodes`, `pools`, `sessions`, `costs` and `explain`, and every help text.
 
 use std::sync::{Arc, Mutex};
 
-use axum::extract::Path;
+use axum::extract::{Path, RawQuery};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -27,6 +27,19 @@ fn session() -> Value {
         "slot_seconds": 5.4, "bytes_in": 1, "bytes_out": 1, "cost": {"gpu": 0.00001, "egress": 0.0, "total": 0.00001}})
 }
 
+fn plan() -> Value {
+    json!({"leader": "10.0.0.7:7400", "age_ms": 4_100.0, "dry_run": true, "streams": 100.0, "batch": 0.0,
+        "required_slots": 117.6, "wanted_slots": 144.0, "target": 0.85, "short": [{"group": 0, "slots": 3.0}], "pools": [
+            {"pool": "aws", "ready": 2, "booting": 1, "draining": 1, "wanted": 6, "why": "cheapest",
+                "text": "cheapest that may grow", "launch": 2, "undrain": ["aws-1"], "drain": [], "clear": [],
+                "terminate": []},
+            {"pool": "gcp", "ready": 1, "booting": 0, "draining": 0, "wanted": 0, "why": "not_needed",
+                "text": "cheaper pools suffice", "launch": 0, "undrain": [], "drain": ["gcp-1"], "clear": [],
+                "terminate": []},
+            {"pool": "on-prem", "ready": 2, "booting": 0, "draining": 0, "wanted": 2, "why": "unmanaged",
+                "text": "not scaled here", "launch": 0}]})
+}
+
 async fn admin() -> anyhow::Result<String> {
     let pool = json!({"name": "aws", "provider": "aws", "region": "us-west-2", "tier": "burst", "market": "spot",
         "price": {"node_hour": 0.2, "egress_gb": 0.09}, "residency": "us", "compliance": ["soc2"],
@@ -41,9 +54,31 @@ async fn admin() -> anyhow::Result<String> {
     let routes = Router::new()
         .route("/v1/nodes", get(|| async { Json(json!({ "nodes": [node()] })) }))
         .route("/v1/pools", get(|| async move { Json(json!({ "pools": [pool] })) }))
+        .route("/v1/plan", get(|| async { Json(plan()) }))
         .route("/v1/sessions", get(|| async { Json(json!({ "sessions": [session()] })) }))
         .route("/v1/sessions/{id}", get(one));
-    serve(routes).await
+    serve(routes.route("/v1/costs", get(|RawQuery(query): RawQuery| async move { costs(query.as_deref()) }))).await
+}
+
+fn spent(name: Option<&str>, hours: f64) -> Value {
+    json!({"name": name, "sessions": 3, "audio_seconds": hours * 3_600.0, "gpu_seconds": hours * 3_700.0,
+        "bytes_in": 2_500_000, "bytes_out": 10_000,
+        "cost": {"gpu": 0.0167, "egress": 0.000_09, "total": 0.016_79}})
+}
+
+fn costs(query: Option<&str>) -> (StatusCode, Json<Value>) {
+    let answer = |costs: Value, total: Value| {
+        Json(json!({"since": "2026-11-01", "until": "2026-11-20", "costs": costs, "total": total}))
+    };
+    match query {
+        Some("by=pool") => {
+            let mut total = spent(None, 1.5);
+            total.as_object_mut().map(|total| total.remove("name"));
+            (StatusCode::OK, answer(json!([spent(Some("aws"), 1.5)]), total))
+        }
+        Some("by=key&since=2026-11-01&key=a+b") => (StatusCode::OK, answer(json!([]), json!({}))),
+        other => (StatusCode::BAD_REQUEST, Json(json!({ "error": format!("asked {other:?}") }))),
+    }
 }
 
 async fn ask(arguments: &[&str]) -> anyhow::Result<Outcome> {
@@ -53,6 +88,24 @@ async fn ask(arguments: &[&str]) -> anyhow::Result<Outcome> {
 
 fn answered(out: &str) -> Outcome {
     Outcome { code: Some(0), out: out.to_owned(), err: String::new() }
+}
+
+#[tokio::test]
+async fn a_plan_is_told_with_its_reasons_and_steps() -> anyhow::Result<()> {
+    let expected = "\
+POOL     READY  BOOTING  DRAINING  WANTED  WHY                     STEPS
+aws          2        1         1       6  cheapest that may grow  launch 2, take back aws-1
+gcp          1        0         0       0  cheaper pools suffice   drain gcp-1
+on-prem      2        0         0       2  not scaled here         -
+
+100 slots in use or waited for, 0 for batch: 118 required at 85 % filled, 144 wanted.
+3 slots are lacking: every pool that may serve those sessions is at a limit.
+Planned 4.1 s ago by 10.0.0.7:7400. Dry run: nothing is launched or ended.
+";
+    assert_eq!(ask(&["plan"]).await?, answered(expected));
+    let json = ask(&["plan", "--json"]).await?;
+    assert_eq!(serde_json::from_str::<Value>(&json.out)?["pools"][0]["wanted"], 6);
+    Ok(())
 }
 
 #[tokio::test]
@@ -85,6 +138,21 @@ SESSION                               TENANT  MODEL  WORK  STATE  NODE   POOL   
 6e4d2a35-2f4b-4c7e-9e0a-5f5e0b6f1c11  demo    m      file  live   aws-1  aws   1.2 s  5.2 s  $0.000010
 ";
     assert_eq!(ask(&["sessions"]).await?, answered(expected));
+    Ok(())
+}
+
+#[tokio::test]
+async fn costs_are_listed_with_their_total() -> anyhow::Result<()> {
+    let expected = "\
+POOL   SESSIONS  AUDIO h  GPU h  IN MB  OUT MB     GPU $  EGRESS $   TOTAL $
+aws           3    1.500  1.542   2.50    0.01  0.016700  0.000090  0.016790
+total         3    1.500  1.542   2.50    0.01  0.016700  0.000090  0.016790
+
+from 2026-11-01 to 2026-11-20, days in UTC
+";
+    assert_eq!(ask(&["costs"]).await?, answered(expected));
+    let outcome = ask(&["costs", "--by", "key", "--since", "2026-11-01", "--key", "a b"]).await?;
+    assert_eq!(outcome, answered("nothing was used from 2026-11-01 to 2026-11-20\n"));
     Ok(())
 }
 
@@ -149,7 +217,7 @@ async fn a_router_that_is_not_there_is_told_with_its_address() -> anyhow::Result
 
 #[tokio::test]
 async fn every_command_shows_examples_and_wrong_usage_ends_with_2() -> anyhow::Result<()> {
-    for command in ["transcribe", "nodes", "pools", "sessions", "explain", "config"] {
+    for command in ["transcribe", "nodes", "pools", "plan", "sessions", "costs", "explain", "config", "keys"] {
         let outcome = crosspoint(&[command, "--help"]).await?;
         assert!(outcome.out.contains(&format!("\nExamples:\n  crosspoint {command}")), "{}", outcome.out);
         assert_eq!(crosspoint(&[command, "--no-such-flag"]).await?.code, Some(2));

@@ -53,7 +53,7 @@ async fn without_the_right_key_nothing_opens() -> anyhow::Result<()> {
 #[tokio::test]
 async fn what_is_not_served_is_named() -> anyhow::Result<()> {
     let up = small().await?;
-    let served = "/v1/listen, /v1/audio/transcriptions and /v1/models";
+    let served = "/v1/listen, /v1/audio/transcriptions, /v1/models and /v1/usage";
     let unknown =
         |path: &str| Refusal::new(404, "NOT_FOUND", &format!("there is no {path}; this proxy serves {served}"));
     for path in ["/", "/v1", "/v1/listen/", "/v1/speak", "/admin"] {
@@ -138,7 +138,7 @@ async fn a_full_fleet_refuses_before_the_upgrade() -> anyhow::Result<()> {
         streams.push(open(&up, &query).await?);
     }
     let said = "every node that may serve this request is full, please try again";
-    let full = Refusal::new(503, "SERVICE_UNAVAILABLE", said).retry("2");
+    let full = Refusal::new(503, "SERVICE_UNAVAILABLE", said).retry();
     assert_eq!(try_stream(&up, &query).await?.refusal()?, full);
     assert_eq!(post(&up, "", file(SCRIPT, Format::SPEECH, None)?).await?.refusal()?, full);
 

@@ -14,9 +14,9 @@ fn anywhere(start: Start) -> Start {
     names.iter().fold(start, |start, name| start.variable(&format!("CROSSPOINT__{name}"), "127.0.0.1:0"))
 }
 
-/// Runs a command to its end and returns its exit code and its words; it must print nothing else.
+/// Runs a command to its end and returns its exit code and its words, warnings among them; it must print nothing else.
 async fn failed(start: Start) -> anyhow::Result<(Option<i32>, String)> {
-    let output = start.output().await?;
+    let output = start.variable("CROSSPOINT__LOGS__FILTER", "warn").output().await?;
     anyhow::ensure!(output.stdout.is_empty(), "printed {:?}", String::from_utf8_lossy(&output.stdout));
     Ok((output.status.code(), String::from_utf8(output.stderr)?))
 }
@@ -64,6 +64,19 @@ async fn a_certificate_that_is_missing_is_named() -> anyhow::Result<()> {
     let said = "error: proxy.tls cannot be used: cannot read /nowhere/chain.pem, the TLS certificate: No such file or \
                 directory (os error 2)\n";
     assert_eq!(failed(start).await?, (Some(1), said.to_owned()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_journal_that_is_none_stops_the_proxy_and_is_left_alone() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("proxy-usage.journal");
+    std::fs::write(&path, "notes\n")?;
+    let start = anywhere(Start::of(&["proxy", "--dev-key", "k"]))
+        .variable("CROSSPOINT__STORE__DIRECTORY", folder.path().display().to_string());
+    let said = format!("error: {} is no journal of version 1: move it away and start again\n", path.display());
+    assert_eq!(failed(start).await?, (Some(1), said));
+    assert_eq!(std::fs::read_to_string(&path)?, "notes\n");
     Ok(())
 }
 

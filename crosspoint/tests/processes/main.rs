@@ -3,7 +3,14 @@
 mod bad_input;
 mod bad_start;
 mod bad_streams;
+mod engines;
+mod keys;
+mod limits;
 mod main_job;
 mod node_death;
+mod redis_faults;
+mod router_faults;
+mod shared_state;
 mod support;
 mod two_routers;
+mod usage;

@@ -101,3 +101,26 @@ async fn a_router_that_is_killed_leaves_the_other_with_everything() -> anyhow::R
     assert_eq!(second.place(two).await?, pair.held());
     Ok(())
 }
+
+#[tokio::test]
+async fn one_router_plans_and_the_other_takes_over_when_it_is_killed() -> anyhow::Result<()> {
+    let Some(pair) = Pair::start().await? else { return Ok(()) };
+    let Pair { first, second, .. } = &pair;
+    let agreed = until("a plan that both show", async || {
+        let (one, two) = (first.planned("aws-us-west-2").await?, second.planned("aws-us-west-2").await?);
+        Ok(one.filter(|one| two.as_ref() == Some(one)))
+    })
+    .await?;
+    let plans = |router: &Router| router.log().matches("this router plans").count();
+    assert_eq!(plans(first) + plans(second), 1, "exactly one leads");
+    let (leader, other) = if agreed.0 == first.name() { (first, second) } else { (second, first) };
+    assert_eq!(agreed.0, leader.name());
+    assert!((2..=4).contains(&agreed.1), "{} nodes where 4 are wanted to start with and 2 at least", agreed.1);
+    kill(leader.pid()).await?;
+    until("plan of the other router", async || {
+        Ok(other.planned("aws-us-west-2").await?.filter(|(leader, _)| leader == other.name()))
+    })
+    .await?;
+    assert!(other.log().contains("resumed=true"), "it goes on with what the first had learned");
+    Ok(())
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
+use scheduler::rules::Facts;
 use scheduler::{
     Beat, Class, Compliance, Demand, Dice, EngineApi, Fleet, FleetView, Link, LinkMode, Market, MicroDollars,
     NodeIndex, NodeState, Policy, Pool, Price, Priority, Provider, Report, Request, Residency, SessionId, Tier,
@@ -97,6 +98,7 @@ fn pool(number: u8, dice: &mut Dice) -> Result<Pool, DecisionsError> {
             round_trip: Duration::from_millis(dice.random_range(1..80)),
             bandwidth: None,
         },
+        scaling: None,
     })
 }
 
@@ -150,5 +152,6 @@ fn request(number: u128, pools: &[Pool], dice: &mut Dice) -> Result<Request, Dec
         audio_bytes_per_second: 32_000,
         exclude: exclude.into_iter().collect(),
         prefer,
+        facts: Facts::default(),
     })
 }

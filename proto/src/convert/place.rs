@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use scheduler::rules::{Facts, Service};
 use scheduler::{
     Class, Compliance, Decision, MicroDollars, Placement, Priority, Refusal, Request, Residency, ScoreTerms, SessionId,
     Work,
@@ -47,6 +48,7 @@ pub fn request_from_wire(wire: v1::PlaceRequest) -> Result<Request, BadMessage> 
         max_cost: wire.max_cost_microdollars.map(MicroDollars),
         latency_limit: Duration::from_millis(wire.latency_limit_milliseconds.into()),
         audio_bytes_per_second: wire.audio_bytes_per_second,
+        facts: wire.facts.map(facts_from_wire).transpose()?.unwrap_or_default(),
         exclude: wire.exclude.iter().map(|node| name("exclude", node)).collect::<Result<_, _>>()?,
         prefer: None,
     })
@@ -82,6 +84,38 @@ pub fn request_to_wire(request: &Request) -> v1::PlaceRequest {
         audio_bytes_per_second: request.audio_bytes_per_second,
         exclude: request.exclude.iter().map(ToString::to_string).collect(),
         dry_run: false,
+        facts: Some(facts_to_wire(&request.facts)),
+    }
+}
+
+fn facts_from_wire(wire: v1::Facts) -> Result<Facts, BadMessage> {
+    let service = match v1::Service::try_from(wire.service) {
+        Ok(v1::Service::Listen) => Some(Service::Listen),
+        Ok(v1::Service::Transcriptions) => Some(Service::Transcriptions),
+        // A younger proxy may know more of them: rules of this router do not.
+        Ok(v1::Service::Unspecified) | Err(_) => None,
+    };
+    let mut facts = Facts { service, path: wire.path, ..Facts::default() };
+    wire.headers.iter().for_each(|(header, value)| facts.note_header(header, value));
+    wire.claims.iter().for_each(|(claim, value)| facts.note_claim(claim, value));
+    facts.country = wire.country.map(|country| name("country", &country)).transpose()?;
+    facts.language = wire.language.map(|language| name("language", &language)).transpose()?;
+    Ok(facts)
+}
+
+fn facts_to_wire(facts: &Facts) -> v1::Facts {
+    let service = match facts.service {
+        Some(Service::Listen) => v1::Service::Listen,
+        Some(Service::Transcriptions) => v1::Service::Transcriptions,
+        None => v1::Service::Unspecified,
+    };
+    v1::Facts {
+        service: service.into(),
+        path: facts.path.clone(),
+        headers: facts.headers.clone().into_iter().collect(),
+        claims: facts.claims.clone().into_iter().collect(),
+        country: facts.country.map(|country| country.to_string()),
+        language: facts.language.as_ref().map(ToString::to_string),
     }
 }
 
@@ -179,6 +213,7 @@ fn refusal_to_wire(refusal: Refusal) -> v1::RefusalKind {
         Refusal::NotAllowed => v1::RefusalKind::NotAllowed,
         Refusal::Full => v1::RefusalKind::Full,
         Refusal::NoLiveNode => v1::RefusalKind::NoLiveNode,
+        Refusal::OverLimit => v1::RefusalKind::OverLimit,
         Refusal::FilesOnly => v1::RefusalKind::FilesOnly,
     }
 }
@@ -188,6 +223,7 @@ fn refusal_from_wire(kind: i32) -> Result<Refusal, BadMessage> {
         Ok(v1::RefusalKind::NotAllowed) => Ok(Refusal::NotAllowed),
         Ok(v1::RefusalKind::Full) => Ok(Refusal::Full),
         Ok(v1::RefusalKind::NoLiveNode) => Ok(Refusal::NoLiveNode),
+        Ok(v1::RefusalKind::OverLimit) => Ok(Refusal::OverLimit),
         Ok(v1::RefusalKind::FilesOnly) => Ok(Refusal::FilesOnly),
         Ok(v1::RefusalKind::Unspecified) | Err(_) => Err(BadMessage::new("refusal", &kind)),
     }
@@ -198,7 +234,11 @@ mod tests {
     use super::*;
 
     fn request() -> Request {
+        let mut facts = Facts { service: Some(Service::Listen), path: "/v1/listen".to_owned(), ..Facts::default() };
+        facts.note_header("X-Cloud-ID", "aws");
+        facts.country = Some("DE".parse().unwrap());
         Request {
+            facts,
             key: Some("k1".parse().unwrap()),
             file: Some(SessionId::from_random(9)),
             priority: Priority::Batch,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use axum::http::HeaderMap;
+use scheduler::rules::Facts;
 use scheduler::{Class, Compliance, MicroDollars, ModelName, Priority, Residency, SessionId, Work};
 use store::Caller;
 
@@ -49,15 +50,35 @@ fn max_cost(text: String) -> Result<MicroDollars, BadWish> {
     }
 }
 
+/// Says that a caller wants more than its key allows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the key keeps audio in {granted}, and the request wants it in {wanted}: ask for {granted}, or for nothing")]
+pub(crate) struct Widened {
+    granted: String,
+    wanted: String,
+}
+
 /// Who asks for which model, and what narrows the choice.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) caller: Caller,
     pub(crate) model: ModelName,
     pub(crate) wishes: Wishes,
+    /// What rules may look at.
+    pub(crate) facts: Facts,
 }
 
 impl Asked {
+    /// Binds the wishes to what the key allows: they may narrow it, never widen.
+    pub(crate) fn new(caller: Caller, model: ModelName, wishes: Wishes, facts: Facts) -> Result<Self, Widened> {
+        match (&caller.residency, &wishes.residency) {
+            (Some(Residency(granted)), Some(Residency(wanted))) if granted != wanted => {
+                Err(Widened { granted: granted.clone(), wanted: wanted.chars().take(64).collect() })
+            }
+            _ => Ok(Self { caller, model, wishes, facts }),
+        }
+    }
+
     /// Writes what a session needs in the router's terms. `bytes_per_second` is the rate of the audio, where known.
     pub(crate) fn request(
         &self,
@@ -86,6 +107,7 @@ impl Asked {
             audio_bytes_per_second: bytes_per_second.unwrap_or(GUESSED_BYTES_PER_SECOND),
             exclude: [].into(),
             prefer: None,
+            facts: self.facts.clone(),
         }
     }
 }

@@ -2,17 +2,19 @@
 
 mod answer;
 mod file;
+mod grant;
 mod key;
 mod query;
 mod stream;
 mod text;
+mod words;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use scheduler::{SessionId, Work};
 use session::CloseReason;
 
@@ -24,7 +26,10 @@ pub(crate) use text::{CallerText, hear, schema_error};
 
 /// Builds the routes.
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
-    Router::new().route("/v1/listen", get(stream).post(file).fallback(wrong_method)).with_state(shared)
+    Router::new()
+        .route("/v1/listen", get(stream).post(file).fallback(wrong_method))
+        .route("/v1/auth/grant", post(grant).fallback(wrong_method_of_grant))
+        .with_state(shared)
 }
 
 async fn stream(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -39,6 +44,16 @@ async fn file(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     answered.unwrap_or_else(|problem| problem.refuse(session, Work::File))
 }
 
+async fn grant(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let id = shared.new_session();
+    grant::serve(&shared, request).await.unwrap_or_else(|problem| problem.answer(id))
+}
+
+async fn wrong_method_of_grant(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let text = format!("{} is not taken here: ask for a token with POST", request.method());
+    Problem::new(CloseReason::WrongMethod, text).answer(shared.new_session())
+}
+
 async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let text = format!("{} is not taken here: open a WebSocket with GET, or send a file with POST", request.method());
     Problem::new(CloseReason::WrongMethod, text).answer(shared.new_session())
@@ -46,7 +61,8 @@ async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request) -> Re
 
 /// Answers a path that leads nowhere.
 pub(super) fn unknown_path(shared: &Shared, path: &str) -> Response {
-    let text = format!("there is no {path}; this proxy serves /v1/listen, /v1/audio/transcriptions and /v1/models");
+    let served = "/v1/listen, /v1/audio/transcriptions, /v1/models and /v1/usage";
+    let text = format!("there is no {path}; this proxy serves {served}");
     Problem::new(CloseReason::UnknownPath, text).answer(shared.new_session())
 }
 

@@ -22,6 +22,7 @@ use axum::http::{Method, Response};
 use axum::routing::{get, post};
 use scheduler::Work;
 use session::CloseReason;
+use store::Scope;
 
 use crate::app::Shared;
 use answer::{Exchange, Problem};
@@ -45,7 +46,8 @@ async fn transcribe(State(shared): State<Arc<Shared>>, request: Request) -> Resp
 
 async fn list(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
     let exchange = Exchange::begin(shared.new_session());
-    let answered = transcription::caller(&shared, &request).await.map(|_caller| models::all(&shared.models));
+    let answered =
+        transcription::caller(&shared, &request, Scope::Models).await.map(|_caller| models::all(&shared.models));
     exchange.end(answered.unwrap_or_else(|problem| problem.answer()))
 }
 
@@ -56,7 +58,7 @@ async fn one(
 ) -> Response<Body> {
     let exchange = Exchange::begin(shared.new_session());
     let name = name.map_or_else(|_| request.uri().path().to_owned(), |Path(name)| name);
-    let caller = transcription::caller(&shared, &request).await;
+    let caller = transcription::caller(&shared, &request, Scope::Models).await;
     let answered = caller.and_then(|_caller| models::one(&shared.models, &name));
     exchange.end(answered.unwrap_or_else(|problem| problem.answer()))
 }

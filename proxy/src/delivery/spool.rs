@@ -9,8 +9,10 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
+use futures_util::{Stream, StreamExt};
 use http_body_util::BodyExt;
 use session::CloseReason;
+use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
@@ -64,18 +66,38 @@ impl Spool {
         self.length
     }
 
-    /// Reads it from the start. Each body keeps its own place in the file: a node that refused early may still be read to
-    /// by its connection while the next node is sent the same upload, and handles of one file share their place.
+    /// Reads the first bytes, as many as are read at once.
+    pub(crate) async fn beginning(&self) -> io::Result<Bytes> {
+        let file = self.file.try_clone().await?.into_std().await;
+        spawn_blocking(move || read_piece(&file, 0)).await?
+    }
+
+    /// Reads it from the start as a request's body.
     pub(super) async fn body(&self) -> io::Result<reqwest::Body> {
+        Ok(reqwest::Body::wrap_stream(self.pieces().await?))
+    }
+
+    /// Digests it, in hexadecimal.
+    pub(crate) async fn sha256(&self) -> io::Result<String> {
+        let mut pieces = std::pin::pin!(self.pieces().await?);
+        let mut digest = Sha256::new();
+        while let Some(piece) = pieces.next().await {
+            digest.update(piece?);
+        }
+        Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Reads it from the start. Each reader keeps its own place in the file: a node that refused early may still be read to
+    /// by its connection while the next node is sent the same upload, and handles of one file share their place.
+    pub(crate) async fn pieces(&self) -> io::Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>> {
         let file = Arc::new(self.file.try_clone().await?.into_std().await);
-        let pieces = try_unfold(0, move |place| {
+        Ok(try_unfold(0, move |place| {
             let file = Arc::clone(&file);
             async move {
                 let piece = spawn_blocking(move || read_piece(&file, place)).await??;
                 Ok::<_, io::Error>((!piece.is_empty()).then(|| (piece.clone(), place + piece.len() as u64)))
             }
-        });
-        Ok(reqwest::Body::wrap_stream(pieces))
+        }))
     }
 }
 

@@ -13,13 +13,11 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Request};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
+use super::http::{exchange, plain};
 use super::{LegHeaders, OpenError};
 use crate::wire::{Dial, LegSocket, leg_settings};
 
 pub(crate) use heard::hear_file;
-
-/// Largest answer to a file that is taken, in bytes: twelve hours of words are about 15 MB.
-const ANSWER_LIMIT: usize = 64 << 20;
 
 /// Opens a leg for a stream.
 pub(crate) async fn open(
@@ -47,15 +45,6 @@ fn leg_request(address: &str, query: &str, headers: &LegHeaders) -> Result<Reque
         request.headers_mut().insert(name, value);
     }
     Ok(request)
-}
-
-/// Says in a few words what the system said in more.
-fn plain(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        std::io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
-        _ => error.to_string(),
-    }
 }
 
 fn refused(error: SocketError) -> OpenError {
@@ -118,41 +107,9 @@ pub(crate) async fn send_file(
     (content_type, body): (&str, reqwest::Body),
     timeout: Duration,
 ) -> Result<Vec<u8>, OpenError> {
-    let mut request = client.post(url).timeout(timeout).header(CONTENT_TYPE, content_type).body(body);
-    for (name, value) in headers.named() {
-        request = request.header(name, value);
-    }
-    let lost = |error: reqwest::Error| OpenError::TryAnother(http_cause(&error));
-    let response = request.send().await.map_err(lost)?;
-    let status = response.status().as_u16();
-    let answer = read(response).await?;
-    if status == 200 { Ok(answer) } else { Err(OpenError::from_reply(status, &answer)) }
-}
-
-async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, OpenError> {
-    let mut answer = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| OpenError::TryAnother(http_cause(&error)))? {
-        if answer.len() + chunk.len() > ANSWER_LIMIT {
-            return Err(OpenError::TryAnother(format!("answer over {ANSWER_LIMIT} bytes")));
-        }
-        answer.extend_from_slice(&chunk);
-    }
-    Ok(answer)
-}
-
-/// Returns the innermost cause, without the address that reqwest puts first.
-fn http_cause(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    match cause.downcast_ref::<std::io::Error>() {
-        Some(io) => plain(io),
-        None => cause.to_string(),
-    }
+    let request = client.post(url).header(CONTENT_TYPE, content_type).body(body);
+    let reply = exchange(request, headers, timeout).await?;
+    if reply.status == 200 { Ok(reply.body) } else { Err(OpenError::from_reply(reply.status, &reply.body)) }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub(crate) enum Admitted {
 
 /// Places a stream and opens its first leg.
 pub(crate) async fn admit(shared: Arc<Shared>, wanted: Request, listen: &Listen, record: Record) -> Admitted {
-    match shared.placer.place(&wanted, record.trace()).await {
+    match shared.placer.place(&wanted, record.trace(), &record.counting()).await {
         Ok(placements) => open_first(shared, wanted, listen, record, placements).await,
         Err(reason) => {
             record.end(reason);

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use scheduler::Timestamp;
 use session::{Action, CloseReason, Control, Verdict};
 use std::time::Duration;
+use store::End;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
@@ -34,6 +35,14 @@ impl Pings {
 }
 
 impl Pump {
+    /// Ends the stream of a caller whose key no longer holds.
+    pub(super) fn end_for_key(&mut self, end: End) -> Action {
+        self.session.end(match end {
+            End::Revoked => CloseReason::KeyRevoked,
+            End::Expired => CloseReason::KeyExpired,
+        })
+    }
+
     pub(super) fn take_caller(&mut self, message: Received) -> Option<Action> {
         match message {
             Some(Ok(Message::Binary(audio))) if audio.is_empty() => {

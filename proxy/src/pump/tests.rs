@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bench::{Bench, Node, final_result, interim_result};
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use store::Standing;
 use tokio_tungstenite::tungstenite::Message;
 
 const AUDIO: &[u8] = &[7; 640];
@@ -274,4 +275,33 @@ async fn an_empty_message_means_close_stream() {
     bench.caller.send(Message::binary(Vec::new())).await.unwrap();
     assert_eq!(node.hear().await, Message::text(r#"{"type":"CloseStream"}"#));
     assert!(bench.caller.next().now_or_never().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_with_its_token_and_says_so() {
+    let end = tokio::time::Instant::now() + Duration::from_secs(7);
+    let mut bench = Bench::with_standing(Standing::until(end)).await;
+    let _node = bench.accept().await;
+    bench.caller.send(Message::from(AUDIO)).await.unwrap();
+    bench.keep_alive_for(Duration::from_secs(6)).await;
+    assert!(bench.caller.next().now_or_never().is_none(), "it goes on until then");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let text = "the key or token has expired, please open a new stream with a new one";
+    assert_eq!(bench.closed().await, (1008, text.to_owned()));
+    assert_eq!(bench.ended().await, ["key_expired"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_never_stops_sending_does_not_outlive_its_token() {
+    let end = tokio::time::Instant::now() + Duration::from_secs(2);
+    let mut bench = Bench::with_standing(Standing::until(end)).await;
+    let mut node = bench.accept().await;
+    let flood = async {
+        while bench.caller.send(Message::from(AUDIO)).await.is_ok() && !node.is_left().await {
+            tokio::time::advance(Duration::from_millis(10)).await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(15), flood).await;
+    assert_eq!(bench.closed().await.0, 1008);
+    assert_eq!(bench.ended().await, ["key_expired"]);
 }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::{Sink, Stream};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use store::End;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -22,6 +23,7 @@ pub(super) enum Wake {
     Opened(Box<Opened>),
     Placed(Placed),
     Drain,
+    KeyEnded(End),
     Time,
 }
 
@@ -43,6 +45,9 @@ impl Pump {
         }
         if self.drain_at.is_none() && self.draining.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Wake::Drain);
+        }
+        if let Poll::Ready(end) = self.key_ended.as_mut().poll(cx) {
+            return Poll::Ready(Wake::KeyEnded(end));
         }
         // Time comes last: what was said in time must be heard before silence is judged.
         self.timer.as_mut().poll(cx).map(|()| Wake::Time)

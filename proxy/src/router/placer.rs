@@ -1,23 +1,50 @@
-//! Asks the routers, in order, for placements.
+//! Asks the routers for placements. The one that answered last is asked first; when it takes its time the next is asked as
+//! well, and the first answer counts. So a router that hangs costs one session a tenth of a second, and then none.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use proto::convert::{decision_from_reply, request_to_wire};
-use proto::v1::PlaceRequest;
 use proto::v1::placement_client::PlacementClient;
-use scheduler::{Placement, Request};
+use proto::v1::{CostsReply, CostsRequest, PlaceRequest};
+use scheduler::{KeyId, Placement, Priority, Request};
 use session::CloseReason;
+use tokio::time::{sleep, timeout};
+use tonic::Code;
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tracing::warn;
 
+use super::Counting;
 use crate::metrics;
 use crate::trace::{TRACEPARENT, Trace};
 
 /// A router's connection must be made within this time.
 const CONNECT: Duration = Duration::from_secs(1);
 /// How long a caller waits for a slot when all are taken. A router that is gone is noticed sooner, by its connection.
-const PATIENCE: Duration = Duration::from_secs(5);
+const WAIT: Duration = Duration::from_secs(5);
+/// The next router is asked as well when one has not answered for so long.
+const HEDGE: Duration = Duration::from_millis(100);
+/// A session may wait for so long while no router answers: enough for one to be started again.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Pause before all are asked again.
+const PAUSE: Duration = Duration::from_millis(50);
+/// A router may read many days before it answers what a key used.
+const COSTS: Duration = Duration::from_secs(5);
+
+/// Why nobody says what a key used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CostsError {
+    /// The question makes no sense.
+    #[error("{0}")]
+    BadQuestion(String),
+    /// No router, or no store behind it, answers.
+    #[error("usage cannot be read now, please try again")]
+    Away,
+}
 
 /// Says that a router's address is none.
 #[derive(Debug, thiserror::Error)]
@@ -29,13 +56,17 @@ pub struct RouterAddressError(String);
 pub(crate) struct Placer {
     channels: Vec<Channel>,
     timeout: Duration,
+    /// The router that answered last.
+    first: Arc<AtomicUsize>,
 }
+
+type Decided = Result<Vec<Placement>, CloseReason>;
 
 impl Placer {
     /// Prepares a connection to each router.
     pub(crate) fn new(routers: &[String], timeout: Duration) -> Result<Self, RouterAddressError> {
         let channels = routers.iter().map(|router| channel(router)).collect::<Result<_, _>>()?;
-        Ok(Self { channels, timeout })
+        Ok(Self { channels, timeout, first: Arc::default() })
     }
 
     /// Returns the connections, for the stream of session updates.
@@ -43,42 +74,108 @@ impl Placer {
         &self.channels
     }
 
-    /// Asks for placements: the first router that answers decides.
-    pub(crate) async fn place(&self, request: &Request, trace: Trace) -> Result<Vec<Placement>, CloseReason> {
-        for channel in &self.channels {
-            let began = Instant::now();
-            let mut client = PlacementClient::new(channel.clone());
-            let asked = tokio::time::timeout(self.timeout + PATIENCE, client.place(asking(request, trace))).await;
-            let reply = match asked {
-                Ok(Ok(reply)) => reply.into_inner(),
-                Ok(Err(status)) => {
-                    warn!(code = ?status.code(), message = status.message(), "router did not place a session");
-                    continue;
+    /// Asks for placements: the first router that answers decides, and has then counted the session. While none does, all are
+    /// asked again for a second.
+    pub(crate) async fn place(&self, request: &Request, trace: Trace, counting: &Counting) -> Decided {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            match self.round(request, trace, counting).await {
+                Some(Err(CloseReason::NoCapacity)) if request.priority != Priority::Batch => {
+                    return self.wait(request, trace, counting).await.inspect(|_| counting.placed(request));
                 }
-                Err(_elapsed) => {
-                    warn!(
-                        timeout_ms = (self.timeout + PATIENCE).as_millis(),
-                        "router took too long to place a session"
-                    );
-                    continue;
-                }
-            };
-            metrics::placed(began.elapsed());
-            return match decision_from_reply(reply) {
-                Ok(decision) => decision.map_err(|(refusal, _)| refusal.into()),
-                Err(bad) => {
-                    warn!(error = %bad, "router's answer makes no sense");
-                    continue;
-                }
-            };
+                Some(decided) => return decided.inspect(|_| counting.placed(request)),
+                None if !self.channels.is_empty() && tokio::time::Instant::now() + PAUSE < end => sleep(PAUSE).await,
+                None => return Err(CloseReason::RouterAway),
+            }
         }
-        Err(CloseReason::RouterAway)
+    }
+
+    /// Asks one router after the other, the next when one has failed, or takes longer than [`HEDGE`]. A router that knows
+    /// of no live node may have been started just now: its word counts when no other says more.
+    async fn round(&self, request: &Request, trace: Trace, counting: &Counting) -> Option<Decided> {
+        let first = self.first.load(Ordering::Relaxed);
+        let mut untried = (0..self.channels.len()).map(|number| (first + number) % self.channels.len());
+        let mut asked = FuturesUnordered::new();
+        let mut at_worst = None;
+        loop {
+            let hedge = match untried.next() {
+                Some(router) => {
+                    asked.push(self.ask(router, asking(request, trace, counting, Duration::ZERO), self.timeout));
+                    HEDGE
+                }
+                // Nobody is left to be asked: only answers count.
+                None => Duration::MAX,
+            };
+            match timeout(hedge, asked.next()).await {
+                Ok(Some((_, Some(Err(CloseReason::NoLiveNode))))) => at_worst = Some(Err(CloseReason::NoLiveNode)),
+                Ok(Some((router, Some(decided)))) => {
+                    self.first.store(router, Ordering::Relaxed);
+                    return Some(decided);
+                }
+                Ok(Some((_, None))) | Err(_) => {}
+                Ok(None) => return at_worst,
+            }
+        }
+    }
+
+    /// Waits for a slot at the router that has none: only there, since every router asked would claim one.
+    async fn wait(&self, request: &Request, trace: Trace, counting: &Counting) -> Decided {
+        let router = self.first.load(Ordering::Relaxed);
+        let (_, decided) = self.ask(router, asking(request, trace, counting, WAIT), self.timeout + WAIT).await;
+        decided.unwrap_or(Err(CloseReason::NoCapacity))
+    }
+
+    async fn ask(
+        &self,
+        router: usize,
+        asking: tonic::Request<PlaceRequest>,
+        limit: Duration,
+    ) -> (usize, Option<Decided>) {
+        let began = Instant::now();
+        let mut client = PlacementClient::new(self.channels[router].clone());
+        let reply = match timeout(limit, client.place(asking)).await {
+            Ok(Ok(reply)) => reply.into_inner(),
+            Ok(Err(status)) => {
+                warn!(router, code = ?status.code(), message = status.message(), "router did not place a session");
+                return (router, None);
+            }
+            Err(_elapsed) => {
+                warn!(router, timeout_ms = limit.as_millis(), "router took too long to place a session");
+                return (router, None);
+            }
+        };
+        metrics::placed(began.elapsed());
+        let decision = decision_from_reply(reply);
+        let decision = decision.inspect_err(|bad| warn!(router, error = %bad, "router's answer makes no sense"));
+        (router, decision.ok().map(|decision| decision.map_err(|(refusal, _)| refusal.into())))
+    }
+
+    /// Asks what a key used: the first router that knows answers.
+    pub(crate) async fn costs(&self, key: &KeyId, since: &str) -> Result<CostsReply, CostsError> {
+        for channel in &self.channels {
+            let request = CostsRequest { key: key.to_string(), since: since.to_owned() };
+            let asked = timeout(COSTS, PlacementClient::new(channel.clone()).costs(request)).await;
+            match asked {
+                Ok(Ok(reply)) => return Ok(reply.into_inner()),
+                Ok(Err(status)) if status.code() == Code::InvalidArgument => {
+                    return Err(CostsError::BadQuestion(status.message().to_owned()));
+                }
+                Ok(Err(status)) => {
+                    warn!(code = ?status.code(), message = status.message(), "router did not say what a key used")
+                }
+                Err(_elapsed) => warn!(timeout_ms = COSTS.as_millis(), "router took too long to say what a key used"),
+            }
+        }
+        Err(CostsError::Away)
     }
 }
 
-fn asking(request: &Request, trace: Trace) -> tonic::Request<PlaceRequest> {
-    let mut wire = request_to_wire(request);
-    wire.patience_milliseconds = u32::try_from(PATIENCE.as_millis()).unwrap_or(u32::MAX);
+fn asking(request: &Request, trace: Trace, counting: &Counting, patience: Duration) -> tonic::Request<PlaceRequest> {
+    let wire = PlaceRequest {
+        concurrent_limit: counting.limit(),
+        patience_milliseconds: u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
+        ..request_to_wire(request)
+    };
     let mut asking = tonic::Request::new(wire);
     if let Ok(trace) = MetadataValue::try_from(trace.to_string()) {
         asking.metadata_mut().insert(TRACEPARENT, trace);
@@ -103,15 +200,4 @@ fn channel(router: &str) -> Result<Channel, RouterAddressError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_router_address_without_its_scheme_is_refused() {
-        for wrong in ["127.0.0.1:7400", "nonsense", "", "https://127.0.0.1:7400"] {
-            let error = Placer::new(&[wrong.to_owned()], Duration::from_secs(1)).unwrap_err();
-            assert!(error.to_string().ends_with(&format!("got {wrong:?}")), "{error}");
-        }
-        assert!(Placer::new(&["http://127.0.0.1:7400".to_owned()], Duration::from_secs(1)).is_ok());
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Tells the router how sessions go: renewals every 5 s, outcomes at once, endings until they are acknowledged.
+//! Tells the router how sessions go: renewals every 5 s, outcomes at once, endings and usage until they are acknowledged.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use process::Shutdown;
 use proto::v1::placement_client::PlacementClient;
 use proto::v1::session_order::Order;
 use proto::v1::session_update::Update;
-use proto::v1::{Ended, Failed, Held, Opened, Renewal, SessionOrder, SessionUpdate};
+use proto::v1::{Counted, Ended, Failed, Held, Opened, Renewal, SessionOrder, SessionUpdate};
 use scheduler::{NodeId, SessionId};
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 
 use super::Placer;
 use crate::metrics;
+use crate::usage::Meters;
 
 /// How often leases are renewed.
 const RENEW: Duration = Duration::from_secs(5);
@@ -29,26 +30,38 @@ const HINTS: usize = 4096;
 const ENDINGS: usize = 100_000;
 
 /// What is to be told, shared by all sessions of this proxy.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reporter {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     outbox: Mutex<Outbox>,
-    news: Notify,
+    meters: Meters,
+    news: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct Outbox {
     held: HashMap<SessionId, NodeId>,
+    counted: HashMap<SessionId, Counted>,
     hints: VecDeque<Update>,
     endings: HashMap<String, Ended>,
     unsent: VecDeque<String>,
 }
 
 impl Reporter {
+    /// Tells what is told here, and what `meters` has, which says through `news` that it has something.
+    pub(crate) fn new(meters: Meters, news: Arc<Notify>) -> Self {
+        Self { inner: Arc::new(Inner { outbox: Mutex::default(), meters, news }) }
+    }
+
+    /// Returns what sessions are metered with.
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.inner.meters
+    }
+
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.inner.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,6 +82,11 @@ impl Reporter {
         self.outbox().held.insert(session, node.clone());
     }
 
+    /// Counts the session against its key's limit until it ends.
+    pub(crate) fn counted(&self, session: SessionId, counted: Counted) {
+        self.outbox().counted.insert(session, counted);
+    }
+
     /// Tells that a leg was opened; its lease is renewed from now on.
     pub(crate) fn opened(&self, session: SessionId, node: &NodeId, epoch: u32) {
         self.hold(session, node);
@@ -82,9 +100,10 @@ impl Reporter {
     }
 
     /// Tells that a session ended, until a router acknowledges it.
-    pub(crate) fn ended(&self, session: SessionId, ending: Ended) {
+    pub(crate) fn ended(&self, session: SessionId, mut ending: Ended) {
         let mut outbox = self.outbox();
         outbox.held.remove(&session);
+        ending.counted = outbox.counted.remove(&session);
         if outbox.endings.len() >= ENDINGS {
             metrics::update_dropped();
             return;
@@ -104,6 +123,7 @@ impl Reporter {
 
     /// After a reconnect everything that was not acknowledged is sent again.
     fn send_all_again(&self) {
+        self.inner.meters.send_all_again();
         let mut outbox = self.outbox();
         outbox.unsent = outbox.endings.keys().cloned().collect();
     }
@@ -119,7 +139,8 @@ impl Reporter {
                 return Some(Update::Ended(ending.clone()));
             }
         }
-        None
+        drop(outbox);
+        self.inner.meters.next().map(Update::Usage)
     }
 
     fn renewal(&self) -> Option<Update> {
@@ -129,7 +150,9 @@ impl Reporter {
             .iter()
             .map(|(session, node)| Held { session: session.to_string(), node: node.to_string() })
             .collect();
-        (!held.is_empty()).then_some(Update::Renewal(Renewal { held }))
+        let counted: Vec<_> = outbox.counted.values().cloned().collect();
+        let nothing = held.is_empty() && counted.is_empty();
+        (!nothing).then_some(Update::Renewal(Renewal { held, counted }))
     }
 
     fn holds_nothing(&self) -> bool {
@@ -137,6 +160,10 @@ impl Reporter {
     }
 
     fn is_settled(&self) -> bool {
+        self.inner.meters.is_settled() && self.has_told_everything()
+    }
+
+    fn has_told_everything(&self) -> bool {
         let outbox = self.outbox();
         outbox.hints.is_empty() && outbox.endings.is_empty() && outbox.held.is_empty()
     }
@@ -183,7 +210,11 @@ async fn talk(reporter: &Reporter, channel: Channel, shutdown: &Shutdown) -> Res
             _ = renewals.tick() => renewal = reporter.renewal(),
             () = shutdown.begun(), if next.is_none() && reporter.is_settled() => return Ok(()),
             order = take(&mut orders) => match order? {
-                Order::Acknowledged(acknowledged) => reporter.acknowledged(&acknowledged.sessions),
+                Order::Acknowledged(acknowledged) => {
+                    reporter.acknowledged(&acknowledged.sessions);
+                    let meters = reporter.meters();
+                    meters.forget(meters.acknowledged(&acknowledged.usage)).await;
+                }
                 // This proxy holds no batch chunks, and routers revoke nothing else.
                 Order::Revoke(_) => {}
             },
@@ -206,9 +237,17 @@ async fn take(orders: &mut Streaming<SessionOrder>) -> Result<Order, tonic::Stat
 }
 
 #[cfg(test)]
+impl Default for Reporter {
+    fn default() -> Self {
+        let news = Arc::new(Notify::new());
+        Self::new(Meters::new(store::Journal::in_memory(), Arc::clone(&news)), news)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use proto::v1::placement_server::{Placement, PlacementServer};
-    use proto::v1::{Acknowledged, PlaceReply, PlaceRequest};
+    use proto::v1::{Acknowledged, CostsReply, CostsRequest, PlaceReply, PlaceRequest};
     use tokio::net::TcpListener;
     use tokio_stream::wrappers::TcpListenerStream;
     use tonic::transport::Server;
@@ -227,6 +266,10 @@ mod tests {
             Err(Status::unimplemented("nothing is placed here"))
         }
 
+        async fn costs(&self, _: Request<CostsRequest>) -> Result<Response<CostsReply>, Status> {
+            Err(Status::unimplemented("nothing is charged here"))
+        }
+
         async fn sessions(
             &self,
             request: Request<Streaming<SessionUpdate>>,
@@ -235,7 +278,7 @@ mod tests {
             let mut updates = request.into_inner();
             self.0.spawn("deaf", async move {
                 if let Ok(Some(SessionUpdate { update: Some(Update::Ended(ended)) })) = updates.message().await {
-                    let order = Order::Acknowledged(Acknowledged { sessions: vec![ended.session] });
+                    let order = Order::Acknowledged(Acknowledged { sessions: vec![ended.session], usage: vec![] });
                     let _ = orders.send(Ok(SessionOrder { order: Some(order) })).await;
                 }
                 std::future::pending::<()>().await;

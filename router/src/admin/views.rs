@@ -178,7 +178,11 @@ pub(super) struct SessionView {
 
 impl SessionView {
     pub(super) fn new(entry: &Entry, now: Timestamp) -> Self {
-        let ending = entry.ending.as_ref();
+        let (ending, spent) = (entry.ending.as_ref(), entry.spent());
+        let used = ending.map_or((spent.audio, spent.slot, spent.bytes_in, spent.bytes_out), |ending| {
+            (ending.audio, ending.slot, ending.bytes_in, ending.bytes_out)
+        });
+        let (audio, slot, bytes_in, bytes_out) = used;
         Self {
             session: entry.session,
             tenant: entry.tenant.clone(),
@@ -192,11 +196,11 @@ impl SessionView {
             decision: DecisionView::new(&entry.placements, entry.refusal, &entry.rejected),
             attempts: entry.attempts.clone(),
             reason: ending.map(|ending| ending.reason.clone()),
-            audio_seconds: ending.map_or(0.0, |ending| ending.audio.as_secs_f64()),
-            slot_seconds: ending.map_or(0.0, |ending| ending.slot.as_secs_f64()),
-            bytes_in: ending.map_or(0, |ending| ending.bytes_in),
-            bytes_out: ending.map_or(0, |ending| ending.bytes_out),
-            cost: entry.cost,
+            audio_seconds: audio.as_secs_f64(),
+            slot_seconds: slot.as_secs_f64(),
+            bytes_in,
+            bytes_out,
+            cost: Cost::of(spent),
         }
     }
 }

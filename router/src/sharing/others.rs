@@ -10,6 +10,8 @@ use tracing::{debug, info};
 
 /// A report whose number is not higher, but which is this much younger, is the first of an agent that was started again.
 const RESTARTED: Duration = Duration::from_secs(1);
+/// Agents speak once a second, so for longer than this nobody writes nothing where there is a router.
+const QUIET: Duration = Duration::from_secs(2);
 /// By then every router has noticed that the store is back, and has written what it heard.
 const SETTLED: Duration = Duration::from_secs(3);
 
@@ -24,6 +26,21 @@ pub(super) struct Others {
 }
 
 impl Others {
+    /// Takes what there is when a router begins. Where nobody has written for a while no router was there to hear the agents:
+    /// ages count from the last word that came through, and stand still until the agents have found a router again.
+    pub(super) fn begin(&mut self, fleet: &mut Fleet, mut reports: Vec<Aged>, now: Timestamp) {
+        let quiet = reports.iter().map(|aged| aged.age).min().unwrap_or_default();
+        if quiet >= QUIET {
+            reports.iter_mut().for_each(|aged| aged.age -= quiet);
+            self.merge(fleet, reports, now);
+            self.away_at = Some(now);
+            self.looked_at = now;
+            self.held.append(&mut self.heard);
+        } else {
+            self.merge(fleet, reports, now);
+        }
+    }
+
     /// Takes reports that say more than what is known. A pool that is not configured here is another router's business.
     pub(super) fn merge(&mut self, fleet: &mut Fleet, reports: Vec<Aged>, now: Timestamp) {
         for Aged { report, age } in reports {
@@ -188,6 +205,32 @@ mod tests {
         assert_eq!(age(&fleet, 62_900), Some(ms(0)), "the router that hears it may not know yet");
         others.came_through(&mut fleet, noon() + ms(63_400));
         assert_eq!(age(&fleet, 63_400), Some(ms(500)));
+    }
+
+    #[test]
+    fn a_router_that_begins_where_none_was_believes_what_was_heard_last() {
+        let found = || {
+            let mut dead = aged("a", 1, ms(29_000));
+            dead.report.node = "a-2".parse().unwrap();
+            vec![dead, aged("a", 1, ms(9_000))]
+        };
+        let (mut first, mut others) = (fleet(), Others::default());
+        others.begin(&mut first, found(), noon());
+        others.came_through(&mut first, noon());
+        let ages =
+            |fleet: &Fleet, after| fleet.view().nodes().map(|node| node.age(noon() + ms(after))).collect::<Vec<_>>();
+        assert_eq!(ages(&first, 0), [ms(0), ms(20_000)]);
+        for after in [500, 2_900] {
+            others.came_through(&mut first, noon() + ms(after));
+            assert_eq!(ages(&first, after)[0], ms(0), "agents need a while to find a router");
+        }
+        others.came_through(&mut first, noon() + ms(3_400));
+        assert_eq!(ages(&first, 3_400)[0], ms(500));
+
+        let (mut second, mut others) = (fleet(), Others::default());
+        let young = || aged("a", 1, ms(700));
+        others.begin(&mut second, [found().remove(0), young()].into(), noon());
+        assert_eq!(ages(&second, 0), [ms(700), ms(29_000)], "another router is there");
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub enum Refusal {
     Full,
     /// Pools may serve this request, and no live node of theirs can: silent, draining, other model, too far or too dear.
     NoLiveNode,
+    /// The key has as many sessions as it may have at one time. Routers say so; no decision does.
+    OverLimit,
     /// Every node that has the model hears files only, and a stream was asked for.
     FilesOnly,
 }

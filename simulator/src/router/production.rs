@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use scheduler::rules::Facts;
 use scheduler::{
     Beat, Class, Demand, Dice, EngineApi, Fleet, Link, LinkMode, NodeId, NodeIndex, Policy, Pool, Price, Priority,
     Report, Request, Residency, SessionId, TenantId, Timestamp, Work, decide,
@@ -241,6 +242,7 @@ fn pool(spec: &crate::scenario::PoolSpec) -> Option<Pool> {
         residency: Residency("us".to_owned()),
         compliance: BTreeSet::new(),
         link: Link { mode: LinkMode::Public, round_trip: spec.round_trip, bandwidth: None },
+        scaling: None,
     })
 }
 
@@ -263,6 +265,7 @@ fn request() -> Option<Request> {
         audio_bytes_per_second: AUDIO_BYTES_PER_SECOND,
         exclude: BTreeSet::new(),
         prefer: None,
+        facts: Facts::default(),
     })
 }
 

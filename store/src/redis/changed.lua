@@ -1,3 +1,6 @@
+#!lua flags=allow-oom
+-- The first line has a Redis that takes no writes (read-only, short of replicas, unable to save) refuse all of our scripts
+-- alike: it has nothing new to tell then, and nodes must not seem silent for that. Out of memory it takes ours, which are small.
 -- Reads reports written since a number. KEYS: as in put.lua. ARGV: the number, most reports, life in milliseconds,
 -- longest body. Returns the number to read on from, how many were looked at, and a list of age and body in turns.
 local order, times, bodies = KEYS[1], KEYS[2], KEYS[3]

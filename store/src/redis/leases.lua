@@ -1,7 +1,7 @@
--- The leases of one node: a sorted set of sessions by the end of their lease, in milliseconds of this server's clock.
--- KEYS: the set. ARGV: verb, session, life in milliseconds, slots. Returns 1 or 0, or the count.
-local key, verb, session = KEYS[1], ARGV[1], ARGV[2]
-local life, slots = tonumber(ARGV[3]), tonumber(ARGV[4])
+#!lua flags=allow-oom
+-- The leases on one resource: a sorted set of sessions by the end of their lease, in milliseconds of this server's clock.
+-- KEYS: the set. ARGV: verb, life in milliseconds, limit, sessions. Returns 0 full, 1 held, 2 held before; or the count.
+local key, verb, life, limit = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
@@ -12,8 +12,9 @@ redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
 redis.call('ZREMRANGEBYSCORE', key, '(' .. (now + life), '+inf')
 
 if verb == 'count' then return redis.call('ZCARD', key) end
-if verb == 'release' then return redis.call('ZREM', key, session) end
-if verb == 'claim' and not redis.call('ZSCORE', key, session) and redis.call('ZCARD', key) >= slots then return 0 end
-redis.call('ZADD', key, now + life, session)
+if verb == 'release' then return redis.call('ZREM', key, ARGV[4]) end
+local known = verb == 'claim' and redis.call('ZSCORE', key, ARGV[4])
+if verb == 'claim' and not known and redis.call('ZCARD', key) >= limit then return 0 end
+for at = 4, #ARGV do redis.call('ZADD', key, now + life, ARGV[at]) end
 redis.call('PEXPIRE', key, life)
-return 1
+return known and 2 or 1

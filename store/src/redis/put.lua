@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Writes reports. KEYS: order (node by number of the write), times (node by when the agent spoke, in milliseconds of
 -- this server's clock), bodies. ARGV: life in milliseconds, then for each report: node, age in milliseconds, body.
 local order, times, bodies, life = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1])

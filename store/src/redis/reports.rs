@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deadpool_redis::redis::{Script, ScriptInvocation};
+use redis::{Script, ScriptInvocation};
 use scheduler::{Report, Timestamp};
 use serde::{Deserialize, Serialize};
 

@@ -113,6 +113,13 @@ pub(crate) async fn kill(pid: u32) -> anyhow::Result<()> {
     until("end of a killed process", async || Ok(is_gone(pid).then_some(()))).await
 }
 
+/// Sends a signal: `STOP` and `CONT`, as an overloaded host does.
+pub(crate) async fn signal(pid: u32, name: &str) -> anyhow::Result<()> {
+    let sent = Command::new("/bin/sh").args(["-c", &format!("kill -{name} {pid}")]).status().await?;
+    anyhow::ensure!(sent.success(), "cannot send {name} to {pid}");
+    Ok(())
+}
+
 /// A process whose parent has not asked for its exit status yet, a zombie, is gone too.
 pub(crate) fn is_gone(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

@@ -6,8 +6,14 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::up::{KEY, Up};
+use super::up::KEY;
 use super::within;
+
+/// Where callers call.
+pub(crate) trait Door {
+    /// Returns its `host:port`.
+    fn address(&self) -> &str;
+}
 
 /// An answer: status, headers, body.
 #[derive(Clone, Debug)]
@@ -17,24 +23,32 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+/// Whether a refused caller should try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retry {
+    Never,
+    /// After a time of at most three minutes, which differs so that not everybody comes at once.
+    Soon,
+}
+
 /// A refusal, as a caller can tell it from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) code: String,
     pub(crate) message: String,
-    pub(crate) retry_after: Option<String>,
+    pub(crate) retry: Retry,
 }
 
 impl Refusal {
     /// A refusal that is no use to try again.
     pub(crate) fn new(status: u16, code: &str, message: &str) -> Self {
-        Self { status, code: code.to_owned(), message: message.to_owned(), retry_after: None }
+        Self { status, code: code.to_owned(), message: message.to_owned(), retry: Retry::Never }
     }
 
     /// A refusal that may be tried again.
-    pub(crate) fn retry(self, after: &str) -> Self {
-        Self { retry_after: Some(after.to_owned()), ..self }
+    pub(crate) fn retry(self) -> Self {
+        Self { retry: Retry::Soon, ..self }
     }
 }
 
@@ -42,6 +56,11 @@ impl Answer {
     /// Reads the body.
     pub(crate) fn json(&self) -> anyhow::Result<Value> {
         serde_json::from_slice(&self.body).with_context(|| format!("no JSON: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// Reads the body as text.
+    pub(crate) fn text(&self) -> anyhow::Result<&str> {
+        Ok(std::str::from_utf8(&self.body)?)
     }
 
     /// Returns the request's id, which must be a UUID.
@@ -58,23 +77,31 @@ impl Answer {
         anyhow::ensure!(self.header("dg-error").as_ref() == Some(&message), "dg-error differs from err_msg: {self:?}");
         anyhow::ensure!(field("request_id")? == self.request_id()?, "request_id differs from dg-request-id");
         anyhow::ensure!(self.header("content-type").as_deref() == Some("application/json"), "not sent as JSON");
-        Ok(Refusal { status: self.status, code: field("err_code")?, message, retry_after: self.header("retry-after") })
+        let retry = match self.header("retry-after") {
+            None => Retry::Never,
+            Some(seconds) => {
+                anyhow::ensure!((1..=180).contains(&seconds.parse::<u32>()?), "retry-after is {seconds}");
+                Retry::Soon
+            }
+        };
+        Ok(Refusal { status: self.status, code: field("err_code")?, message, retry })
     }
 
-    fn header(&self, name: &str) -> Option<String> {
+    /// Returns a header as text.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
         self.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     }
 }
 
 /// Prepares a request with the key in it.
-pub(crate) fn request(up: &Up, method: Method, target: &str) -> anyhow::Result<RequestBuilder> {
-    Ok(stranger(up, method, target)?.header("authorization", format!("Token {KEY}")))
+pub(crate) fn request(door: &impl Door, method: Method, target: &str) -> anyhow::Result<RequestBuilder> {
+    Ok(stranger(door, method, target)?.header("authorization", format!("Token {KEY}")))
 }
 
 /// Prepares a request without a key.
-pub(crate) fn stranger(up: &Up, method: Method, target: &str) -> anyhow::Result<RequestBuilder> {
+pub(crate) fn stranger(door: &impl Door, method: Method, target: &str) -> anyhow::Result<RequestBuilder> {
     let client = reqwest::Client::builder().no_proxy().build()?;
-    Ok(client.request(method, format!("http://{}{target}", up.address())))
+    Ok(client.request(method, format!("http://{}{target}", door.address())))
 }
 
 /// Sends a request and reads its answer.
@@ -86,7 +113,28 @@ pub(crate) async fn send(request: RequestBuilder) -> anyhow::Result<Answer> {
 }
 
 /// Posts a file.
-pub(crate) async fn post(up: &Up, query: &str, file: Vec<u8>) -> anyhow::Result<Answer> {
+pub(crate) async fn post(door: &impl Door, query: &str, file: Vec<u8>) -> anyhow::Result<Answer> {
     let target = format!("/v1/listen?{query}");
-    send(request(up, Method::POST, &target)?.header("content-type", "audio/wav").body(file)).await
+    send(request(door, Method::POST, &target)?.header("content-type", "audio/wav").body(file)).await
+}
+
+/// Sends a form to `/v1/audio/transcriptions`: fields, then a file.
+pub(crate) async fn transcribe(door: &impl Door, fields: &[(&str, &str)], file: &[u8]) -> anyhow::Result<Answer> {
+    const BOUNDARY: &str = "a-boundary-that-no-test-audio-has";
+    let mut body = Vec::new();
+    for (name, value) in fields {
+        let part = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        body.extend_from_slice(part.as_bytes());
+    }
+    let head = format!(
+        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"upload\"\r\n\
+         Content-Type: application/octet-stream\r\n\r\n"
+    );
+    body.extend_from_slice(head.as_bytes());
+    body.extend_from_slice(file);
+    body.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
+    let request = stranger(door, Method::POST, "/v1/audio/transcriptions")?
+        .header("authorization", format!("Bearer {KEY}"))
+        .header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"));
+    send(request.body(body)).await
 }

@@ -1,16 +1,23 @@
 //! What the tests stand on.
 //!
 //! * [`child`]: one process of ours. [`up`]: everything at once, and what its router says.
-//! * [`redis`]: a Redis to kill. [`router`]: one of several routers, asked as a proxy would.
+//! * [`redis`]: a Redis to kill. [`router`]: one of several routers, asked as a proxy would. [`proxy`]: a proxy of its own.
+//! * [`stub`]: servers of other makers, as faithful as their sources.
+//! * [`keys`]: keys, and a proxy that reads them.
 //! * [`http`]: answers, and refusals with everything that SDKs read. [`stream`]: a caller of `/v1/listen`.
+//! * [`service`]: all of it under load, and what a fault costs.
 //! * [`speech`]: coded audio to send, and transcripts to check.
 
 pub(crate) mod child;
 pub(crate) mod http;
+pub(crate) mod keys;
+pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod router;
+pub(crate) mod service;
 pub(crate) mod speech;
 pub(crate) mod stream;
+pub(crate) mod stub;
 pub(crate) mod up;
 
 use std::time::Duration;

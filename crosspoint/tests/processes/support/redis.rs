@@ -2,15 +2,17 @@
 
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::child::kill;
-use super::until;
+use super::{until, within};
 
 const PORT: u16 = 6379;
 
@@ -28,7 +30,7 @@ impl Redis {
     pub(crate) async fn start() -> anyhow::Result<Option<Self>> {
         let address = free_address();
         let folder = tempfile::tempdir()?;
-        match spawn(address, &folder) {
+        match spawn(address, &folder, &[]) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 eprintln!("skipped: there is no redis-server here");
                 Ok(None)
@@ -55,8 +57,44 @@ impl Redis {
 
     /// Starts an empty one in the place of the one that was killed.
     pub(crate) async fn start_again(&mut self) -> anyhow::Result<()> {
-        self.process = spawn(self.address, &self.folder)?;
+        self.process = spawn(self.address, &self.folder, &[])?;
         self.answers().await
+    }
+
+    /// Starts one in the place of the one that was killed, with more options, and does not wait for its answer.
+    pub(crate) fn start_with(&mut self, options: &[&str]) -> anyhow::Result<()> {
+        self.process = spawn(self.address, &self.folder, options)?;
+        Ok(())
+    }
+
+    /// Returns where it keeps its files.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Returns its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Gives it a command and returns its answer as text.
+    pub(crate) async fn command(&self, words: &[&str]) -> anyhow::Result<String> {
+        let mut socket = within("connection to redis-server", TcpStream::connect((self.address, PORT))).await??;
+        let mut command = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words {
+            command.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+        }
+        socket.write_all(&command).await?;
+        let mut answer = vec![0; 4096];
+        let read = within("answer of redis-server", socket.read(&mut answer)).await??;
+        Ok(String::from_utf8_lossy(&answer[..read]).into_owned())
+    }
+
+    /// Gives it a command that must succeed.
+    pub(crate) async fn order(&self, words: &[&str]) -> anyhow::Result<()> {
+        let answer = self.command(words).await?;
+        anyhow::ensure!(!answer.starts_with('-'), "{words:?}: {answer}");
+        Ok(())
     }
 
     async fn answers(&self) -> anyhow::Result<()> {
@@ -79,7 +117,7 @@ impl Drop for Redis {
     }
 }
 
-fn spawn(address: Ipv4Addr, folder: &TempDir) -> std::io::Result<std::process::Child> {
+fn spawn(address: Ipv4Addr, folder: &TempDir, options: &[&str]) -> std::io::Result<std::process::Child> {
     Command::new("redis-server")
         .args([
             "--bind",
@@ -93,6 +131,7 @@ fn spawn(address: Ipv4Addr, folder: &TempDir) -> std::io::Result<std::process::C
             "--dir",
         ])
         .arg(folder.path())
+        .args(options)
         .stdout(Stdio::null())
         .spawn()
 }

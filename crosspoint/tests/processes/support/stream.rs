@@ -10,9 +10,9 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::http::Answer;
+use super::http::{Answer, Door};
 use super::speech::transcript;
-use super::up::{KEY, Up};
+use super::up::KEY;
 use super::within;
 
 /// What a caller sends at a time, in bytes: 100 ms of speech.
@@ -59,17 +59,27 @@ pub(crate) struct Ended {
 }
 
 /// Opens a stream with the key.
-pub(crate) async fn open(up: &Up, query: &str) -> anyhow::Result<Stream> {
-    knock(up, query, &[("authorization", &format!("Token {KEY}"))]).await?.stream()
+pub(crate) async fn open(door: &impl Door, query: &str) -> anyhow::Result<Stream> {
+    open_at(door.address(), query).await
+}
+
+/// Opens a stream with the key, at the proxy with this address.
+pub(crate) async fn open_at(address: &str, query: &str) -> anyhow::Result<Stream> {
+    knock_at(address, query, &[("authorization", &format!("Token {KEY}"))]).await?.stream()
 }
 
 /// Tries to open a stream with these headers.
-pub(crate) async fn knock(up: &Up, query: &str, headers: &[(&str, &str)]) -> anyhow::Result<Opened> {
-    let mut request = format!("ws://{}/v1/listen?{query}", up.address()).into_client_request()?;
+pub(crate) async fn knock(door: &impl Door, query: &str, headers: &[(&str, &str)]) -> anyhow::Result<Opened> {
+    knock_at(door.address(), query, headers).await
+}
+
+/// Tries to open a stream at an address with these headers.
+pub(crate) async fn knock_at(address: &str, query: &str, headers: &[(&str, &str)]) -> anyhow::Result<Opened> {
+    let mut request = format!("ws://{address}/v1/listen?{query}").into_client_request()?;
     for (name, value) in headers {
         request.headers_mut().insert(name.parse::<HeaderName>()?, HeaderValue::from_str(value)?);
     }
-    let tcp = TcpStream::connect(up.address()).await?;
+    let tcp = TcpStream::connect(address).await?;
     match within("answer to a handshake", client_async(request, tcp)).await? {
         Ok((socket, response)) => {
             let (parts, _body) = response.into_parts();
@@ -146,7 +156,8 @@ async fn send_all(mut sink: SplitSink<Socket, Message>, messages: impl Iterator<
     Ok(())
 }
 
-async fn listen<S>(mut source: S) -> anyhow::Result<Ended>
+/// Listens to the end.
+pub(crate) async fn listen<S>(mut source: S) -> anyhow::Result<Ended>
 where
     S: futures_util::Stream<Item = Result<Message, Error>> + Unpin,
 {

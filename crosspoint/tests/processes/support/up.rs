@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::child::{Child, Start, is_gone, kill};
+use super::http::Door;
 use super::until;
 
 /// The key that opens the proxy.
@@ -53,9 +54,9 @@ impl Up {
         Ok(Self { ready, client: reqwest::Client::builder().no_proxy().build()?, child })
     }
 
-    /// Returns where callers call.
-    pub(crate) fn address(&self) -> &str {
-        &self.ready.address
+    /// Returns where its router's admin API is.
+    pub(crate) fn admin(&self) -> &str {
+        &self.ready.admin
     }
 
     /// Returns the nodes of a pool.
@@ -153,6 +154,12 @@ impl Up {
         let line = lines.find(|line| labels.iter().all(|label| line.contains(label)));
         let count = line.and_then(|line| line.rsplit(' ').next()).context("a counter of sessions")?;
         Ok(count.parse()?)
+    }
+}
+
+impl Door for Up {
+    fn address(&self) -> &str {
+        &self.ready.address
     }
 }
 

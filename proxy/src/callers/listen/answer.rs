@@ -7,20 +7,22 @@ use serde_json::json;
 use session::{CloseReason, Usage};
 use store::KeyError;
 
-use crate::callers::header_value;
+use crate::callers::{Widened, header_value};
 use crate::delivery::Failure;
 use crate::metrics;
+use crate::quota::{Limited, retry_after};
 
 /// Why a request is not served, and what to tell the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) reason: CloseReason,
     pub(crate) text: String,
+    limited: Option<Limited>,
 }
 
 impl Problem {
     pub(crate) fn new(reason: CloseReason, text: impl Into<String>) -> Self {
-        Self { reason, text: text.into() }
+        Self { reason, text: text.into(), limited: None }
     }
 
     /// Answers a request that never became a session, and counts it.
@@ -39,16 +41,23 @@ impl Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert("dg-error", header_value(&self.text));
         headers.insert("dg-request-id", header_value(&session.to_string()));
-        if let Some(seconds) = self.reason.retry_after_seconds() {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        if let Some(after) = retry_after(self.reason, self.limited) {
+            Limited::write(after, headers);
         }
         response
     }
 }
 
+/// Deepgram's words for a limit of the caller's own.
+const TOO_MANY: &str = "Too many requests. Please try again later";
+
 impl From<Failure> for Problem {
-    fn from(Failure { reason, text }: Failure) -> Self {
-        Self { reason, text }
+    fn from(Failure { reason, text, limited }: Failure) -> Self {
+        let text = match reason.http_status() {
+            429 => format!("{TOO_MANY} ({text})"),
+            _ => text,
+        };
+        Self { reason, text, limited }
     }
 }
 
@@ -56,15 +65,27 @@ impl From<KeyError> for Problem {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Unknown => Self::new(CloseReason::Unauthorised, "Invalid credentials."),
-            KeyError::NotLoopback(_) => Self::new(CloseReason::Unauthorised, format!("Invalid credentials: {error}.")),
-            KeyError::Away(_) => Self::new(CloseReason::RouterAway, "keys cannot be checked now, please try again"),
+            KeyError::NotLoopback(_) | KeyError::Revoked | KeyError::Expired => {
+                Self::new(CloseReason::Unauthorised, format!("Invalid credentials: {error}."))
+            }
+            KeyError::OutOfScope(_) | KeyError::NotLendable => {
+                Self::new(CloseReason::Forbidden, format!("User does not have sufficient permissions: {error}."))
+            }
+            KeyError::Away(_) => Self::new(CloseReason::KeysAway, CloseReason::KeysAway.close_text()),
         }
+    }
+}
+
+impl From<Widened> for Problem {
+    fn from(widened: Widened) -> Self {
+        Self::new(CloseReason::Forbidden, widened.to_string())
     }
 }
 
 fn code(reason: CloseReason) -> &'static str {
     match reason {
-        CloseReason::Unauthorised => "INVALID_AUTH",
+        CloseReason::Unauthorised | CloseReason::KeyRevoked | CloseReason::KeyExpired => "INVALID_AUTH",
+        CloseReason::Forbidden => "INSUFFICIENT_PERMISSIONS",
         CloseReason::ForeignOrigin => "ORIGIN_NOT_ALLOWED",
         CloseReason::BadParameter => "INVALID_QUERY_PARAMETER",
         CloseReason::UnknownPath => "NOT_FOUND",
@@ -74,10 +95,14 @@ fn code(reason: CloseReason) -> &'static str {
         CloseReason::UploadTooBig | CloseReason::FrameTooBig => "PAYLOAD_TOO_LARGE",
         CloseReason::UnsupportedBody => "UNSUPPORTED_MEDIA_TYPE",
         CloseReason::UploadTooSlow | CloseReason::CallerSilent | CloseReason::CallerSlow => "REQUEST_TIMEOUT",
-        CloseReason::CallerFlooding => "TOO_MANY_REQUESTS",
+        CloseReason::CallerFlooding
+        | CloseReason::RateLimited
+        | CloseReason::ConcurrencyLimited
+        | CloseReason::QuotaSpent => "TOO_MANY_REQUESTS",
         CloseReason::NoCapacity
         | CloseReason::NoLiveNode
         | CloseReason::RouterAway
+        | CloseReason::KeysAway
         | CloseReason::Overloaded
         | CloseReason::Draining => "SERVICE_UNAVAILABLE",
         CloseReason::NodeLost | CloseReason::NodeFailed => "BAD_GATEWAY",

@@ -1,24 +1,28 @@
 //! Files: the body is the audio, and the engine's answer is relayed as it is.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Response, header};
 use http_body_util::{BodyExt, Collected, Limited};
+use scheduler::rules::Service;
 use scheduler::{SessionId, Work};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use session::CloseReason;
+use store::Scope;
 
 use super::key::presented;
 use super::query::Interims;
+use super::words::{self, Upload};
 use super::{Listen, Problem, placement_request};
 use crate::app::Shared;
-use crate::callers::{header_value, peer};
-use crate::delivery::{Failure, Parcel, Spool, deliver};
-use crate::trace::Trace;
+use crate::callers::{header_value, peer, tell_caveat};
+use crate::delivery::{Answer, Failure, Heard, Parcel, Spool, deliver};
+use crate::keys::unless_revoked;
+use crate::transcript::Timing;
 
 /// Serves one file.
 pub(super) async fn serve(
@@ -27,28 +31,31 @@ pub(super) async fn serve(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let key = presented(request.headers())?.key;
-    let caller = shared.keys.check(&key, peer(&request)).await?;
-    let listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
+    let caller = shared.keys.check(&key, peer(&request), Scope::Transcribe).await?;
+    let mut listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
+    shared.facts.add(&mut listen.asked.facts, Service::Listen, request.headers(), peer(&request));
     let (parts, body) = request.into_parts();
     let content_type = content_type(&parts.headers);
     if is_json(&content_type) {
         return Err(refuse_document(body).await);
     }
-    let trace = Trace::of(&parts.headers);
-    let mut record = shared.admit(session, trace, &listen.asked.caller, Work::File).map_err(Failure::no_node)?;
+    let mut record = shared.admit(session, &parts.headers, &listen.asked.caller, Work::File).await?;
     let wanted = placement_request(&shared, session, &listen, Work::File);
     let query = listen.leg_query(Interims::Unwanted);
     let answered = async {
         let spool = spool(body).await?;
-        let answer = deliver(&shared, &mut record, Parcel { wanted, query, content_type, spool }).await?;
-        record.used(answer.usage(audio_length(&answer.body), answer.body.len()));
-        Ok(answer.body)
+        let mut answer = deliver(&shared, &mut record, Parcel { wanted, query, content_type, spool }).await?;
+        let (body, timing) = write(session, &listen, &mut answer).await?;
+        record.used(answer.usage(audio_length(&body), body.len()));
+        Ok((body, timing))
     };
-    let answered: Result<Vec<u8>, Failure> = answered.await;
+    let answered: Result<(Vec<u8>, Timing), Failure> = unless_revoked(&listen.asked.caller, answered).await;
     Ok(match answered {
-        Ok(body) => {
+        Ok((body, timing)) => {
             record.end(CloseReason::Completed);
-            completed(body, session)
+            let mut response = completed(body, session);
+            tell_caveat(response.headers_mut(), timing);
+            response
         }
         Err(failure) => {
             record.end(failure.reason);
@@ -83,6 +90,18 @@ async fn refuse_document(body: Body) -> Problem {
 async fn spool(body: Body) -> Result<Spool, Failure> {
     let spool = Spool::take(body).await?;
     if spool.length() == 0 { Err(Failure::new(CloseReason::BadAudio, EMPTY)) } else { Ok(spool) }
+}
+
+/// Relays an answer that is written already, and writes one where an engine only told what it heard.
+async fn write(session: SessionId, listen: &Listen, answer: &mut Answer) -> Result<(Vec<u8>, Timing), Failure> {
+    let heard = match &mut answer.heard {
+        Heard::Written(body) => return Ok((std::mem::take(body), Timing::Heard)),
+        Heard::Words(heard) => heard,
+    };
+    let created = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    let heard = std::mem::take(heard);
+    let upload = Upload { sha256: answer.sha256().await?, created };
+    Ok((words::answer(session, listen, &heard, &upload).to_string().into_bytes(), heard.timing))
 }
 
 fn completed(body: Vec<u8>, session: SessionId) -> Response<Body> {

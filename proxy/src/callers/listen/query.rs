@@ -1,8 +1,11 @@
 //! The query of `/v1/listen`, and the caller's wishes in headers or `extra=key:value`.
 
+use std::time::Duration;
+
 use audio::{Channels, Encoding, Format, SampleRate};
 use axum::http::{HeaderMap, Uri};
 use form_urlencoded::{Serializer, parse};
+use scheduler::rules::Facts;
 use scheduler::{Language, ModelName, Models};
 use session::CloseReason;
 use store::Caller;
@@ -44,12 +47,27 @@ impl Listen {
             Some(_) | None => Interims::Unwanted,
         };
         let wishes = Wishes::read(headers, |name| extra(&pairs, name)).map_err(|bad| invalid(bad.to_string()))?;
-        Ok(Self { asked: Asked { caller, model, wishes }, format, interims, pairs })
+        let facts = Facts { language, ..Facts::default() };
+        Ok(Self { asked: Asked::new(caller, model, wishes, facts)?, format, interims, pairs })
     }
 
     /// Returns the rate of raw audio; a container's is not known before it was read.
     pub(crate) fn bytes_per_second(&self) -> Option<u64> {
         self.format.map(|format| format.bytes_per_second())
+    }
+
+    /// Tells whether a feature was asked for.
+    pub(super) fn wants(&self, feature: &str) -> bool {
+        self.last(feature).is_some_and(is_true)
+    }
+
+    /// Returns a parameter that is a time in seconds, where it is one.
+    pub(super) fn seconds(&self, name: &str) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.last(name)?.parse().ok()?).ok()
+    }
+
+    fn last(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// Writes the query for a leg: the caller's, with the model as engines know it and without our own wishes.

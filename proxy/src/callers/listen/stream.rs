@@ -7,8 +7,10 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use scheduler::rules::Service;
 use scheduler::{SessionId, Work};
 use session::CloseReason;
+use store::Scope;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -18,9 +20,7 @@ use super::key::{Presented, presented};
 use super::{Listen, Problem, placement_request};
 use crate::app::Shared;
 use crate::callers::{browsers, header_value, peer};
-use crate::delivery::Failure;
 use crate::pump::{Admitted, Pump, admit};
-use crate::trace::Trace;
 use crate::wire::caller_settings;
 
 const FOREIGN: &str = "pages of this origin may not open streams here: add it to proxy.origins";
@@ -36,11 +36,11 @@ pub(super) async fn serve(
         return Err(Problem::new(CloseReason::ForeignOrigin, FOREIGN));
     }
     let Presented { key, subprotocol } = presented(request.headers())?;
-    let caller = shared.keys.check(&key, peer(&request)).await?;
-    let listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
+    let caller = shared.keys.check(&key, peer(&request), Scope::Listen).await?;
+    let mut listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
+    shared.facts.add(&mut listen.asked.facts, Service::Listen, request.headers(), peer(&request));
     let upgrade = hyper::upgrade::on(&mut request);
-    let trace = Trace::of(request.headers());
-    let record = shared.admit(session, trace, &listen.asked.caller, Work::Stream).map_err(Failure::no_node)?;
+    let record = shared.admit(session, request.headers(), &listen.asked.caller, Work::Stream).await?;
     let wanted = placement_request(&shared, session, &listen, Work::Stream);
     match admit(Arc::clone(&shared), wanted, &listen, record).await {
         Admitted::Open(pump) => {

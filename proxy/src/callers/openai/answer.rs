@@ -10,9 +10,10 @@ use serde_json::json;
 use session::{Blame, CloseReason, Usage};
 use store::KeyError;
 
-use crate::callers::header_value;
+use crate::callers::{Widened, header_value};
 use crate::delivery::Failure;
 use crate::metrics;
+use crate::quota::{Limited, retry_after, write_allowance};
 
 /// One request, from its first look to the headers that every answer carries.
 #[derive(Clone, Copy, Debug)]
@@ -56,12 +57,13 @@ pub(super) struct Problem {
     text: String,
     param: Option<&'static str>,
     code: &'static str,
+    limited: Option<Limited>,
 }
 
 impl Problem {
     /// Tells of a problem that no one parameter has.
     pub(super) fn new(reason: CloseReason, text: impl Into<String>) -> Self {
-        Self { reason, text: text.into(), param: None, code: code(reason) }
+        Self { reason, text: text.into(), param: None, code: code(reason), limited: None }
     }
 
     /// Tells that a parameter has a value that it cannot have.
@@ -98,15 +100,15 @@ impl Problem {
         let mut response = found("application/json", body.to_string());
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
-        match self.reason.retry_after_seconds() {
-            Some(seconds) => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-                headers.insert("retry-after-ms", HeaderValue::from(u64::from(seconds) * 1000));
-            }
-            None => {
-                headers.insert("x-should-retry", HeaderValue::from_static("false"));
-            }
+        let after = retry_after(self.reason, self.limited);
+        if let Some(after) = after {
+            Limited::write(after, headers);
+            headers.insert("retry-after-ms", header_value(&after.as_millis().to_string()));
         }
+        if after.is_none() || self.reason == CloseReason::QuotaSpent {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        write_allowance(self.limited.and_then(|limited| limited.allowance), headers);
         response
     }
 
@@ -121,10 +123,10 @@ impl Problem {
 
 impl From<Failure> for Problem {
     /// Where an engine cannot use the audio, the file is to blame.
-    fn from(Failure { reason, text }: Failure) -> Self {
+    fn from(Failure { reason, text, limited }: Failure) -> Self {
         let param = (reason == CloseReason::BadAudio).then_some("file");
         let text = text.strip_prefix("Bad Request: ").unwrap_or(&text);
-        Self { param, ..Self::new(reason, text) }
+        Self { param, limited, ..Self::new(reason, in_their_words(reason, text)) }
     }
 }
 
@@ -132,26 +134,60 @@ impl From<KeyError> for Problem {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Unknown => Self::new(CloseReason::Unauthorised, "Incorrect API key provided."),
-            KeyError::NotLoopback(_) => {
+            KeyError::NotLoopback(_) | KeyError::Revoked | KeyError::Expired => {
                 Self::new(CloseReason::Unauthorised, format!("Incorrect API key provided: {error}."))
             }
-            KeyError::Away(_) => Self::new(CloseReason::RouterAway, "keys cannot be checked now, please try again"),
+            KeyError::OutOfScope(_) | KeyError::NotLendable => {
+                let text = format!("You have insufficient permissions for this operation: {error}.");
+                Self::new(CloseReason::Forbidden, text)
+            }
+            KeyError::Away(_) => Self::new(CloseReason::KeysAway, CloseReason::KeysAway.close_text()),
         }
     }
 }
 
+impl From<Widened> for Problem {
+    fn from(widened: Widened) -> Self {
+        Self { param: Some("x-crosspoint-residency"), ..Self::new(CloseReason::Forbidden, widened.to_string()) }
+    }
+}
+
 const MODEL_NOT_FOUND: &str = "model_not_found";
+const INSUFFICIENT_QUOTA: &str = "insufficient_quota";
 
 fn kind(reason: CloseReason) -> &'static str {
+    if is_rate(reason) {
+        return "requests";
+    }
+    if reason == CloseReason::QuotaSpent {
+        return INSUFFICIENT_QUOTA;
+    }
     match reason.blame() {
         Blame::Caller => "invalid_request_error",
         Blame::Node | Blame::Us => "server_error",
     }
 }
 
+/// Tells whether the caller may do later what it may not do now.
+fn is_rate(reason: CloseReason) -> bool {
+    matches!(reason, CloseReason::RateLimited | CloseReason::ConcurrencyLimited)
+}
+
+/// Says what stopped a caller in OpenAI's words, where a limit of its own did.
+fn in_their_words(reason: CloseReason, text: &str) -> String {
+    if is_rate(reason) {
+        format!("Rate limit reached for requests ({text}). Please try again later.")
+    } else if reason == CloseReason::QuotaSpent {
+        format!("You exceeded your current quota ({text}).")
+    } else {
+        text.to_owned()
+    }
+}
+
 fn code(reason: CloseReason) -> &'static str {
     match reason {
-        CloseReason::Unauthorised => "invalid_api_key",
+        CloseReason::Unauthorised | CloseReason::KeyRevoked | CloseReason::KeyExpired => "invalid_api_key",
+        CloseReason::Forbidden => "insufficient_permissions",
         CloseReason::UnknownPath => "unknown_url",
         CloseReason::WrongMethod => "method_not_supported",
         CloseReason::UnknownModel => MODEL_NOT_FOUND,
@@ -160,7 +196,10 @@ fn code(reason: CloseReason) -> &'static str {
         | CloseReason::BadAudio
         | CloseReason::BadFrames
         | CloseReason::BadText => "invalid_value",
-        CloseReason::CallerFlooding => "rate_limit_exceeded",
+        CloseReason::CallerFlooding | CloseReason::RateLimited | CloseReason::ConcurrencyLimited => {
+            "rate_limit_exceeded"
+        }
+        CloseReason::QuotaSpent => INSUFFICIENT_QUOTA,
         CloseReason::Completed
         | CloseReason::CallerGone
         | CloseReason::CallerSilent
@@ -175,6 +214,7 @@ fn code(reason: CloseReason) -> &'static str {
         | CloseReason::NoCapacity
         | CloseReason::NoLiveNode
         | CloseReason::RouterAway
+        | CloseReason::KeysAway
         | CloseReason::NodeLost
         | CloseReason::NodeStalled
         | CloseReason::NodeFailed

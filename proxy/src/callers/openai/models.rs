@@ -4,10 +4,9 @@ use axum::body::Body;
 use axum::http::Response;
 use scheduler::{Language, ModelName, ModelSpec, Models};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use super::answer::{Problem, found};
+use crate::callers::model_id;
 
 /// Answers with every model: Deepgram's list has each once, OpenAI's under each name that it has.
 pub(super) fn all(models: &Models) -> Response<Body> {
@@ -23,7 +22,7 @@ pub(super) fn all(models: &Models) -> Response<Body> {
 
 /// Answers with one model, asked for by name, alias or Deepgram's id.
 pub(super) fn one(models: &Models, name: &str) -> Result<Response<Body>, Problem> {
-    let by_id = models.0.keys().find(|model| id(model).to_string() == name);
+    let by_id = models.0.keys().find(|model| model_id(model).to_string() == name);
     let model = by_id.map_or_else(|| models.resolve(name, None), Ok);
     let model = model.map_err(|unknown| Problem::no_model(unknown.to_string()))?;
     let spec = models.0.get(model).cloned().unwrap_or_default();
@@ -47,17 +46,9 @@ fn deepgram(name: &str, model: &ModelName, spec: &ModelSpec) -> Value {
         "architecture": model.as_str(),
         "languages": languages,
         "version": "1",
-        "uuid": id(model),
+        "uuid": model_id(model),
         "batch": true,
         "streaming": true,
         "formatted_output": true,
     })
-}
-
-/// Makes the same id of the same name everywhere.
-fn id(model: &ModelName) -> Uuid {
-    let digest = Sha256::digest(model.as_str());
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use axum::http::HeaderMap;
 use form_urlencoded::Serializer;
+use scheduler::rules::Facts;
 use scheduler::{Language, Models, UnknownModel};
 use store::Caller;
 
@@ -25,6 +26,16 @@ pub(super) enum Format {
     Vtt,
     /// The text with its segments or words, as JSON.
     VerboseJson,
+}
+
+impl Format {
+    /// Tells whether there are times in it.
+    pub(super) fn has_times(self) -> bool {
+        match self {
+            Self::Json | Self::Text => false,
+            Self::Srt | Self::Vtt | Self::VerboseJson => true,
+        }
+    }
 }
 
 /// How an answer comes.
@@ -74,7 +85,8 @@ impl Order {
         check_unsupported(form)?;
         let wishes = Wishes::read(headers, |_| None)
             .map_err(|bad| Problem::invalid("x-crosspoint-max-cost", bad.to_string()))?;
-        let asked = Asked { caller, model, wishes };
+        let facts = Facts { language: language.clone(), ..Facts::default() };
+        let asked = Asked::new(caller, model, wishes, facts)?;
         Ok(Self { asked, name: name.to_owned(), format, manner, granularities, language, native })
     }
 

@@ -64,7 +64,7 @@ fn verbose(order: &Order, heard: &Transcript) -> Value {
         answer["segments"] = segments(heard);
     }
     if wanted.contains(&Granularity::Word) {
-        answer["words"] = heard.words.iter().map(word).collect();
+        answer["words"] = heard.timed_words().iter().map(word).collect();
     }
     answer
 }

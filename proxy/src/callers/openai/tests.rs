@@ -3,7 +3,9 @@
 mod bench;
 mod errors;
 mod forms;
+mod keys;
 mod pages;
+mod quotas;
 mod traces;
 
 use axum::body::{Body, Bytes};

@@ -11,7 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use process::Shutdown;
 use proto::v1::session_update::Update;
 use scheduler::{KeyId, Models, Placement, ScoreTerms, SessionId, Work};
-use store::{Caller, Embedded};
+use store::{Caller, Embedded, Keyring, Standing};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
@@ -22,9 +22,11 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use crate::Config;
 use crate::app::Shared;
 use crate::callers::listen::{Listen, placement_request};
+use crate::keys::{Keys, Tokens};
 use crate::overload::MemoryWatch;
 use crate::pump::Admitted;
 use crate::pump::admission::open_first;
+use crate::quota::Quota;
 use crate::record::Record;
 use crate::router::{Placer, Reporter};
 use crate::trace::Trace;
@@ -119,20 +121,26 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) async fn with_nodes(names: &[&str]) -> Self {
-        Self::start(names, "interim_results=true").await
+        Self::start(names, "interim_results=true", Standing::default()).await
     }
 
     pub(super) async fn without_interims(names: &[&str]) -> Self {
-        Self::start(names, "").await
+        Self::start(names, "", Standing::default()).await
     }
 
-    async fn start(names: &[&str], query: &str) -> Self {
+    /// Starts a stream whose key does not hold for ever.
+    pub(super) async fn with_standing(standing: Standing) -> Self {
+        Self::start(&["a"], "", standing).await
+    }
+
+    async fn start(names: &[&str], query: &str, standing: Standing) -> Self {
         let (connected, nodes) = mpsc::channel(8);
         let shutdown = Shutdown::new();
         let reporter = Reporter::default();
         let shared = Arc::new(shared(Arc::new(Nodes(connected)), &reporter, &shutdown));
         let uri = format!("/v1/listen?encoding=linear16&sample_rate=16000&{query}").parse().unwrap();
         let caller = Caller::unlimited("dev".parse().unwrap(), KeyId::dev());
+        let caller = Caller { standing, ..caller };
         let listen = Listen::read(&uri, &HeaderMap::new(), &shared.models, caller).unwrap();
         let session = SessionId::from_random(1);
         let record =
@@ -196,7 +204,7 @@ impl Bench {
         let updates = std::iter::from_fn(|| self.reporter.next());
         let reasons = updates.filter_map(|update| match update {
             Update::Ended(ended) => Some(ended.reason),
-            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) => None,
+            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Usage(_) => None,
         });
         reasons.collect()
     }
@@ -216,6 +224,7 @@ fn placement(name: &str) -> Placement {
 fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Shared {
     let config = Config { drain: Duration::from_secs(3), ..Config::default() };
     Shared {
+        facts: crate::facts::FactReader::open(&config.facts).unwrap(),
         placer: Placer::new(&[], config.place_timeout).unwrap(),
         config,
         models: Models(BTreeMap::from([("sphinx-en-us".parse().unwrap(), scheduler::ModelSpec::default())])),
@@ -224,7 +233,8 @@ fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Sh
         dialer,
         memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
-        keys: Arc::new(Embedded::new()),
+        keys: Arc::new(Keys::new(Keyring::new(Arc::new(Embedded::new())), Tokens::default(), store::Limits::default())),
+        quota: Arc::new(Quota::new(Arc::new(Embedded::new()), std::num::NonZeroU32::MIN)),
         started: tokio::time::Instant::now(),
     }
 }

@@ -17,7 +17,7 @@ use proto::v1::placement_server::{Placement, PlacementServer};
 use proto::v1::session_update::Update;
 use proto::v1::{self, Ended, PlaceReply, PlaceRequest, RefusalKind, SessionOrder, SessionUpdate};
 use scheduler::{ModelSpec, Models};
-use store::{Embedded, Secret};
+use store::{Embedded, Keyring, Limits, Secret};
 use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -28,7 +28,9 @@ use tower::ServiceExt;
 use crate::Config;
 use crate::app::Shared;
 use crate::edge::Peer;
+use crate::keys::{Keys, Tokens};
 use crate::overload::MemoryWatch;
+use crate::quota::Quota;
 use crate::router::{Placer, Reporter};
 use crate::wire::{Dial, Pipe, Tcp};
 
@@ -81,7 +83,7 @@ impl Dial for Streams {
 }
 
 /// Places every session on the first node that has not failed it.
-struct Placing(Vec<SocketAddr>, Traces);
+struct Placing(Vec<SocketAddr>, Traces, RefusalKind);
 
 #[tonic::async_trait]
 impl Placement for Placing {
@@ -98,9 +100,13 @@ impl Placement for Placing {
         };
         let mut placements = self.0.iter().enumerate().map(place).collect::<Vec<_>>();
         placements.retain(|place| !excluded.contains(&place.node));
-        let full = v1::Refusal { kind: RefusalKind::Full.into(), retry_after_milliseconds: 2000 };
+        let full = v1::Refusal { kind: self.2.into(), retry_after_milliseconds: 2000 };
         let refusal = placements.is_empty().then_some(full);
         Ok(tonic::Response::new(PlaceReply { placements, refusal, ..PlaceReply::default() }))
+    }
+
+    async fn costs(&self, _: tonic::Request<v1::CostsRequest>) -> Result<tonic::Response<v1::CostsReply>, Status> {
+        Err(Status::unimplemented("nothing is charged here"))
     }
 
     async fn sessions(
@@ -146,15 +152,31 @@ pub(super) struct Bench {
 impl Bench {
     /// Starts a node for each answer: a status and a body.
     pub(super) async fn with_nodes(answers: &[(u16, &str)]) -> Self {
-        Self::start(answers, &[]).await
+        Self::start(answers, RefusalKind::Full, |_| {}).await
+    }
+
+    /// Starts no node, and a router that refuses everything for this reason.
+    pub(super) async fn refusing(kind: RefusalKind) -> Self {
+        Self::start(&[], kind, |_| {}).await
+    }
+
+    /// Starts one node that hears [`super::HELLO`], for callers with these keys.
+    pub(super) async fn with_keys(index: Arc<Embedded>) -> Self {
+        Self::with_limits(index, Limits::default()).await
+    }
+
+    /// Starts one node that hears [`super::HELLO`], for callers with these keys, which set no limits of their own.
+    pub(super) async fn with_limits(index: Arc<Embedded>, limits: Limits) -> Self {
+        Self::start(&[(200, super::HELLO)], RefusalKind::Full, |shared| shared.keys = keys(index, limits)).await
     }
 
     /// Starts one node, and lets pages of these origins in.
     pub(super) async fn for_pages_of(origins: &[&str]) -> Self {
-        Self::start(&[(200, super::HELLO)], origins).await
+        let origins = origins.iter().map(|origin| (*origin).to_owned().try_into().unwrap()).collect();
+        Self::start(&[(200, super::HELLO)], RefusalKind::Full, |shared| shared.config.origins = origins).await
     }
 
-    async fn start(answers: &[(u16, &str)], origins: &[&str]) -> Self {
+    async fn start(answers: &[(u16, &str)], refusal: RefusalKind, change: impl FnOnce(&mut Shared)) -> Self {
         let (shutdown, heard, traces) = (Shutdown::new(), Arc::default(), Traces::default());
         let mut nodes = Vec::new();
         for (status, body) in answers {
@@ -166,14 +188,17 @@ impl Bench {
             nodes.push(address);
         }
         let (listener, router) = bound().await;
-        let placing =
-            tonic::transport::Server::builder().add_service(PlacementServer::new(Placing(nodes, Arc::clone(&traces))));
+        let placing = tonic::transport::Server::builder().add_service(PlacementServer::new(Placing(
+            nodes,
+            Arc::clone(&traces),
+            refusal,
+        )));
         let placing = placing.serve_with_incoming(TcpListenerStream::new(listener));
         shutdown.spawn("router", async move { placing.await.unwrap() });
         let reporter = Reporter::default();
         let mut shared = shared(router, &reporter, &shutdown);
         shared.dialer = Arc::new(Streams(Arc::clone(&traces)));
-        shared.config.origins = origins.iter().map(|origin| (*origin).to_owned().try_into().unwrap()).collect();
+        change(&mut shared);
         let app = crate::callers::routes(Arc::new(shared));
         Self { app, reporter, heard, traces }
     }
@@ -222,7 +247,7 @@ impl Bench {
         let updates = std::iter::from_fn(|| self.reporter.next());
         let endings = updates.filter_map(|update| match update {
             Update::Ended(ended) => Some(ended),
-            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) => None,
+            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Usage(_) => None,
         });
         endings.collect()
     }
@@ -246,12 +271,18 @@ pub(super) fn form(parts: &[(&str, &str)]) -> String {
     parts.iter().map(|(name, value)| part(name, value)).collect::<String>() + "--cut--\r\n"
 }
 
+/// The keys of an index, and `k`.
+fn keys(index: Arc<Embedded>, limits: Limits) -> Arc<Keys> {
+    let keyring = Keyring::new(index).with_dev_key(&Secret::new("k"), "dev".parse().unwrap());
+    Arc::new(Keys::new(keyring, Tokens::default(), limits))
+}
+
 fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Shared {
     let config = Config { place_timeout: Duration::from_secs(5), ..Config::default() };
     let aliases = ["gpt-4o-transcribe", "whisper-1"].map(str::to_owned).into();
     let spec = ModelSpec { languages: vec!["en-US".parse().unwrap()], aliases };
-    let keys = Embedded::new().with_dev_key(&Secret::new("k"), "dev".parse().unwrap());
     Shared {
+        facts: crate::facts::FactReader::open(&config.facts).unwrap(),
         placer: Placer::new(&[format!("http://{router}")], config.place_timeout).unwrap(),
         config,
         models: Models(BTreeMap::from([("sphinx-en-us".parse().unwrap(), spec)])),
@@ -260,7 +291,8 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
         dialer: Arc::new(Tcp),
         memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
-        keys: Arc::new(keys),
+        keys: keys(Arc::new(Embedded::new()), Limits::default()),
+        quota: Arc::new(Quota::new(Arc::new(Embedded::new()), std::num::NonZeroU32::MIN)),
         started: tokio::time::Instant::now(),
     }
 }

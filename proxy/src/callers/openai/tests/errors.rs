@@ -10,7 +10,12 @@ use crate::edge::{UploadError, Violation};
 
 /// Checks status and error; `param` and `code` as the SDKs give them.
 #[track_caller]
-fn refused(answer: &Answer, status: u16, (message, kind): (&str, &str), (param, code): (Option<&str>, &str)) {
+pub(super) fn refused(
+    answer: &Answer,
+    status: u16,
+    (message, kind): (&str, &str),
+    (param, code): (Option<&str>, &str),
+) {
     assert_eq!(answer.status, status, "{}", answer.text);
     let error = json!({ "message": message, "type": kind, "param": param, "code": code });
     assert_eq!(answer.json(), json!({ "error": error }));
@@ -19,6 +24,15 @@ fn refused(answer: &Answer, status: u16, (message, kind): (&str, &str), (param, 
     assert!(answer.header("x-request-id").is_some() && answer.header("openai-processing-ms").is_some());
     let may_retry = answer.header("retry-after").is_some();
     assert_eq!(answer.header("x-should-retry"), (!may_retry).then_some("false"));
+}
+
+/// Checks that callers come back after about this many milliseconds, and not all at once.
+#[track_caller]
+pub(super) fn comes_back(answer: &Answer, milliseconds: u64) {
+    let told = |name| answer.header(name).unwrap().parse::<u64>().unwrap();
+    let (seconds, exactly) = (told("retry-after"), told("retry-after-ms"));
+    assert!(exactly >= milliseconds / 2 && exactly <= milliseconds * 8 / 5, "{exactly} ms");
+    assert!(seconds * 1_000 >= exactly && seconds * 1_000 <= exactly + 1_000, "{seconds} s for {exactly} ms");
 }
 
 const BAD: &str = "invalid_request_error";
@@ -114,13 +128,13 @@ async fn no_room_and_no_sense_may_be_tried_again() {
     let answer = full.post(asked.clone()).await;
     let message = "every node that may serve this request is full, please try again";
     refused(&answer, 503, (message, "server_error"), (None, "no_capacity"));
-    assert_eq!((answer.header("retry-after"), answer.header("retry-after-ms")), (Some("2"), Some("2000")));
+    comes_back(&answer, 2_000);
 
     let confused = Bench::with_nodes(&[(200, "{}")]).await;
     let answer = confused.post(asked).await;
     let message = "the node's answer makes no sense, please try again";
     refused(&answer, 502, (message, "server_error"), (None, "node_failed"));
-    assert_eq!((answer.header("retry-after"), answer.header("retry-after-ms")), (Some("1"), Some("1000")));
+    comes_back(&answer, 1_000);
     assert_eq!(confused.ended()[0].reason, "node_failed");
 }
 
