@@ -13,7 +13,7 @@ use std::path::Path;
 
 use process::logs::LogConfig;
 use scheduler::plan::PlannerConfig;
-use scheduler::rules::Rule;
+use scheduler::rules::{Rule, Rules};
 use scheduler::{Limits, Method, Models, Policy, Pool, Scoring};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -98,7 +98,12 @@ impl Default for Config {
 impl Config {
     /// Returns everything that placements are decided by.
     pub(crate) fn choice(&self) -> Policy {
-        Policy { method: self.policy, scoring: self.scoring.clone(), limits: self.placement.clone() }
+        Policy {
+            method: self.policy,
+            scoring: self.scoring.clone(),
+            limits: self.placement.clone(),
+            rules: Rules::from(self.rules.clone()).on(&self.pools),
+        }
     }
 
     /// Reads `file`, or the default file, and lays the environment over it.

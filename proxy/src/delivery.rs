@@ -5,6 +5,7 @@ mod spool;
 
 use std::time::{Duration, Instant};
 
+use proto::convert::Refused;
 use scheduler::{Class, EngineApi, Placement, Request};
 use session::{Candidates, CloseReason, Next, Usage};
 use store::Secret;
@@ -106,6 +107,16 @@ impl Failure {
     }
 }
 
+impl From<Refused> for Failure {
+    fn from(Refused { refusal, text, .. }: Refused) -> Self {
+        let failure = Self::no_node(refusal.into());
+        match text {
+            Some(text) => Self { text, ..failure },
+            None => failure,
+        }
+    }
+}
+
 /// Gives a file to one node after the other until one answers, and notes in `record` how that goes.
 pub(crate) async fn deliver(shared: &Shared, record: &mut Record, parcel: Parcel) -> Result<Answer, Failure> {
     let answer = Delivery { shared, record, parcel }.run().await?;
@@ -161,8 +172,7 @@ impl Delivery<'_> {
 
     async fn place(&self) -> Result<Vec<Placement>, Failure> {
         let counting = self.record.counting();
-        let placed = self.shared.placer.place(&self.parcel.wanted, self.record.trace(), &counting).await;
-        placed.map_err(Failure::no_node)
+        self.shared.placer.place(&self.parcel.wanted, self.record.trace(), &counting).await
     }
 
     async fn send(&mut self, placement: &Placement, epoch: u32) -> Result<(Heard, Duration), OpenError> {

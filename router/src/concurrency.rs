@@ -51,6 +51,6 @@ impl Core {
     fn over_limit(&self) -> Decision {
         let fleet_version = self.view().version();
         let refusal = Some(Refusal::OverLimit);
-        Decision { placements: Vec::new(), refusal, rejected: Vec::new(), fleet_version, seat: None }
+        Decision { placements: Vec::new(), refusal, rejected: Vec::new(), fleet_version, seat: None, refused_by: None }
     }
 }

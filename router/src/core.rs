@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use scheduler::{
-    AllowedSet, Class, Decision, Dice, FleetView, Models, NodeId, Policy, Priority, Refusal, Report, Request, Seat,
+    Allowed, Class, Decision, Dice, FleetView, Models, NodeId, Policy, Priority, Refusal, Report, Request, Seat,
     SessionId, Timestamp, UnknownPool, decide, explain,
 };
 use store::{Affinity, Claim, Leases, REPORT_LIFE};
@@ -153,6 +153,15 @@ impl Core {
     }
 
     fn decide(&self, view: &FleetView, request: &Request, now: Timestamp) -> Decision {
+        let mut decision = self.decide_in_silence(view, request, now);
+        if decision.refusal == Some(Refusal::NotAllowed) {
+            let refused = Allowed::of(view, request, &self.policy.rules).err();
+            decision.refused_by = refused.map(|refusal| refusal.to_string());
+        }
+        decision
+    }
+
+    fn decide_in_silence(&self, view: &FleetView, request: &Request, now: Timestamp) -> Decision {
         let seed = rand::random();
         if let Some(decision) =
             self.decisions.as_ref().and_then(|log| log.record(view, request, &self.policy, (now, seed)))
@@ -249,7 +258,8 @@ impl Core {
             return;
         }
         let view = self.view();
-        let allowed = AllowedSet::of(&view, request).pools().map(|pool| pool.name.clone()).collect();
+        let Ok(allowed) = Allowed::of(&view, request, &self.policy.rules) else { return };
+        let allowed = allowed.fallback().pools().map(|pool| pool.name.clone()).collect();
         match decision.refusal {
             None => self.starts.placed(Some(allowed), self.now()),
             Some(_) => self.starts.refused(Some(allowed), self.now()),

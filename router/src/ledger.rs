@@ -330,7 +330,14 @@ mod tests {
             api: scheduler::EngineApi::Listen,
             engine_model: None,
         };
-        Decision { placements: vec![placement], refusal: None, rejected: Vec::new(), fleet_version: 1, seat: None }
+        Decision {
+            placements: vec![placement],
+            refusal: None,
+            rejected: Vec::new(),
+            fleet_version: 1,
+            seat: None,
+            refused_by: None,
+        }
     }
 
     fn ending() -> Ending {

@@ -1,51 +1,99 @@
-//! The allowed set: the pools that residency, compliance and the caller's key permit. It is built before anything is
-//! weighed, and it is the only way to the nodes of a pool, so nothing later, panic included, can look outside it.
+//! The allowed set: the pools that residency, compliance, the caller's key and the rules permit. It is built before anything
+//! is weighed, and it is the only way to the nodes of a pool, so nothing later, panic included, can look outside it.
 
 use crate::filter::{Reason, Rejected, reject};
 use crate::fleet::{FleetView, Group, NodeIndex, PoolIndex, Side};
+use crate::ids::RuleName;
 use crate::pool::Pool;
 use crate::request::Request;
+use crate::rules::{Narrowed, PoolSet, Preference, RuleRefusal, Rules};
 
-/// The pools that a request may use at all. Only these can be decided over.
+/// What a request may use at all, in the order in which it is tried. Only these pools can be decided over.
+#[derive(Clone, Debug)]
+pub struct Allowed<'a> {
+    view: &'a FleetView,
+    narrowed: Narrowed<'a>,
+}
+
+/// Some of the pools that a request may use.
 #[derive(Clone, Copy, Debug)]
 pub struct AllowedSet<'a> {
     view: &'a FleetView,
-    bits: u64,
+    pools: PoolSet,
+}
+
+impl<'a> Allowed<'a> {
+    /// Keeps the pools that residency, compliance, the key and the rules permit.
+    ///
+    /// # Errors
+    /// Fails when a rule refuses the request, or closes the last pool that the others leave.
+    pub fn of(view: &'a FleetView, request: &Request, rules: &'a Rules) -> Result<Self, RuleRefusal> {
+        let lawful = lawful(view, request);
+        let everything =
+            || Narrowed { first: lawful, fallback: lawful, preference: Preference::Cost, applied: Vec::new() };
+        // Where nothing is lawful no rule is to blame.
+        let narrowed = if lawful.is_empty() || rules.is_empty() {
+            everything()
+        } else {
+            rules.narrow(request, lawful, |pool| view.load_of(pool))?
+        };
+        Ok(Self { view, narrowed })
+    }
+
+    /// Returns the pools that are tried first.
+    #[must_use]
+    pub fn first(&self) -> AllowedSet<'a> {
+        AllowedSet { view: self.view, pools: self.narrowed.first }
+    }
+
+    /// Returns the pools that are tried when nothing in the first can serve: those, and perhaps more.
+    #[must_use]
+    pub fn fallback(&self) -> AllowedSet<'a> {
+        AllowedSet { view: self.view, pools: self.narrowed.fallback }
+    }
+
+    pub(crate) fn preference(&self) -> Preference<'a> {
+        self.narrowed.preference
+    }
+
+    /// Returns the rule that closed a pool.
+    pub(crate) fn closed_by(&self, pool: PoolIndex) -> Option<&'a RuleName> {
+        self.narrowed.applied.iter().find(|applied| applied.closed.contains(pool.get())).map(|applied| applied.rule)
+    }
 }
 
 impl<'a> AllowedSet<'a> {
-    /// Keeps the pools that residency, compliance and the key permit.
-    #[must_use]
-    pub fn of(view: &'a FleetView, request: &Request) -> Self {
-        let every = u64::MAX.checked_shr(64 - u32::try_from(view.pool_lines.len()).unwrap_or(64)).unwrap_or(0);
-        let mut bits = every;
-        if let Some(wanted) = &request.residency {
-            bits &= view.maps.resident(wanted);
-        }
-        for regime in &request.compliance {
-            bits &= view.maps.audited(regime);
-        }
-        if let Some(granted) = &request.pools {
-            let granted = granted.iter().filter_map(|name| view.maps.pool(name));
-            bits &= granted.fold(0, |bits, pool| bits | 1 << pool);
-        }
-        Self { view, bits }
-    }
-
     /// Returns the pools in the set.
     pub fn pools(&self) -> impl Iterator<Item = &'a Pool> {
         let view = self.view;
-        pools_of(self.bits).map(|pool| &view.pools[pool.get()])
+        self.pools.iter().map(|pool| &view.pools[pool.get()])
     }
 
     /// Tells whether no pool may serve.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bits == 0
+        self.pools.is_empty()
+    }
+
+    pub(crate) fn view(&self) -> &'a FleetView {
+        self.view
+    }
+
+    /// Keeps one pool, if it is in the set.
+    pub(crate) fn only(&self, pool: PoolIndex) -> Self {
+        Self { pools: self.pools & PoolSet::NONE.with(pool.get()), ..*self }
+    }
+
+    pub(crate) fn contains(&self, pool: PoolIndex) -> bool {
+        self.pools.contains(pool.get())
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.pools == other.pools
     }
 
     pub(crate) fn bits(&self) -> u64 {
-        self.bits
+        self.pools.bits()
     }
 
     /// Returns the nodes of a pool that stand on a side; none of a pool that is not in the set.
@@ -59,16 +107,22 @@ impl<'a> AllowedSet<'a> {
     }
 
     fn group(&self, pool: PoolIndex, side: Side) -> Option<&'a Group> {
-        (self.bits & (1 << pool.0) != 0).then(|| self.view.pool_lines[pool.get()].side(side))
+        self.contains(pool).then(|| self.view.pool_lines[pool.get()].side(side))
     }
 
-    /// Says why the other pools are left out.
-    pub(crate) fn rejected(&self, request: &Request) -> Vec<Rejected> {
+    /// Says why the other pools are left out: by law, or by the rule that `closed_by` names.
+    pub(crate) fn rejected<'r>(
+        &self,
+        request: &Request,
+        closed_by: impl Fn(PoolIndex) -> Option<&'r RuleName>,
+    ) -> Vec<Rejected> {
         let mut rejected = Vec::new();
-        for (index, pool) in self.view.pools.iter().enumerate().filter(|(index, _)| self.bits & (1 << index) == 0) {
-            if let Some(why) = forbidden(pool, request) {
+        for index in PoolIndex::all(self.view.pools.len()).filter(|index| !self.contains(*index)) {
+            let pool = &self.view.pools[index.get()];
+            let by_rule = || closed_by(index).map(|rule| Reason::Rule { rule: rule.clone() });
+            if let Some(why) = forbidden(pool, request).or_else(by_rule) {
                 reject(&mut rejected, pool, None, why);
-                let nodes = self.view.lines.iter().filter(|line| line.is_in(index)).count();
+                let nodes = self.view.lines.iter().filter(|line| line.is_in(index.get())).count();
                 if let Some(last) = rejected.last_mut() {
                     last.nodes = u32::try_from(nodes).unwrap_or(u32::MAX);
                 }
@@ -76,6 +130,27 @@ impl<'a> AllowedSet<'a> {
         }
         rejected
     }
+}
+
+/// Returns a set without pools, for those whom a rule refuses.
+pub(crate) fn nothing(view: &FleetView) -> AllowedSet<'_> {
+    AllowedSet { view, pools: PoolSet::NONE }
+}
+
+/// Keeps the pools that residency, compliance and the key permit.
+fn lawful(view: &FleetView, request: &Request) -> PoolSet {
+    let mut bits = u64::MAX.checked_shr(64 - u32::try_from(view.pool_lines.len()).unwrap_or(64)).unwrap_or(0);
+    if let Some(wanted) = &request.residency {
+        bits &= view.maps.resident(wanted);
+    }
+    for regime in &request.compliance {
+        bits &= view.maps.audited(regime);
+    }
+    if let Some(granted) = &request.pools {
+        let granted = granted.iter().filter_map(|name| view.maps.pool(name));
+        bits &= granted.fold(0, |bits, pool| bits | 1 << pool);
+    }
+    PoolSet::of_bits(bits)
 }
 
 /// Returns the pools whose bits are set.
@@ -119,9 +194,10 @@ mod tests {
         let fleet = Fleet::new(vec![pool("plain"), audited, european]);
         let (residency, compliance) = (Some(Residency("us".to_owned())), [Compliance("soc2".to_owned())].into());
         let asked = Request { residency, compliance, ..request() };
-        let allowed = AllowedSet::of(fleet.view(), &asked);
+        let rules = Rules::default();
+        let allowed = Allowed::of(fleet.view(), &asked, &rules).unwrap().first();
         assert_eq!(allowed.pools().map(|pool| pool.name.as_str()).collect::<Vec<_>>(), ["audited"]);
-        let why: Vec<_> = allowed.rejected(&asked).iter().map(|group| group.why.to_string()).collect();
+        let why: Vec<_> = allowed.rejected(&asked, |_| None).iter().map(|group| group.why.to_string()).collect();
         assert_eq!(why, ["pool is not audited for soc2", "audio must stay in us, pool is in eu"]);
     }
 
@@ -129,8 +205,9 @@ mod tests {
     fn a_pool_that_the_key_does_not_grant_is_not_in_the_set() {
         let fleet = Fleet::new(vec![pool("a"), pool("b")]);
         let granted = Request { pools: Some(["b".parse().unwrap()].into()), ..request() };
-        let allowed = AllowedSet::of(fleet.view(), &granted);
+        let rules = Rules::default();
+        let allowed = Allowed::of(fleet.view(), &granted, &rules).unwrap().first();
         assert_eq!(allowed.pools().map(|pool| pool.name.as_str()).collect::<Vec<_>>(), ["b"]);
-        assert_eq!(allowed.rejected(&granted)[0].why, Reason::NotGranted);
+        assert_eq!(allowed.rejected(&granted, |_| None)[0].why, Reason::NotGranted);
     }
 }

@@ -1,6 +1,7 @@
 //! The explanation: why every other node was passed over, in groups. It looks at the whole fleet and writes text, so it is
 //! apart from the decision: whoever wants it asks the same view.
 
+use crate::allowed::{Allowed, nothing};
 use crate::decide::need::{Care, Need, Seats, Unfit};
 use crate::filter::{Reason, Rejected, reject, unfit};
 use crate::fleet::{FleetView, Gate, Node, PoolIndex, Standing};
@@ -11,18 +12,34 @@ use crate::units::Timestamp;
 /// Says why nodes cannot serve `request`, grouped by pool and reason. Every node is counted here or could serve.
 #[must_use]
 pub fn explain(view: &FleetView, request: &Request, policy: &Policy, now: Timestamp) -> Vec<Rejected> {
-    let need = Need::new(view, request, policy, now);
-    let mut rejected = need.allowed().rejected(request);
+    let allowed = match Allowed::of(view, request, &policy.rules) {
+        Ok(allowed) => allowed,
+        Err(refusal) => return nothing(view).rejected(request, |_| Some(refusal.rule())),
+    };
+    let within = |set| Need::new(set, request, policy, now);
+    let (first, could_serve) = rejected(&within(allowed.first()), &allowed);
+    if could_serve || allowed.first().is(&allowed.fallback()) {
+        return first;
+    }
+    rejected(&within(allowed.fallback()), &allowed).0
+}
+
+/// Explains over the pools of `need`, and tells whether any node there could serve.
+fn rejected(need: &Need<'_>, allowed: &Allowed<'_>) -> (Vec<Rejected>, bool) {
+    let view = need.view;
+    let mut rejected = need.allowed().rejected(need.request, |pool| allowed.closed_by(pool));
     let mut counts = vec![0_usize; view.pools.len()];
+    let mut could_serve = false;
     for (index, line) in view.maps.nodes.values().map(|index| (*index, &view.lines[index.get()])) {
         let pool = line.pool;
         counts[pool.get()] += 1;
-        if need.allowed().bits() & (1 << pool.0) == 0 {
+        if !need.allowed().contains(pool) {
             continue;
         }
         let Some(node) = view.at(index) else { continue };
-        if let Some(why) = why_not(&need, node, pool, index) {
-            reject(&mut rejected, &view.pools[pool.get()], Some(&node.report.node), why);
+        match why_not(need, node, pool, index) {
+            Some(why) => reject(&mut rejected, &view.pools[pool.get()], Some(&node.report.node), why),
+            None => could_serve = true,
         }
     }
     for (pool, _) in view.pools.iter().zip(counts).filter(|(_, count)| *count == 0) {
@@ -30,7 +47,7 @@ pub fn explain(view: &FleetView, request: &Request, policy: &Policy, now: Timest
             reject(&mut rejected, pool, None, Reason::NoNodes);
         }
     }
-    rejected
+    (rejected, could_serve)
 }
 
 fn why_not(need: &Need<'_>, node: Node<'_>, pool: PoolIndex, index: crate::fleet::NodeIndex) -> Option<Reason> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::Node;
-use crate::ids::{NodeId, PoolName};
+use crate::ids::{NodeId, PoolName, RuleName};
 use crate::pool::Pool;
 use crate::report::NodeState;
 use crate::request::Request;
@@ -32,6 +32,11 @@ pub enum Reason {
     },
     /// The caller's key may not use this pool.
     NotGranted,
+    /// A rule keeps the session out of this pool.
+    Rule {
+        /// The rule.
+        rule: RuleName,
+    },
     /// No agent of this pool has reported.
     NoNodes,
     /// No report for 3 s or longer.
@@ -88,6 +93,7 @@ impl Reason {
             Self::Residency { .. } => "residency",
             Self::Compliance { .. } => "compliance",
             Self::NotGranted => "not_granted",
+            Self::Rule { .. } => "rule",
             Self::NoNodes => "no_nodes",
             Self::Silent { .. } => "silent",
             Self::Starting => "starting",
@@ -111,6 +117,7 @@ impl std::fmt::Display for Reason {
             Self::Residency { pool, wanted } => write!(f, "audio must stay in {wanted}, pool is in {pool}"),
             Self::Compliance { missing } => write!(f, "pool is not audited for {missing}"),
             Self::NotGranted => write!(f, "the key does not grant this pool"),
+            Self::Rule { rule } => write!(f, "rule {rule} keeps it elsewhere"),
             Self::NoNodes => write!(f, "no agent has reported"),
             Self::Silent { age } => write!(f, "no report for {:.1} s", age.as_secs_f64()),
             Self::Starting => write!(f, "engine is starting"),
@@ -137,6 +144,7 @@ impl Reason {
             Self::Residency { .. }
             | Self::Compliance { .. }
             | Self::NotGranted
+            | Self::Rule { .. }
             | Self::NoNodes
             | Self::WrongModel
             | Self::FilesOnly => true,

@@ -3,7 +3,7 @@
 //! Nothing here has a clock, dice, an environment or I/O: they are arguments, so every decision can be recorded and replayed.
 //!
 //! # Layout
-//! * [`decide()`]: the decision; [`AllowedSet`]: what comes before it; [`explain()`]: why other nodes were passed over.
+//! * [`decide()`]: the decision; [`Allowed`]: what comes before it; [`explain()`]: why other nodes were passed over.
 //! * [`Fleet`]: takes what agents and proxies say; [`FleetView`]: what decisions read; [`OpenSet`]: where sessions are steered.
 //! * [`filter`]: why a node may not serve. [`score`]: what serving there costs, in dollars per session-hour.
 //! * [`Policy`]: method, weights and limits. [`DecisionRecord`], [`FleetSnapshot`], [`Dice`]: a decision made again.
@@ -57,7 +57,7 @@ pub use admission::{
     BatchLease, Fairness, Pace, Queue, QueueLimits, Rate, RetryBudget, Tenants, Waiting, predicted_wait, retry_after,
     to_revoke,
 };
-pub use allowed::AllowedSet;
+pub use allowed::{Allowed, AllowedSet};
 pub use decide::{Choice, Decision, Knobs, Lots, Pick, Placement, Refusal, Seat, Turns, decide};
 pub use dice::Dice;
 pub use engine::EngineApi;

@@ -1,5 +1,6 @@
 //! The policy: by which method a node is chosen, what it is judged by, and the limits that hold whatever the method.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,6 +12,8 @@ use crate::admission::{Fairness, QueueLimits};
 use crate::decide::Knobs;
 use crate::health::{BreakerLimits, OutlierLimits};
 use crate::open::OpenLimits;
+use crate::pool::Pool;
+use crate::rules::Rules;
 use crate::score::Scoring;
 use crate::units::{MicroDollars, Ratio, duration, positive_duration};
 
@@ -129,6 +132,9 @@ pub struct Policy {
     pub scoring: Scoring,
     /// The limits.
     pub limits: Limits,
+    /// Who may be served where.
+    #[serde(default)]
+    pub rules: Rules,
 }
 
 /// Names a policy by its content: routers whose hashes differ decide differently.
@@ -153,6 +159,14 @@ impl fmt::Write for Fnv {
 }
 
 impl Policy {
+    /// Returns the policy with its rules made ready for these pools.
+    pub(crate) fn on(&self, pools: &[Pool]) -> Cow<'_, Self> {
+        if self.rules.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(Self { rules: self.rules.on(pools), ..self.clone() })
+    }
+
     /// Returns the hash of everything in it.
     #[must_use]
     pub fn hash(&self) -> PolicyHash {

@@ -148,7 +148,8 @@ impl DecisionRecord {
         }
         set_pool_counts(&view, &self.since_tick);
         view.promises.set_turn(self.turn);
-        let choice = decide(&view, &self.request, policy, self.at, &mut Dice::new(self.seed));
+        let policy = policy.on(&view.pools);
+        let choice = decide(&view, &self.request, &policy, self.at, &mut Dice::new(self.seed));
         Ok(view.decision(&choice, &self.request, Vec::new()))
     }
 }

@@ -101,7 +101,12 @@ impl Contender {
     /// Returns everything that placements are decided by.
     #[must_use]
     pub fn choice(&self) -> Policy {
-        Policy { method: self.policy, scoring: self.scoring.clone(), limits: self.placement.clone() }
+        Policy {
+            method: self.policy,
+            scoring: self.scoring.clone(),
+            limits: self.placement.clone(),
+            ..Policy::default()
+        }
     }
 
     /// Names the configuration by its content: what two runs must share to be compared.

@@ -104,16 +104,21 @@ impl Args {
 
 impl Question {
     fn body(&self, model: &str) -> Value {
-        json!({
+        let mut body = json!({
             "model": model,
             "work": if self.file { "file" } else { "stream" },
             "residency": self.residency,
             "compliance": self.compliance,
             "max_cost": self.max_cost,
             "audio_bytes_per_second": self.rate,
-            "priority": self.priority,
-            "pools": (!self.pool.is_empty()).then_some(&self.pool),
-        })
+        });
+        if let Some(priority) = &self.priority {
+            body["priority"] = json!(priority);
+        }
+        if !self.pool.is_empty() {
+            body["pools"] = json!(self.pool);
+        }
+        body
     }
 }
 

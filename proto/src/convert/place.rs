@@ -149,6 +149,7 @@ pub fn reply_from_decision(decision: &Decision, lease: &str, retry_after: Durati
     let refusal = decision.refusal.map(|refusal| v1::Refusal {
         kind: refusal_to_wire(refusal).into(),
         retry_after_milliseconds: u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX),
+        text: decision.refused_by.clone().unwrap_or_default(),
     });
     v1::PlaceReply {
         placements: placements.collect(),
@@ -158,14 +159,26 @@ pub fn reply_from_decision(decision: &Decision, lease: &str, retry_after: Durati
     }
 }
 
+/// Why a router refuses a session, as a proxy needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// When to ask again.
+    pub retry_after: Duration,
+    /// The words of the rule that refuses it, if one does.
+    pub text: Option<String>,
+}
+
 /// Reads what a proxy needs of a reply: the placements, or why there are none and when to ask again.
 ///
 /// # Errors
 /// Fails on names that cannot be names, and on a reply that holds neither.
-pub fn decision_from_reply(wire: v1::PlaceReply) -> Result<Result<Vec<Placement>, (Refusal, Duration)>, BadMessage> {
+pub fn decision_from_reply(wire: v1::PlaceReply) -> Result<Result<Vec<Placement>, Refused>, BadMessage> {
     if let Some(refusal) = wire.refusal {
         let retry_after = Duration::from_millis(refusal.retry_after_milliseconds.into());
-        return Ok(Err((refusal_from_wire(refusal.kind)?, retry_after)));
+        let text = Some(refusal.text).filter(|text| !text.is_empty());
+        return Ok(Err(Refused { refusal: refusal_from_wire(refusal.kind)?, retry_after, text }));
     }
     let placements = wire.placements.into_iter().map(|place| {
         Ok(Placement {
@@ -284,6 +297,7 @@ mod tests {
             rejected: Vec::new(),
             fleet_version: 1,
             seat: None,
+            refused_by: None,
         };
         let reply = reply_from_decision(&decision, "", Duration::ZERO);
         assert_eq!(decision_from_reply(reply).unwrap(), Ok(vec![offered]));

@@ -19,6 +19,7 @@ use tonic::transport::{Channel, Endpoint};
 use tracing::warn;
 
 use super::Counting;
+use crate::delivery::Failure;
 use crate::metrics;
 use crate::trace::{TRACEPARENT, Trace};
 
@@ -60,7 +61,7 @@ pub(crate) struct Placer {
     first: Arc<AtomicUsize>,
 }
 
-type Decided = Result<Vec<Placement>, CloseReason>;
+type Decided = Result<Vec<Placement>, Failure>;
 
 impl Placer {
     /// Prepares a connection to each router.
@@ -79,13 +80,16 @@ impl Placer {
     pub(crate) async fn place(&self, request: &Request, trace: Trace, counting: &Counting) -> Decided {
         let end = tokio::time::Instant::now() + PATIENCE;
         loop {
-            match self.round(request, trace, counting).await {
-                Some(Err(CloseReason::NoCapacity)) if request.priority != Priority::Batch => {
-                    return self.wait(request, trace, counting).await.inspect(|_| counting.placed(request));
+            match Box::pin(self.round(request, trace, counting)).await {
+                Some(Err(failure))
+                    if failure.reason == CloseReason::NoCapacity && request.priority != Priority::Batch =>
+                {
+                    let placed = Box::pin(self.wait(request, trace, counting)).await;
+                    return placed.inspect(|_| counting.placed(request));
                 }
                 Some(decided) => return decided.inspect(|_| counting.placed(request)),
                 None if !self.channels.is_empty() && tokio::time::Instant::now() + PAUSE < end => sleep(PAUSE).await,
-                None => return Err(CloseReason::RouterAway),
+                None => return Err(Failure::no_node(CloseReason::RouterAway)),
             }
         }
     }
@@ -107,7 +111,9 @@ impl Placer {
                 None => Duration::MAX,
             };
             match timeout(hedge, asked.next()).await {
-                Ok(Some((_, Some(Err(CloseReason::NoLiveNode))))) => at_worst = Some(Err(CloseReason::NoLiveNode)),
+                Ok(Some((_, Some(Err(failure))))) if failure.reason == CloseReason::NoLiveNode => {
+                    at_worst = Some(Err(failure));
+                }
                 Ok(Some((router, Some(decided)))) => {
                     self.first.store(router, Ordering::Relaxed);
                     return Some(decided);
@@ -122,7 +128,7 @@ impl Placer {
     async fn wait(&self, request: &Request, trace: Trace, counting: &Counting) -> Decided {
         let router = self.first.load(Ordering::Relaxed);
         let (_, decided) = self.ask(router, asking(request, trace, counting, WAIT), self.timeout + WAIT).await;
-        decided.unwrap_or(Err(CloseReason::NoCapacity))
+        decided.unwrap_or_else(|| Err(Failure::no_node(CloseReason::NoCapacity)))
     }
 
     async fn ask(
@@ -147,7 +153,7 @@ impl Placer {
         metrics::placed(began.elapsed());
         let decision = decision_from_reply(reply);
         let decision = decision.inspect_err(|bad| warn!(router, error = %bad, "router's answer makes no sense"));
-        (router, decision.ok().map(|decision| decision.map_err(|(refusal, _)| refusal.into())))
+        (router, decision.ok().map(|decision| decision.map_err(Failure::from)))
     }
 
     /// Asks what a key used: the first router that knows answers.

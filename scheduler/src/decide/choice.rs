@@ -109,6 +109,15 @@ impl Choice {
         }
     }
 
+    /// Adds the nodes of another choice that are not in this one, as long as there is room.
+    pub(crate) fn fill(&mut self, other: &Self) {
+        for pick in other.picks() {
+            if self.picks().iter().all(|known| known.node != pick.node) {
+                self.push(*pick);
+            }
+        }
+    }
+
     /// Puts a node first, wherever it was before; the last one falls off when there is no room.
     pub(crate) fn put_first(&mut self, pick: Pick) {
         let place = self.picks().iter().position(|known| known.node == pick.node);
@@ -153,4 +162,7 @@ pub struct Decision {
     /// What kind of slot the first placement is.
     #[serde(default)]
     pub seat: Option<Seat>,
+    /// The words of the rule that refuses it, if one does. Empty where nobody asked.
+    #[serde(default)]
+    pub refused_by: Option<String>,
 }

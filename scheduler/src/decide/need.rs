@@ -58,6 +58,8 @@ const STREAMS: [Round; 8] = [
     thorough(Side::Open, Seats::Hard),
     thorough(Side::Closed, Seats::Hard),
 ];
+/// Those of [`STREAMS`] that look for soft slots.
+const SOFT_ROUNDS: usize = 4;
 /// Batch can wait, so a quick look is enough.
 const BATCH: [Round; 2] = [quick(Side::Closed, Seats::Soft), quick(Side::Open, Seats::Spare)];
 
@@ -91,13 +93,24 @@ pub(crate) struct Place {
     probed: bool,
 }
 
+/// How far is looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// To the last slot that a node has.
+    Whole,
+    /// To the soft slots: what comes next is better than more.
+    Soft,
+}
+
 /// A request against one view.
+#[derive(Clone)]
 pub(crate) struct Need<'a> {
     pub(crate) view: &'a FleetView,
     pub(crate) request: &'a Request,
     pub(crate) policy: &'a Policy,
     pub(crate) now: Timestamp,
     allowed: AllowedSet<'a>,
+    reach: Reach,
     model: u64,
     model_bit: Bit,
     gigabytes: f64,
@@ -107,14 +120,16 @@ pub(crate) struct Need<'a> {
 
 impl<'a> Need<'a> {
     /// Turns a request into numbers. The allowed set comes first: nothing here can look at a pool that is not in it.
-    pub(crate) fn new(view: &'a FleetView, request: &'a Request, policy: &'a Policy, now: Timestamp) -> Self {
+    pub(crate) fn new(allowed: AllowedSet<'a>, request: &'a Request, policy: &'a Policy, now: Timestamp) -> Self {
+        let view = allowed.view();
         let (model, model_bit) = view.maps.model(&request.model).unwrap_or((0, Bit::Own));
         Self {
             view,
             request,
             policy,
             now,
-            allowed: AllowedSet::of(view, request),
+            allowed,
+            reach: Reach::Whole,
             model,
             model_bit,
             gigabytes: request.gigabytes_per_hour(),
@@ -127,12 +142,23 @@ impl<'a> Need<'a> {
         &self.allowed
     }
 
+    /// Looks in other pools.
+    pub(crate) fn within(&self, allowed: AllowedSet<'a>) -> Self {
+        Self { allowed, ..self.clone() }
+    }
+
+    /// Looks for soft slots in one pool.
+    pub(crate) fn softly_in(&self, pool: PoolIndex) -> Self {
+        Self { allowed: self.allowed.only(pool), reach: Reach::Soft, ..self.clone() }
+    }
+
     /// Returns where to look, in order.
     pub(crate) fn rounds(&self) -> &'static [Round] {
-        match (self.request.priority, self.view.capacity) {
-            (Priority::Live | Priority::Interactive, _) => &STREAMS,
-            (Priority::Batch, Capacity::Enough) => &BATCH,
-            (Priority::Batch, Capacity::Short) => &[],
+        match (self.request.priority, self.view.capacity, self.reach) {
+            (Priority::Live | Priority::Interactive, _, Reach::Whole) => &STREAMS,
+            (Priority::Live | Priority::Interactive, _, Reach::Soft) => &STREAMS[..SOFT_ROUNDS],
+            (Priority::Batch, Capacity::Enough, _) => &BATCH,
+            (Priority::Batch, Capacity::Short, _) => &[],
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a decision promises, as examples and as properties over random fleets and requests.
 
+mod lawful;
 mod methods;
 mod rounds;
 mod storm;

@@ -212,6 +212,7 @@ impl FleetView {
             rejected,
             fleet_version: self.version,
             seat: choice.picks().first().map(|pick| pick.seat),
+            refused_by: None,
         }
     }
 
@@ -225,6 +226,14 @@ impl FleetView {
             api: node.report.api,
             engine_model: node.report.engine_models.get(&request.model).cloned(),
         })
+    }
+
+    /// Returns how full a pool is, in shares of its soft slots; one without slots is full.
+    pub(crate) fn load_of(&self, pool: usize) -> f64 {
+        let Some(line) = self.pool_lines.get(pool) else { return 1.0 };
+        let soft = line.open.soft().saturating_add(line.closed.soft());
+        let room = line.open.room().saturating_add(line.closed.room());
+        if soft == 0 { 1.0 } else { 1.0 - f64::from(room) / f64::from(soft) }
     }
 
     /// Returns what a side of every pool costs.

@@ -40,7 +40,7 @@ impl Door for Router {
                 PlaceReply { placements: vec![place], ..PlaceReply::default() }
             }
             Manner::Refuses(kind) => {
-                let refusal = Refusal { kind: kind.into(), retry_after_milliseconds: 2000 };
+                let refusal = Refusal { kind: kind.into(), retry_after_milliseconds: 2000, text: String::new() };
                 PlaceReply { refusal: Some(refusal), ..PlaceReply::default() }
             }
             Manner::Hangs => std::future::pending().await,
@@ -108,7 +108,7 @@ async fn placed(placer: &Placer) -> Result<String, CloseReason> {
 }
 
 async fn place(placer: &Placer, counting: &Counting) -> Result<String, CloseReason> {
-    let placed = placer.place(&request(), Trace::begin(), counting).await;
+    let placed = placer.place(&request(), Trace::begin(), counting).await.map_err(|failure| failure.reason);
     placed.map(|placements| placements[0].node.to_string())
 }
 
