@@ -105,7 +105,7 @@ pub(crate) fn describe() {
     for outcome in ["published", "fenced"] {
         counter!(PLANS, "outcome" => outcome).absolute(0);
     }
-    for outcome in ["placed", "full", "not_allowed", "no_live_node", "over_limit"] {
+    for outcome in ["placed", "full", "not_allowed", "no_live_node", "over_limit", "files_only"] {
         counter!(PLACEMENTS, "outcome" => outcome).absolute(0);
     }
     for outcome in ["taken", "refused"] {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::http::Request;
 use proto::v1::RefusalKind;
 use serde_json::json;
 use store::{Embedded, Grants, KeyIndex, KeyOrder, Limits, UnixTime};
@@ -43,12 +42,17 @@ async fn a_rate_is_told_with_every_answer_and_refused_in_openais_words() {
 async fn a_rate_is_refused_in_deepgrams_words_before_the_upgrade() {
     let bench = limited(Limits { sessions_per_minute: Some(1), ..Limits::default() }).await;
     assert_eq!(bench.send(request("POST", "/v1/listen", "RIFF")).await.status, 200);
-    let upgrade = Request::builder().uri("/v1/listen?encoding=linear16&sample_rate=16000");
-    let upgrade = upgrade.header("authorization", "Token k").header("connection", "upgrade");
-    let upgrade = upgrade.header("upgrade", "websocket").header("sec-websocket-version", "13");
-    let upgrade = upgrade.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let mut upgrade = request("GET", "/v1/listen?encoding=linear16&sample_rate=16000", "");
+    let said = [
+        ("authorization", "Token k"),
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    said.into_iter().for_each(|(name, value)| drop(upgrade.headers_mut().insert(name, value.parse().unwrap())));
     let asked = bench.traces().len();
-    for late in [request("POST", "/v1/listen", "RIFF"), upgrade.body("".into()).unwrap()] {
+    for late in [request("POST", "/v1/listen", "RIFF"), upgrade] {
         let answer = bench.send(late).await;
         let message = "Too many requests. Please try again later (limit: 1 new sessions per minute)";
         assert_eq!((answer.status, answer.header("dg-error")), (429, Some(message)));
