@@ -14,6 +14,7 @@ mod pools;
 mod proxy;
 mod router;
 mod sessions;
+mod simulate;
 mod transcribe;
 mod up;
 
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Costs(costs::Args),
     /// Show why a session went where it went, or where one would go
     Explain(explain::Args),
+    /// Run the scheduler over recorded or drawn days, beside baselines and under bounds
+    Simulate(simulate::Args),
     /// Measure what it costs on this machine
     Bench(bench::Args),
     /// Print, check or describe the configuration
@@ -79,6 +82,7 @@ impl Command {
             Self::Keys(args) => args.run().await,
             Self::Costs(args) => args.run().await,
             Self::Explain(args) => args.run().await,
+            Self::Simulate(args) => Box::pin(args.run()).await,
             Self::Bench(args) => Box::pin(args.run()).await,
             Self::Config(args) => args.run(),
         }

@@ -13,9 +13,10 @@ use std::path::Path;
 
 use process::logs::LogConfig;
 use scheduler::plan::PlannerConfig;
-use scheduler::rules::Rule;
-use scheduler::{Models, Pool, Scoring};
+use scheduler::rules::{Rule, Rules};
+use scheduler::{Limits, Method, Models, Policy, Pool, Scoring};
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use store::StoreConfig;
 
@@ -36,9 +37,15 @@ pub(crate) struct Config {
     /// Where speech can be served.
     #[serde(default = "default_pools")]
     pub(crate) pools: Vec<Pool>,
+    /// How a node is chosen.
+    #[serde(default)]
+    pub(crate) policy: Method,
     /// What a placement is judged by.
     #[serde(default)]
     pub(crate) scoring: Scoring,
+    /// The limits that every policy keeps to.
+    #[serde(default)]
+    pub(crate) placement: Limits,
     /// Who may be served where.
     #[serde(default)]
     pub(crate) rules: Vec<Rule>,
@@ -72,7 +79,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             pools: default_pools(),
+            policy: Method::default(),
             scoring: Scoring::default(),
+            placement: Limits::default(),
             rules: Vec::new(),
             planner: PlannerConfig::default(),
             models: default_models(),
@@ -87,6 +96,16 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Returns everything that placements are decided by.
+    pub(crate) fn choice(&self) -> Policy {
+        Policy {
+            method: self.policy,
+            scoring: self.scoring.clone(),
+            limits: self.placement.clone(),
+            rules: Rules::from(self.rules.clone()).on(&self.pools),
+        }
+    }
+
     /// Reads `file`, or the default file, and lays the environment over it.
     ///
     /// # Errors
@@ -109,6 +128,15 @@ impl Config {
         check::check(&config).map_err(|problem| source.refused(&problem))?;
         overlay::overlay(config, variables)
     }
+}
+
+/// Reads a text that is no configuration but is written like one; its mistakes are told in the same way.
+///
+/// # Errors
+/// Fails on anything in it that is not understood.
+pub(crate) fn read<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, ConfigError> {
+    let source = Source { name, text };
+    serde_saphyr::from_str_with_options(text, problem::options()).map_err(|error| source.wrong(&error))
 }
 
 /// Tells whether the user's environment allows colours (<https://no-color.org>).
@@ -231,7 +259,7 @@ mod tests {
     #[test]
     fn a_key_like_no_other_is_answered_with_all_of_them() {
         let error = parse("volume: 11\n").unwrap_err();
-        let expected = r#"crosspoint.yaml:1:1: unknown key "volume", expected one of pools, scoring, rules, planner, models, logs, store, proxy, router, agent, engine
+        let expected = r#"crosspoint.yaml:1:1: unknown key "volume", expected one of pools, policy, scoring, placement, rules, planner, models, logs, store, proxy, router, agent, engine
   |
 1 | volume: 11
   | ^^^^^^"#;

@@ -81,6 +81,14 @@ pub(crate) fn print_json(answer: &serde_json::Value) -> io::Result<()> {
     print(&format!("{answer:#}"))
 }
 
+/// Writes a JSON answer on a line of its own.
+///
+/// # Errors
+/// Fails when standard output is gone.
+pub(crate) fn print_json_line(answer: &serde_json::Value) -> io::Result<()> {
+    print(&answer.to_string())
+}
+
 /// Writes a remark. Where it goes nobody may be listening, and that is fine.
 pub(crate) fn note(remark: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", remark.trim_end());

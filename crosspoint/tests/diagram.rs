@@ -8,12 +8,13 @@ use anyhow::Context as _;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Which of our crates each crate may depend on.
-const DIAGRAM: [(&str, &[&str]); 12] = [
+const DIAGRAM: [(&str, &[&str]); 13] = [
     ("scheduler", &[]),
     ("audio", &[]),
     ("process", &[]),
     ("proto", &["scheduler"]),
     ("session", &["scheduler", "audio"]),
+    ("simulator", &["scheduler"]),
     ("store", &["scheduler"]),
     ("router", &["scheduler", "store", "proto", "process"]),
     ("proxy", &["scheduler", "session", "audio", "proto", "process", "store"]),
@@ -28,6 +29,7 @@ const DIAGRAM: [(&str, &[&str]); 12] = [
             "process",
             "proto",
             "session",
+            "simulator",
             "store",
             "router",
             "proxy",
@@ -39,7 +41,7 @@ const DIAGRAM: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that decide, and so have no runtime, no socket and no log, wherever that may come from.
-const PURE: [&str; 3] = ["scheduler", "audio", "session"];
+const PURE: [&str; 4] = ["scheduler", "audio", "session", "simulator"];
 const IMPURE: [&str; 6] = ["tokio", "tokio-util", "hyper", "reqwest", "tonic", "tracing"];
 
 /// Libraries that only one of our crates may name.

@@ -4,7 +4,7 @@ mod engine;
 mod place;
 mod report;
 
-pub use place::{decision_from_reply, reply_from_decision, request_from_wire, request_to_wire};
+pub use place::{Refused, decision_from_reply, reply_from_decision, request_from_wire, request_to_wire};
 pub use report::{report_from_wire, report_to_wire};
 
 /// Says which field of a message cannot be understood.

@@ -23,6 +23,7 @@ mod whole;
 
 use std::time::Duration;
 
+use proto::convert::Refused;
 use scheduler::Request;
 use session::{CloseReason, Usage};
 
@@ -126,6 +127,16 @@ impl Failure {
             _ => CloseReason::BadAudio,
         };
         Self::new(reason, text)
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(Refused { refusal, text, .. }: Refused) -> Self {
+        let failure = Self::no_node(refusal.into());
+        match text {
+            Some(text) => Self { text, ..failure },
+            None => failure,
+        }
     }
 }
 

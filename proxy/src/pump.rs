@@ -254,7 +254,7 @@ impl Pump {
         self.wanted.exclude = self.session.candidates().failed().clone();
         let (shared, wanted) = (Arc::clone(&self.shared), self.wanted.clone());
         let (trace, counting) = (self.record.trace(), self.record.counting());
-        async move { shared.placer.place(&wanted, trace, &counting).await }
+        async move { shared.placer.place(&wanted, trace, &counting).await.map_err(|failure| failure.reason) }
     }
 
     /// Sends the new leg everything that the lost one did not answer for good.

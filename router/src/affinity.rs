@@ -1,27 +1,21 @@
 //! Affinity: a session that comes back is placed on the node it was on, where that is alive, allowed and has room.
 
-use scheduler::{Class, Decision, NodeId, Request, SessionId};
+use scheduler::{Class, NodeId, Request, SessionId};
 use store::LastLeg;
 use tracing::debug;
 
 use crate::core::Core;
 use crate::metrics;
 
-/// Placements that a decision offers at most.
-const OFFERED: usize = 3;
-
 impl Core {
-    /// Decides, and puts the node first that a returning session was on. One that lost its node wants another.
-    pub(crate) async fn consider_near(&self, request: &Request) -> Decision {
+    /// Returns a returning session's request with the node that it was on, where that is known and it asks for none itself.
+    /// One that lost its node wants another.
+    pub(crate) async fn near(&self, request: &Request) -> Option<Request> {
         let last = match request.class {
-            Class::New => self.last_node(request.session).await,
-            Class::Failover => None,
+            Class::New if request.prefer.is_none() => self.last_node(request.session).await,
+            Class::New | Class::Failover => None,
         };
-        let decision = self.consider(request);
-        match last {
-            Some(node) => self.prefer(&node, request, decision),
-            None => decision,
-        }
+        last.map(|node| Request { prefer: Some(node), ..request.clone() })
     }
 
     /// Remembers which node a session is on.
@@ -49,18 +43,5 @@ impl Core {
                 None
             }
         }
-    }
-
-    /// The same filters judge the node as any other: it is decided on alone.
-    fn prefer(&self, node: &NodeId, request: &Request, mut decision: Decision) -> Decision {
-        let others: Vec<NodeId> = self.fleet().nodes().map(|other| other.report.node.clone()).collect();
-        let mut alone = request.clone();
-        alone.exclude.extend(others.into_iter().filter(|other| other != node));
-        let Some(near) = self.consider(&alone).placements.into_iter().next() else { return decision };
-        decision.placements.retain(|placement| placement.node != near.node);
-        decision.placements.insert(0, near);
-        decision.placements.truncate(OFFERED);
-        decision.refusal = None;
-        decision
     }
 }

@@ -17,10 +17,11 @@ use crate::agents::AgentsDoor;
 use crate::billing::{self, Billing};
 use crate::config::{Config, Policy};
 use crate::core::Core;
+use crate::decisions::{DecisionFile, DecisionLog, DecisionLogError};
 use crate::keys::{Registry, keep_index};
 use crate::placement::PlacementDoor;
 use crate::planning::Planning;
-use crate::{admin, metrics, owed, sharing, watch};
+use crate::{admin, decisions, metrics, owed, sharing, watch};
 
 /// Largest message taken on any call, in bytes.
 const MESSAGE_LIMIT: usize = 4 << 20;
@@ -38,6 +39,9 @@ pub enum RouterError {
     /// No metrics can be recorded.
     #[error(transparent)]
     Metrics(#[from] process::MetricsError),
+    /// Decisions cannot be written.
+    #[error(transparent)]
+    Decisions(#[from] DecisionLogError),
 }
 
 /// The journal of charges that the store did not take, and what it held when it was opened.
@@ -48,6 +52,7 @@ pub struct App {
     config: Config,
     core: Arc<Core>,
     reports: Arc<dyn Reports>,
+    decisions: Option<DecisionFile>,
     verdicts: Arc<dyn Verdicts>,
     registry: Option<Arc<Registry>>,
     billing: Arc<Billing>,
@@ -76,15 +81,18 @@ impl Config {
     {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
+        let log = self.decisions.as_ref().map(|log| DecisionLog::open(log, &policy.choice)).transpose()?;
+        let (decisions, file) = log.unzip();
         metrics::describe_billing(policy.pools.iter().map(|pool| &pool.name));
         let grpc = Bound::bind("agents and proxies", self.listen).await?;
         let planner = policy.planner.clone();
-        let core = Arc::new(Core::new(policy, store.clone(), store.clone()));
+        let core = Arc::new(Core::new(policy, &store, decisions));
         Ok(App {
             planning: Planning::new(Arc::clone(&core), store.clone(), planner, grpc.address.to_string()),
             grpc,
             admin: Bound::bind("the admin API", self.admin).await?,
             metrics: Bound::bind("metrics", self.metrics).await?,
+            decisions: file,
             core,
             billing: Arc::new(Billing::new(store.clone(), charges)),
             reports: store.clone(),
@@ -129,6 +137,10 @@ impl App {
         shutdown.spawn("admin API", health::serve(self.admin.listener, admin_routes, shutdown.clone()));
         let watching = watch::watch(Arc::clone(&self.core), self.config.forget_after, shutdown.clone());
         shutdown.spawn("node watch", watching);
+        shutdown.spawn("ticks", watch::tick(Arc::clone(&self.core), shutdown.clone()));
+        if let Some(file) = self.decisions {
+            shutdown.spawn("decision log", decisions::write(file, shutdown.clone()));
+        }
         let putting = sharing::put(Arc::clone(&self.core), Arc::clone(&self.reports), shutdown.clone());
         shutdown.spawn("reports to the store", putting);
         shutdown.spawn("leases to give back", owed::give_back(Arc::clone(&self.core), shutdown.clone()));

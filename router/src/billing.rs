@@ -61,7 +61,7 @@ impl Billing {
         let ids: Vec<_> = records.iter().map(id).collect();
         let mut used = Vec::with_capacity(records.len());
         for record in records {
-            match priced(record, |pool| core.fleet().pool(pool).map(|pool| pool.price)) {
+            match priced(record, |pool| core.view().pool(pool).map(|pool| pool.price)) {
                 Ok(priced) => used.push(priced),
                 Err(bad) => {
                     metrics::usage_records("refused", 1);
@@ -99,7 +99,7 @@ impl Billing {
     async fn charge(&self, core: &Core, charges: &[Charge], today: Day) -> Result<(), StoreAway> {
         let added = self.ledger.charge(charges, today).await?;
         for (charge, more) in charges.iter().zip(added) {
-            let pool = core.fleet().pool(&charge.pool).map(|pool| pool.name.clone());
+            let pool = core.view().pool(&charge.pool).map(|pool| pool.name.clone());
             let mut charged = self.charged.lock().unwrap_or_else(PoisonError::into_inner);
             let sum = charged.entry(pool.clone()).or_default();
             *sum = *sum + more;

@@ -1,6 +1,8 @@
 //! Concurrent sessions: those of a key are claimed before a node's slot, and given back when there is none. They are leases like
 //! any other: renewed with the slots, and written again when the store lost them.
 
+use std::time::Duration;
+
 use proto::v1::Counted;
 use scheduler::{Class, Decision, Refusal, Request};
 use store::{Claim, Lease};
@@ -16,15 +18,15 @@ pub(crate) fn counted(counted: &Counted) -> Option<Lease> {
 
 impl Core {
     /// Places a session of a key that may have `limit` of them at one time.
-    pub(crate) async fn place_within(&self, limit: u32, request: &Request) -> Decision {
-        let Some(key) = &request.key else { return self.place(request).await };
+    pub(crate) async fn place_within(&self, limit: u32, request: &Request, patience: Duration) -> Decision {
+        let Some(key) = &request.key else { return self.place(request, patience).await };
         // The chunks of a file are one session.
         let lease = Lease::concurrency(key, request.file.unwrap_or(request.session));
         match self.count_in(&lease, limit, request.class).await {
             Claim::Full => self.over_limit(),
-            Claim::Kept => self.place(request).await,
+            Claim::Kept => self.place(request, patience).await,
             Claim::Held => {
-                let decision = self.place(request).await;
+                let decision = self.place(request, patience).await;
                 if decision.refusal.is_some() {
                     self.release(lease).await;
                 }
@@ -47,8 +49,8 @@ impl Core {
     }
 
     fn over_limit(&self) -> Decision {
-        let fleet_version = self.fleet().version();
+        let fleet_version = self.view().version();
         let refusal = Some(Refusal::OverLimit);
-        Decision { placements: Vec::new(), refusal, rejected: Vec::new(), fleet_version }
+        Decision { placements: Vec::new(), refusal, rejected: Vec::new(), fleet_version, seat: None, refused_by: None }
     }
 }

@@ -4,12 +4,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use scheduler::plan::PlannerConfig;
-use scheduler::{Models, Pool, Scoring};
+use scheduler::{Models, Pool};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::decisions::DecisionLogConfig;
+
 /// Where the router listens and how often agents report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// gRPC for agents and proxies.
@@ -26,6 +28,8 @@ pub struct Config {
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub forget_after: Duration,
+    /// Where a sample of decisions is written; nowhere when absent.
+    pub decisions: Option<DecisionLogConfig>,
 }
 
 impl Default for Config {
@@ -37,6 +41,7 @@ impl Default for Config {
             metrics: loopback(7481),
             report_interval: Duration::from_secs(1),
             forget_after: Duration::from_secs(3600),
+            decisions: None,
         }
     }
 }
@@ -46,8 +51,8 @@ impl Default for Config {
 pub struct Policy {
     /// The pools there are.
     pub pools: Vec<Pool>,
-    /// The weights of the score.
-    pub scoring: Scoring,
+    /// How a node is chosen.
+    pub choice: scheduler::Policy,
     /// The models callers may ask for.
     pub models: Models,
     /// How pools are scaled.

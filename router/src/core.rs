@@ -1,26 +1,40 @@
-//! What every door of the router shares: the fleet, the leases and the ledger.
+//! What every door of the router shares: the fleet, the leases and the ledger; and the placing of one session.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+mod batch;
+mod fleet;
+mod leases;
+mod slots;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use scheduler::{
-    AllowedSet, Class, Decision, Fleet, Models, NodeId, Placement, Priority, Refusal, Report, Request, Scoring,
-    SessionId, Timestamp, UnknownPool, decide,
+    Allowed, Class, Decision, Dice, FleetView, Models, NodeId, Policy, Priority, Refusal, Report, Request, Seat,
+    SessionId, Timestamp, UnknownPool, decide, explain,
 };
-use store::{Affinity, Claim, Lease, Leases, REPORT_LIFE, Resource};
+use store::{Affinity, Claim, Leases, REPORT_LIFE};
 use tokio::time::Instant;
-use tracing::debug;
 
-use crate::config::Policy;
+use crate::config;
+use crate::decisions::DecisionLog;
 use crate::ledger::Ledger;
 use crate::metrics;
-use crate::owed::{Debt, Owed};
+use crate::owed::Owed;
 use crate::planning::{Board, Starts};
 use crate::sharing::{Heard, Outbox};
 
+use batch::BatchChunks;
+pub(crate) use batch::Orders;
+pub(crate) use fleet::FleetGuard;
+use fleet::SharedFleet;
+use slots::Slots;
+
+/// In a larger fleet the explanation of a decision that found a node is left out: it looks at every node.
+const EXPLAINED_NODES: usize = 512;
+
 /// The state behind the router's doors.
 pub(crate) struct Core {
-    fleet: RwLock<Fleet>,
+    fleet: SharedFleet,
     ledger: Mutex<Ledger>,
     outbox: Outbox,
     board: Board,
@@ -29,25 +43,34 @@ pub(crate) struct Core {
     owed: Owed,
     pub(crate) leases: Arc<dyn Leases>,
     pub(crate) affinity: Arc<dyn Affinity>,
-    scoring: Scoring,
+    policy: Policy,
     models: Models,
+    slots: Slots,
+    batch: BatchChunks,
+    decisions: Option<DecisionLog>,
     started: Instant,
 }
 
 impl Core {
-    pub(crate) fn new(policy: Policy, leases: Arc<dyn Leases>, affinity: Arc<dyn Affinity>) -> Self {
+    pub(crate) fn new<S>(policy: config::Policy, store: &Arc<S>, decisions: Option<DecisionLog>) -> Self
+    where
+        S: Affinity + Leases + 'static,
+    {
         Self {
-            fleet: RwLock::new(Fleet::new(policy.pools)),
+            fleet: SharedFleet::new(policy.pools),
             ledger: Mutex::new(Ledger::default()),
             outbox: Outbox::default(),
             heard: Heard::default(),
             owed: Owed::default(),
             board: Board::default(),
             starts: Starts::default(),
-            leases,
-            affinity,
-            scoring: policy.scoring,
+            leases: store.clone(),
+            affinity: store.clone(),
+            slots: Slots::new(&policy.choice.limits),
+            batch: BatchChunks::default(),
+            policy: policy.choice,
             models: policy.models,
+            decisions,
             started: Instant::now(),
         }
     }
@@ -77,12 +100,19 @@ impl Core {
         &self.starts
     }
 
-    pub(crate) fn fleet(&self) -> RwLockReadGuard<'_, Fleet> {
-        self.fleet.read().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the fleet as it was published last; nobody waits for it.
+    pub(crate) fn view(&self) -> Arc<FleetView> {
+        self.fleet.view()
     }
 
-    pub(crate) fn fleet_mut(&self) -> RwLockWriteGuard<'_, Fleet> {
-        self.fleet.write().unwrap_or_else(PoisonError::into_inner)
+    /// Changes the fleet; the change is published when the guard is dropped, or a little later when changes are many.
+    pub(crate) fn fleet_mut(&self) -> FleetGuard<'_> {
+        self.fleet.change()
+    }
+
+    /// Publishes what was changed and not yet published.
+    pub(crate) fn publish(&self) {
+        self.fleet.publish();
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -93,20 +123,100 @@ impl Core {
         &self.models
     }
 
-    /// Decides without promising anything.
+    pub(crate) fn batch(&self) -> &BatchChunks {
+        &self.batch
+    }
+
+    /// Works out the open set, the nodes that rest and what there is; once a second.
+    pub(crate) fn tick(&self) {
+        let now = self.now();
+        let waiting = self.slots.waiting();
+        let arrivals = self.slots.arrivals(self.policy.limits.open.arrivals, now);
+        let mut fleet = self.fleet_mut();
+        let streams = fleet.streams() + waiting;
+        let ticked = fleet.tick(scheduler::Demand { streams, arrivals }, &self.policy, now);
+        drop(fleet);
+        metrics::ticked(&ticked, waiting);
+    }
+
+    /// Lets those who wait for a slot look again, as many as there are slots; several times a second.
+    pub(crate) fn let_in(&self) {
+        self.slots.let_in(self.view().free_slots(), self.now());
+    }
+
+    /// Decides without promising anything, and says why other nodes were passed over.
     pub(crate) fn consider(&self, request: &Request) -> Decision {
-        let began = std::time::Instant::now();
-        let decision = decide(&self.fleet(), request, &self.scoring, self.now(), &mut rand::rng());
-        metrics::decided(began.elapsed());
+        let (view, now) = (self.view(), self.now());
+        let mut decision = self.decide(&view, request, now);
+        decision.rejected = explain(&view, request, &self.policy, now);
         decision
     }
 
+    fn decide(&self, view: &FleetView, request: &Request, now: Timestamp) -> Decision {
+        let mut decision = self.decide_in_silence(view, request, now);
+        if decision.refusal == Some(Refusal::NotAllowed) {
+            let refused = Allowed::of(view, request, &self.policy.rules).err();
+            decision.refused_by = refused.map(|refusal| refusal.to_string());
+        }
+        decision
+    }
+
+    fn decide_in_silence(&self, view: &FleetView, request: &Request, now: Timestamp) -> Decision {
+        let seed = rand::random();
+        if let Some(decision) =
+            self.decisions.as_ref().and_then(|log| log.record(view, request, &self.policy, (now, seed)))
+        {
+            return decision;
+        }
+        let began = std::time::Instant::now();
+        let choice = decide(view, request, &self.policy, now, &mut Dice::new(seed));
+        metrics::decided(began.elapsed());
+        let decision = view.decision(&choice, request, Vec::new());
+        if view.nodes().nth(EXPLAINED_NODES).is_some() && decision.refusal.is_none() {
+            return decision;
+        }
+        Decision { rejected: explain(view, request, &self.policy, now), ..decision }
+    }
+
+    /// Places a session: at once if it can, after a wait if it may.
+    pub(crate) async fn place(&self, request: &Request, patience: Duration) -> Decision {
+        let (asked_at, patience) = (self.now(), patience.min(self.policy.limits.queue.patience));
+        let near = self.near(request).await;
+        let request = near.as_ref().unwrap_or(request);
+        // Who has patience was asked before, and was counted then.
+        if patience.is_zero() {
+            self.slots.asked(request, asked_at);
+        }
+        let mut decision = self.admit(request).await;
+        if patience.is_zero() {
+            self.count(request, &decision);
+        }
+        while decision.refusal == Some(Refusal::Full) && request.priority != Priority::Batch {
+            if !self.slots.wait(request, asked_at + patience, self.now()).await {
+                break;
+            }
+            decision = self.admit(request).await;
+        }
+        decision
+    }
+
+    /// Tries once, unless fairness speaks against it: then every slot counts as taken.
+    async fn admit(&self, request: &Request) -> Decision {
+        let view = self.view();
+        let own = || self.ledger().open_of(&request.tenant);
+        if request.class == Class::New && !self.slots.admits(request, &view, own, self.now()) {
+            let decision = view.decision(&scheduler::Choice::refused(Refusal::Full), request, Vec::new());
+            return decision;
+        }
+        self.try_once(&view, request).await
+    }
+
     /// Decides, claims a lease on the best placement that still has room, and puts that one first.
-    pub(crate) async fn place(&self, request: &Request) -> Decision {
-        let mut decision = self.consider_near(request).await;
+    async fn try_once(&self, view: &FleetView, request: &Request) -> Decision {
+        let mut decision = self.decide(view, request, self.now());
         let mut held = None;
         for (rank, placement) in decision.placements.iter().enumerate() {
-            if self.claim(placement, request.session).await != Claim::Full {
+            if self.claim(view, &placement.node, request.session).await != Claim::Full {
                 held = Some(rank);
                 break;
             }
@@ -114,7 +224,7 @@ impl Core {
         match held {
             Some(rank) => {
                 decision.placements.drain(..rank);
-                self.fleet_mut().reserve(&decision.placements[0], self.now());
+                self.promise(view, &decision, request);
             }
             None if decision.refusal.is_none() => {
                 decision.placements.clear();
@@ -122,8 +232,22 @@ impl Core {
             }
             None => {}
         }
-        self.count(request, &decision);
         decision
+    }
+
+    /// Counts the slot, and makes a batch chunk yield it where one has it.
+    fn promise(&self, view: &FleetView, decision: &Decision, request: &Request) {
+        let node = &decision.placements[0].node;
+        let now = self.now();
+        if let Some(index) = view.index_of(node) {
+            view.reserve(index, now);
+        }
+        if request.priority == Priority::Batch {
+            let slots = self.batch.placed(request, node, now);
+            self.fleet_mut().set_batch_slots(node, slots);
+        } else if decision.seat == Some(Seat::Yielded) {
+            self.batch.revoke(node, 1);
+        }
     }
 
     /// Counts how a session began, for the planner. Sessions that move began before, and nothing can be ordered for those that
@@ -133,66 +257,31 @@ impl Core {
         if !counts || decision.refusal == Some(Refusal::NotAllowed) {
             return;
         }
-        let fleet = self.fleet();
-        let allowed = AllowedSet::of(&fleet, request, &mut Vec::new()).pools().map(|pool| pool.name.clone()).collect();
+        let view = self.view();
+        let Ok(allowed) = Allowed::of(&view, request, &self.policy.rules) else { return };
+        let allowed = allowed.fallback().pools().map(|pool| pool.name.clone()).collect();
         match decision.refusal {
             None => self.starts.placed(Some(allowed), self.now()),
             Some(_) => self.starts.refused(Some(allowed), self.now()),
         }
     }
 
-    /// Without the store the node's own refusal holds the line, so a claim that cannot be made counts as held.
-    async fn claim(&self, placement: &Placement, session: SessionId) -> Claim {
-        let Some(slots) = self.fleet().node(&placement.node).map(|node| node.report.hard_slots) else {
-            return Claim::Full;
-        };
-        let lease = Lease::slot(&placement.node, session);
-        self.leases.claim(&lease, slots, self.now()).await.unwrap_or_else(|away| {
-            metrics::store_failed("claim");
-            debug!(%away, "placing without a lease");
-            Claim::Held
-        })
-    }
-
-    /// Renews leases, in one trip for all of them.
-    pub(crate) async fn renew(&self, leases: &[Lease]) {
-        if let Err(away) = self.leases.renew(leases, self.now()).await {
-            metrics::store_failed("renew");
-            debug!(%away, leases = leases.len(), "leases not renewed");
+    /// Notes that these sessions go on, and who holds them.
+    pub(crate) fn live(&self, held: &[(SessionId, NodeId)], orders: &Orders) {
+        let (mut fleet, now) = (self.fleet_mut(), self.now());
+        for (session, node) in held {
+            self.batch.held_by(*session, orders);
+            fleet.note_alive(node, now);
         }
     }
 
-    /// Gives a lease back; later where the store does not take it now.
-    pub(crate) async fn release(&self, lease: Lease) {
-        let debt = Debt { lease, since: self.now() };
-        if let Err(debt) = self.try_release(debt).await {
-            self.owed.add(debt);
-        }
-    }
-
-    /// Gives back the leases that the store did not take before, until it does not take one again.
-    pub(crate) async fn pay(&self) {
-        while let Some(debt) = self.owed.take(self.now()) {
-            if let Err(debt) = self.try_release(debt).await {
-                return self.owed.add(debt);
-            }
-        }
-    }
-
-    async fn try_release(&self, debt: Debt) -> Result<(), Debt> {
-        self.leases.release(&debt.lease).await.map_err(|away| {
-            metrics::store_failed("release");
-            debug!(%away, "lease not given back, it will be tried again");
-            debt
-        })
-    }
-
-    pub(crate) async fn leases_on(&self, node: &NodeId) -> u32 {
-        self.leases.count(&Resource::Slots(node.clone()), self.now()).await.unwrap_or(0)
+    /// Notes that a session gave its slot back, and lets one in who waits for it.
+    pub(crate) fn freed(&self) {
+        self.slots.freed(self.now());
     }
 
     /// Returns when a refused caller should ask again.
     pub(crate) fn retry_after(&self) -> Duration {
-        Duration::from_secs(2)
+        self.slots.retry_after(self.now())
     }
 }

@@ -284,6 +284,12 @@ impl Ledger {
         self.order.iter().rev().filter_map(|session| self.entries.get(session))
     }
 
+    /// Counts the sessions that a tenant has open.
+    pub(crate) fn open_of(&self, tenant: &TenantId) -> u32 {
+        let open = |entry: &&Entry| entry.tenant == *tenant && matches!(entry.life, Life::Placed | Life::Live);
+        u32::try_from(self.entries.values().filter(open).count()).unwrap_or(u32::MAX)
+    }
+
     /// Counts the live sessions.
     pub(crate) fn live(&self) -> usize {
         self.entries.values().filter(|entry| entry.life == Life::Live).count()
@@ -321,6 +327,7 @@ mod tests {
             latency_limit: Duration::from_millis(300),
             audio_bytes_per_second: 32_000,
             exclude: [].into(),
+            prefer: None,
             facts: scheduler::rules::Facts::default(),
         }
     }
@@ -335,7 +342,14 @@ mod tests {
             api: scheduler::EngineApi::Listen,
             engine_model: None,
         };
-        Decision { placements: vec![placement], refusal: None, rejected: Vec::new(), fleet_version: 1 }
+        Decision {
+            placements: vec![placement],
+            refusal: None,
+            rejected: Vec::new(),
+            fleet_version: 1,
+            seat: None,
+            refused_by: None,
+        }
     }
 
     fn ending() -> Ending {

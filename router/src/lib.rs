@@ -3,6 +3,7 @@
 //! * [`Config`] → [`App`] (sockets bound) → [`App::run`].
 //! * `agents`: the report stream. `placement`: place, renew, outcomes. `admin`: HTTP and JSON for people and tools.
 //! * `core`: the fleet, the leases and the ledger that all three share. `ledger`: what each session was, why, and what it cost.
+//! * `decisions`: a sample of decisions in a file, to be made again.
 //! * `affinity`: sessions that come back to their node.
 //! * `concurrency`: sessions that count against their key's limit.
 //! * `keys`: the API keys that were made or revoked here.
@@ -21,6 +22,7 @@ mod concurrency;
 mod config;
 mod core;
 mod costs;
+mod decisions;
 mod keys;
 mod ledger;
 mod metrics;
@@ -32,4 +34,5 @@ mod watch;
 
 pub use app::{App, Charges, RouterError};
 pub use config::{Config, Policy};
+pub use decisions::{DecisionLogConfig, DecisionLogError};
 pub use keys::Registry;

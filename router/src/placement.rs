@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 
 use crate::billing::Billing;
 use crate::concurrency::counted;
-use crate::core::Core;
+use crate::core::{Core, Orders};
 use crate::ledger::Ending;
 use crate::{costs, metrics};
 
@@ -40,14 +40,15 @@ impl Placement for PlacementDoor {
     async fn place(&self, request: Request<PlaceRequest>) -> Result<Response<PlaceReply>, Status> {
         let wire = request.into_inner();
         let (dry_run, concurrent_limit) = (wire.dry_run, wire.concurrent_limit);
+        let patience = Duration::from_millis(wire.patience_milliseconds.into());
         let request = request_from_wire(wire)?;
         if dry_run {
             let decision = self.core.consider(&request);
             return Ok(Response::new(reply_from_decision(&decision, "", self.core.retry_after())));
         }
         let decision = match concurrent_limit {
-            Some(limit) => self.core.place_within(limit, &request).await,
-            None => self.core.place(&request).await,
+            Some(limit) => self.core.place_within(limit, &request, patience).await,
+            None => self.core.place(&request, patience).await,
         };
         metrics::placed(&decision);
         self.core.ledger().decided(&request, &decision, self.core.now());
@@ -72,7 +73,7 @@ impl Placement for PlacementDoor {
                 let Ok(Some(SessionUpdate { update })) = update else { return };
                 // An update that this version does not know costs nothing but itself.
                 let Some(update) = update else { continue };
-                let Some(order) = apply(&core, &billing, update).await else { continue };
+                let Some(order) = apply(&core, &billing, update, &orders).await else { continue };
                 if orders.send(Ok(SessionOrder { order: Some(order) })).await.is_err() {
                     return;
                 }
@@ -93,20 +94,21 @@ async fn billed(core: &Core, billing: &Billing, records: Vec<proto::v1::UsageRec
 }
 
 /// Applies one update. What cannot be understood is logged and skipped: one bad line must not cost the others.
-async fn apply(core: &Core, billing: &Billing, update: Update) -> Option<Order> {
+async fn apply(core: &Core, billing: &Billing, update: Update, orders: &Orders) -> Option<Order> {
     match update {
         Update::Renewal(renewal) => {
-            renew(core, &renewal).await;
+            renew(core, &renewal, orders).await;
             None
         }
         Update::Opened(opened) => {
-            open(core, &opened).await;
+            open(core, &opened, orders).await;
             None
         }
         Update::Failed(failed) => {
             let (session, node) = names(&failed.session, &failed.node)?;
             core.leg_failed(&node);
             core.release(Lease::slot(&node, session)).await;
+            core.freed();
             let entry = whole(failed.file.as_deref(), session);
             core.ledger().renewed(entry, core.now());
             core.ledger().failed(entry, node, failed.cause);
@@ -115,6 +117,7 @@ async fn apply(core: &Core, billing: &Billing, update: Update) -> Option<Order> 
         Update::Released(released) => {
             let (session, node) = names(&released.session, &released.node)?;
             core.release(Lease::slot(&node, session)).await;
+            core.freed();
             None
         }
         Update::Ended(ended) => end(core, ended).await,
@@ -122,14 +125,16 @@ async fn apply(core: &Core, billing: &Billing, update: Update) -> Option<Order> 
     }
 }
 
-async fn renew(core: &Core, renewal: &Renewal) {
-    let (mut leases, mut heard) = (Vec::new(), Vec::new());
+async fn renew(core: &Core, renewal: &Renewal, orders: &Orders) {
+    let (mut leases, mut heard, mut live) = (Vec::new(), Vec::new(), Vec::new());
     for held in &renewal.held {
         if let Some((session, node)) = names(&held.session, &held.node) {
             leases.push(Lease::slot(&node, session));
             heard.push(whole(held.file.as_deref(), session));
+            live.push((session, node));
         }
     }
+    core.live(&live, orders);
     for lease in renewal.counted.iter().filter_map(counted) {
         heard.push(lease.session);
         leases.push(lease);
@@ -139,9 +144,10 @@ async fn renew(core: &Core, renewal: &Renewal) {
     heard.into_iter().for_each(|session| ledger.renewed(session, now));
 }
 
-async fn open(core: &Core, opened: &Opened) {
+async fn open(core: &Core, opened: &Opened, orders: &Orders) {
     let Some((session, node)) = names(&opened.session, &opened.node) else { return };
     core.leg_opened(&node);
+    core.batch().held_by(session, orders);
     core.renew(&[Lease::slot(&node, session)]).await;
     let entry = whole(opened.file.as_deref(), session);
     core.ledger().renewed(entry, core.now());
@@ -166,6 +172,7 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
     if let Some(lease) = ended.counted.as_ref().and_then(counted) {
         core.release(lease).await;
     }
+    core.freed();
     core.let_go(session).await;
     debug!(%session, reason = ended.reason, "session ended");
     let ending = Ending {

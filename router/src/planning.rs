@@ -202,7 +202,7 @@ mod tests {
     impl One {
         fn start(store: &Arc<Embedded>, name: &str) -> Self {
             let policy = Policy { pools: vec![pool()], ..Policy::default() };
-            let core = Arc::new(Core::new(policy, store.clone(), store.clone()));
+            let core = Arc::new(Core::new(policy, store, None));
             let shutdown = Shutdown::new();
             let planning = Planning::new(Arc::clone(&core), store.clone(), PlannerConfig::default(), name.to_owned());
             shutdown.spawn("planning", planning.run(shutdown.clone()));

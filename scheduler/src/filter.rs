@@ -1,12 +1,11 @@
-//! Filters: why a node may not serve a session. Residency and compliance come first and by type: nothing later can look at
-//! a pool that is not in the [`AllowedSet`].
+//! Filters in words: why a node, or a whole pool, may not serve a session.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::{Fleet, Node};
-use crate::ids::{NodeId, PoolName};
+use crate::fleet::Node;
+use crate::ids::{NodeId, PoolName, RuleName};
 use crate::pool::Pool;
 use crate::report::NodeState;
 use crate::request::Request;
@@ -33,6 +32,11 @@ pub enum Reason {
     },
     /// The caller's key may not use this pool.
     NotGranted,
+    /// A rule keeps the session out of this pool.
+    Rule {
+        /// The rule.
+        rule: RuleName,
+    },
     /// No agent of this pool has reported.
     NoNodes,
     /// No report for 3 s or longer.
@@ -71,6 +75,14 @@ pub enum Reason {
     },
     /// This session already failed there.
     AlreadyFailed,
+    /// The node behaved worse than its pool, and rests.
+    Ejected,
+    /// The pool failed too often in a row, and is left alone for a while.
+    Shunned {
+        /// For how long still.
+        #[serde(with = "duration")]
+        left: Duration,
+    },
 }
 
 impl Reason {
@@ -81,6 +93,7 @@ impl Reason {
             Self::Residency { .. } => "residency",
             Self::Compliance { .. } => "compliance",
             Self::NotGranted => "not_granted",
+            Self::Rule { .. } => "rule",
             Self::NoNodes => "no_nodes",
             Self::Silent { .. } => "silent",
             Self::Starting => "starting",
@@ -92,6 +105,8 @@ impl Reason {
             Self::TooFar { .. } => "too_far",
             Self::TooDear { .. } => "too_dear",
             Self::AlreadyFailed => "already_failed",
+            Self::Ejected => "ejected",
+            Self::Shunned { .. } => "shunned",
         }
     }
 }
@@ -102,6 +117,7 @@ impl std::fmt::Display for Reason {
             Self::Residency { pool, wanted } => write!(f, "audio must stay in {wanted}, pool is in {pool}"),
             Self::Compliance { missing } => write!(f, "pool is not audited for {missing}"),
             Self::NotGranted => write!(f, "the key does not grant this pool"),
+            Self::Rule { rule } => write!(f, "rule {rule} keeps it elsewhere"),
             Self::NoNodes => write!(f, "no agent has reported"),
             Self::Silent { age } => write!(f, "no report for {:.1} s", age.as_secs_f64()),
             Self::Starting => write!(f, "engine is starting"),
@@ -113,6 +129,10 @@ impl std::fmt::Display for Reason {
             Self::TooFar { latency } => write!(f, "too far: {} ms", latency.as_millis()),
             Self::TooDear { cost } => write!(f, "too dear: {:.2} cents an hour", cost.cents()),
             Self::AlreadyFailed => write!(f, "already failed this session"),
+            Self::Ejected => write!(f, "rests: it failed or was slow far more than its pool"),
+            Self::Shunned { left } => {
+                write!(f, "left alone after failures, for {:.0} s more", left.as_secs_f64().ceil())
+            }
         }
     }
 }
@@ -124,6 +144,7 @@ impl Reason {
             Self::Residency { .. }
             | Self::Compliance { .. }
             | Self::NotGranted
+            | Self::Rule { .. }
             | Self::NoNodes
             | Self::WrongModel
             | Self::FilesOnly => true,
@@ -134,7 +155,9 @@ impl Reason {
             | Self::Full { .. }
             | Self::TooFar { .. }
             | Self::TooDear { .. }
-            | Self::AlreadyFailed => false,
+            | Self::AlreadyFailed
+            | Self::Ejected
+            | Self::Shunned { .. } => false,
         }
     }
 }
@@ -167,55 +190,8 @@ pub(crate) fn reject(rejected: &mut Vec<Rejected>, pool: &Pool, node: Option<&No
     }
 }
 
-/// Counts one more node of a pool that was rejected as a whole.
-pub(crate) fn count_forbidden(rejected: &mut [Rejected], pool: &PoolName) {
-    if let Some(group) = rejected.iter_mut().find(|group| group.pool == *pool) {
-        group.nodes += 1;
-    }
-}
-
-/// The pools that a request may use at all. Only these can be decided over.
-#[derive(Debug)]
-pub struct AllowedSet<'a> {
-    pools: Vec<&'a Pool>,
-}
-
-impl<'a> AllowedSet<'a> {
-    /// Keeps the pools that residency and compliance permit, and notes why others were left out.
-    #[must_use]
-    pub fn of(fleet: &'a Fleet, request: &Request, rejected: &mut Vec<Rejected>) -> Self {
-        let mut pools = Vec::with_capacity(fleet.pools().len());
-        for pool in fleet.pools() {
-            match forbidden(pool, request) {
-                Some(why) => reject(rejected, pool, None, why),
-                None => pools.push(pool),
-            }
-        }
-        Self { pools }
-    }
-
-    /// Returns the pools in the set.
-    pub fn pools(&self) -> impl Iterator<Item = &'a Pool> {
-        self.pools.iter().copied()
-    }
-}
-
-fn forbidden(pool: &Pool, request: &Request) -> Option<Reason> {
-    if let Some(wanted) = &request.residency
-        && pool.residency != *wanted
-    {
-        return Some(Reason::Residency { pool: pool.residency.0.clone(), wanted: wanted.0.clone() });
-    }
-    if request.pools.as_ref().is_some_and(|granted| !granted.contains(&pool.name)) {
-        return Some(Reason::NotGranted);
-    }
-    let missing = request.compliance.iter().find(|regime| !pool.compliance.contains(*regime))?;
-    Some(Reason::Compliance { missing: missing.0.clone() })
-}
-
-/// Tells why `node` cannot serve `request` now, cost and free slots aside.
-#[must_use]
-pub fn unfit(node: &Node, pool: &Pool, request: &Request, now: Timestamp) -> Option<Reason> {
+/// Tells why `node` cannot serve `request` now, cost and free slots aside. A report older than `patience` says nothing.
+pub(crate) fn unfit(node: Node<'_>, request: &Request, patience: Duration, now: Timestamp) -> Option<Reason> {
     let report = &node.report;
     match report.state {
         NodeState::Starting => return Some(Reason::Starting),
@@ -224,7 +200,7 @@ pub fn unfit(node: &Node, pool: &Pool, request: &Request, now: Timestamp) -> Opt
         NodeState::Serving => {}
     }
     let age = node.age(now);
-    if age >= SUSPECT_AFTER {
+    if age >= patience {
         return Some(Reason::Silent { age });
     }
     if request.exclude.contains(&report.node) {
@@ -236,7 +212,7 @@ pub fn unfit(node: &Node, pool: &Pool, request: &Request, now: Timestamp) -> Opt
     if !report.api.hears(request.work) {
         return Some(Reason::FilesOnly);
     }
-    let latency = pool.link.round_trip + report.chunk_latency_p95;
+    let latency = node.pool.round_trip + report.chunk_latency_p95;
     (latency > request.latency_limit).then_some(Reason::TooFar { latency })
 }
 
@@ -247,11 +223,14 @@ mod tests {
     use super::*;
     use crate::report::Report;
     use crate::testing::{noon, pool, report, request};
-    use crate::{Compliance, EngineApi, Residency, Work};
+    use crate::{EngineApi, Fleet, Work};
 
     fn why_not(report: Report, request: &Request, age: Duration) -> Option<String> {
-        let node = Node::new(report, noon() - age);
-        unfit(&node, &pool("a"), request, noon()).map(|why| format!("{}: {why}", why.label()))
+        let name = report.node.clone();
+        let mut fleet = Fleet::new(vec![pool("a")]);
+        fleet.report(report, noon() - age).unwrap();
+        let node = fleet.view().node(&name).unwrap();
+        unfit(node, request, SUSPECT_AFTER, noon()).map(|why| format!("{}: {why}", why.label()))
     }
 
     #[test]
@@ -284,30 +263,6 @@ mod tests {
         assert_eq!(why_not(healthy(), &request(), just_in_time), None);
         let at_the_limit = Request { latency_limit: Duration::from_millis(40), ..request() };
         assert_eq!(why_not(healthy(), &at_the_limit, now), None);
-    }
-
-    #[test]
-    fn a_pool_without_the_audit_or_elsewhere_is_not_in_the_set() {
-        let audited = Pool { compliance: BTreeSet::from([Compliance("soc2".to_owned())]), ..pool("audited") };
-        let european = Pool { residency: Residency("eu".to_owned()), ..audited.clone() };
-        let european = Pool { name: "european".parse().unwrap(), ..european };
-        let fleet = Fleet::new(vec![pool("plain"), audited, european]);
-        let (residency, compliance) = (Some(Residency("us".to_owned())), [Compliance("soc2".to_owned())].into());
-        let mut rejected = Vec::new();
-        let allowed = AllowedSet::of(&fleet, &Request { residency, compliance, ..request() }, &mut rejected);
-        assert_eq!(allowed.pools().map(|pool| pool.name.as_str()).collect::<Vec<_>>(), ["audited"]);
-        let why: Vec<_> = rejected.iter().map(|group| group.why.to_string()).collect();
-        assert_eq!(why, ["pool is not audited for soc2", "audio must stay in us, pool is in eu"]);
-    }
-
-    #[test]
-    fn a_pool_that_the_key_does_not_grant_is_not_in_the_set() {
-        let fleet = Fleet::new(vec![pool("a"), pool("b")]);
-        let mut rejected = Vec::new();
-        let granted = Request { pools: Some(["b".parse().unwrap()].into()), ..request() };
-        let allowed = AllowedSet::of(&fleet, &granted, &mut rejected);
-        assert_eq!(allowed.pools().map(|pool| pool.name.as_str()).collect::<Vec<_>>(), ["b"]);
-        assert_eq!(rejected[0].why, Reason::NotGranted);
     }
 
     #[test]

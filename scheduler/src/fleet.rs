@@ -1,77 +1,40 @@
-//! The fleet: all pools, and all nodes as last reported, with the slots promised since each report.
+//! The fleet: all pools, and all nodes as last reported. It takes what agents and proxies say, one change at a time, and
+//! hands out views to decide on.
+//!
+//! * [`Fleet`]: takes changes; one owner. [`FleetView`]: what decisions read; any number of readers.
+//! * `line`: a node in 64 bytes. `group`: the nodes of a pool that may be drawn from. `promises`: slots promised and not yet
+//!   reported. `maps`: from names to numbers. `notes`: what sessions met. `tick`: what is worked out once a second.
 
-use std::collections::BTreeMap;
+mod group;
+mod line;
+mod maps;
+mod notes;
+mod pool;
+mod promises;
+mod tick;
+mod view;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::decide::Placement;
-use crate::ids::{NodeId, PoolName};
+use crate::health::Breaker;
+use crate::ids::{ModelName, NodeId, PoolName};
+use crate::open::OpenSet;
 use crate::pool::Pool;
-use crate::report::Report;
-use crate::units::{Ratio, Timestamp};
+use crate::report::{NodeState, Report};
+use crate::units::Timestamp;
 
-/// A promise is believed to be still on its way for this long; after it the node's own count is right.
-const PROMISE_LIFE: Duration = Duration::from_secs(3);
-/// A report this much younger than a promise includes the session: by then it has connected or been refused.
-const PROMISE_SETTLED: Duration = Duration::from_millis(500);
-/// Time in which half of a node's error share is forgotten.
-const ERROR_HALF_LIFE: Duration = Duration::from_secs(30);
+pub(crate) use group::Group;
+pub(crate) use line::{Line, PoolIndex, Side, Standing};
+pub(crate) use maps::Bit;
+pub(crate) use pool::{Gate, PoolLine, Telemetry};
+pub(crate) use promises::Promised;
 
-/// A node as last reported, and what happened since.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// What its agent said last.
-    pub report: Report,
-    /// When the agent said it, on this process's clock.
-    pub reported_at: Timestamp,
-    promised_at: Vec<Timestamp>,
-    errors: f32,
-    errors_at: Timestamp,
-}
-
-impl Node {
-    /// Takes a node's first report.
-    #[must_use]
-    pub fn new(report: Report, now: Timestamp) -> Self {
-        Self { report: report.sane(), reported_at: now, promised_at: Vec::new(), errors: 0.0, errors_at: now }
-    }
-
-    /// A session that the report counts is no promise any more: each slot more in use settles the oldest one.
-    fn update(&mut self, report: Report, now: Timestamp) {
-        let report = report.sane();
-        let arrived = report.used_slots.saturating_sub(self.report.used_slots) as usize;
-        self.promised_at.drain(..arrived.min(self.promised_at.len()));
-        self.report = report;
-        self.reported_at = now;
-        self.promised_at.retain(|at| now.since(*at) < PROMISE_SETTLED);
-    }
-
-    /// Returns how old the last report is.
-    #[must_use]
-    pub fn age(&self, now: Timestamp) -> Duration {
-        now.since(self.reported_at)
-    }
-
-    /// Estimates the slots in use: those reported plus those promised since.
-    #[must_use]
-    pub fn used_estimate(&self, now: Timestamp) -> u32 {
-        let promised = self.promised_at.iter().filter(|at| now.since(**at) < PROMISE_LIFE).count();
-        self.report.used_slots.saturating_add(u32::try_from(promised).unwrap_or(u32::MAX))
-    }
-
-    /// Returns the share of opens that failed lately, halved every 30 s.
-    #[must_use]
-    pub fn error_share(&self, now: Timestamp) -> Ratio {
-        let halves = now.since(self.errors_at).as_secs_f32() / ERROR_HALF_LIFE.as_secs_f32();
-        Ratio::clamped(self.errors * (-halves).exp2())
-    }
-
-    fn observe_open(&mut self, failed: f32, now: Timestamp) {
-        /// Weight of one observation.
-        const STEP: f32 = 0.2;
-        self.errors = self.error_share(now).get() * (1.0 - STEP) + failed * STEP;
-        self.errors_at = now;
-    }
-}
+pub use line::NodeIndex;
+pub use maps::MOST_POOLS;
+pub use tick::{Demand, Ticked};
+pub use view::{Capacity, FleetView, Node};
 
 /// Says that a report names a pool that is not configured.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,242 +44,236 @@ pub struct UnknownPool {
     known: String,
 }
 
-/// All pools and nodes.
+/// The figures of a report that says nothing new but these: what most reports are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// What the node is up to.
+    pub state: NodeState,
+    /// Slots in use.
+    pub used_slots: u32,
+    /// Sessions waiting inside the engine.
+    pub queue_depth: u32,
+    /// Audio chunk to result, 95th percentile.
+    pub chunk_latency_p95: Duration,
+}
+
+/// What happened on a node lately that its line does not say.
 #[derive(Clone, Debug, Default)]
+struct History {
+    /// Opens that failed in a row.
+    failures: u32,
+    /// Times it was ejected.
+    ejections: u32,
+    ejected_until: Timestamp,
+    slow_since: Option<Timestamp>,
+    /// When a session was last known to go on there.
+    alive_at: Option<Timestamp>,
+    /// Promises made by the last tick.
+    made: u32,
+}
+
+/// All pools and nodes.
+#[derive(Clone, Debug)]
 pub struct Fleet {
-    pools: Vec<Pool>,
-    nodes: BTreeMap<NodeId, Node>,
-    version: u64,
+    view: FleetView,
+    histories: Vec<History>,
+    free: Vec<NodeIndex>,
+    /// Breakers of pools without agents.
+    breakers: Vec<Option<Breaker>>,
+    open_set: OpenSet,
+    ticked_at: Option<Timestamp>,
+}
+
+impl Default for Fleet {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
 }
 
 impl Fleet {
-    /// Starts with these pools and no nodes.
+    /// Starts with these pools and no nodes. Pools after the first [`MOST_POOLS`] are left out; configuration refuses them.
     #[must_use]
-    pub fn new(pools: Vec<Pool>) -> Self {
-        Self { pools, nodes: BTreeMap::new(), version: 0 }
+    pub fn new(mut pools: Vec<Pool>) -> Self {
+        pools.truncate(MOST_POOLS);
+        Self {
+            breakers: vec![None; pools.len()],
+            view: FleetView::new(pools),
+            histories: Vec::new(),
+            free: Vec::new(),
+            open_set: OpenSet::default(),
+            ticked_at: None,
+        }
     }
 
-    /// Returns the pools in the order they were configured.
+    /// Returns the fleet as decisions see it now.
     #[must_use]
-    pub fn pools(&self) -> &[Pool] {
-        &self.pools
+    pub fn view(&self) -> &FleetView {
+        &self.view
     }
 
-    /// Finds a pool by name.
+    /// Returns a view to be published: changes after this are not seen in it, promises are.
     #[must_use]
-    pub fn pool(&self, name: &PoolName) -> Option<&Pool> {
-        self.pools.iter().find(|pool| pool.name == *name)
+    pub fn snapshot(&self) -> Arc<FleetView> {
+        Arc::new(self.view.clone())
     }
 
-    /// Returns the nodes in the order of their names.
-    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.values()
+    /// Says how many routers place sessions on these nodes, this one included.
+    pub fn set_routers(&mut self, routers: u32) {
+        self.view.others = routers.saturating_sub(1);
     }
 
-    /// Finds a node by name.
-    #[must_use]
-    pub fn node(&self, name: &NodeId) -> Option<&Node> {
-        self.nodes.get(name)
+    /// Sets the measured round trip to a pool.
+    pub fn set_round_trip(&mut self, pool: &PoolName, round_trip: Duration) {
+        if let Some(index) = self.view.maps.pool(pool) {
+            self.view.pool_lines[index].round_trip = round_trip;
+            self.refresh(index);
+        }
     }
 
-    /// Counts the changes so far; decisions name the version they were made on.
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        self.version
+    /// Sets how often nodes of a pool are preempted, in events per node-hour.
+    pub fn set_hazard(&mut self, pool: &PoolName, hazard: f64) {
+        if let Some(index) = self.view.maps.pool(pool) {
+            self.view.pool_lines[index].hazard = hazard;
+            self.refresh(index);
+        }
     }
 
-    /// Takes a report.
+    /// Takes a report, and returns the node's number.
     ///
     /// # Errors
     /// Fails when the report names a pool that is not configured.
-    pub fn report(&mut self, report: Report, now: Timestamp) -> Result<(), UnknownPool> {
-        if self.pool(&report.pool).is_none() {
-            let known = self.pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>().join(", ");
+    pub fn report(&mut self, report: Report, at: Timestamp) -> Result<NodeIndex, UnknownPool> {
+        let Some(pool) = self.view.maps.pool(&report.pool).and_then(|pool| u8::try_from(pool).ok()) else {
+            let known = self.view.pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>().join(", ");
             return Err(UnknownPool { pool: report.pool, known });
+        };
+        let report = report.sane();
+        let models = self.learn(&report.models);
+        let node = self.number(&report.node);
+        self.settle(node, report.used_slots, at);
+        let mut line = self.view.lines[node.get()];
+        line.pool = PoolIndex(pool);
+        line.models = models;
+        line.take(&report, &self.view.pools[usize::from(pool)], at);
+        line.become_standing(report.state, at);
+        self.view.reports[node.get()] = Some(Arc::new(report));
+        self.replace(node, line);
+        Ok(node)
+    }
+
+    /// Takes a report that says nothing new but a few figures. A number that no node has is ignored.
+    pub fn beat(&mut self, node: NodeIndex, beat: Beat, at: Timestamp) {
+        let Some(Some(report)) = self.view.reports.get_mut(node.get()) else { return };
+        let report = Arc::make_mut(report);
+        report.state = beat.state;
+        report.used_slots = beat.used_slots;
+        report.queue_depth = beat.queue_depth;
+        report.chunk_latency_p95 = beat.chunk_latency_p95;
+        report.clamp();
+        let mut line = self.view.lines[node.get()];
+        line.take(report, &self.view.pools[line.pool.get()], at);
+        line.become_standing(beat.state, at);
+        self.settle(node, beat.used_slots, at);
+        self.replace(node, line);
+    }
+
+    /// A session that a report counts is no promise any more: each slot more in use settles the oldest one.
+    fn settle(&self, node: NodeIndex, used: u32, at: Timestamp) {
+        let before = self.view.lines[node.get()].used;
+        self.view.promises.settle(node.get(), used.saturating_sub(before.into()), at);
+    }
+
+    fn learn(&mut self, models: &BTreeSet<ModelName>) -> u64 {
+        if models.iter().any(|model| !self.view.maps.knows(model)) {
+            let maps = Arc::make_mut(&mut self.view.maps);
+            for model in models {
+                maps.learn(model);
+            }
         }
-        self.version += 1;
-        if let Some(node) = self.nodes.get_mut(&report.node) {
-            node.update(report, now);
-        } else {
-            self.nodes.insert(report.node.clone(), Node::new(report, now));
+        models.iter().filter_map(|model| self.view.maps.model(model)).fold(0, |bits, (bit, _)| bits | bit)
+    }
+
+    /// Returns a node's number, a free one if it has none yet.
+    fn number(&mut self, name: &NodeId) -> NodeIndex {
+        if let Some(known) = self.view.index_of(name) {
+            return known;
         }
-        Ok(())
+        let node = self.free.pop().unwrap_or_else(|| {
+            self.view.lines.push(Line::gone());
+            self.view.reports.push(None);
+            self.histories.push(History::default());
+            NodeIndex(u32::try_from(self.view.lines.len() - 1).unwrap_or(u32::MAX))
+        });
+        self.view.promises.make_room(node.get());
+        self.histories[node.get()] = History { made: self.view.promises.made(node.get()), ..History::default() };
+        // Before the first open set is worked out every node is open; after it a new one waits for its turn.
+        let side = if self.open_set.version() == 0 { Side::Open } else { Side::Closed };
+        self.view.lines[node.get()] = Line { side, ..Line::gone() };
+        Arc::make_mut(&mut self.view.maps).nodes.insert(name.clone(), node);
+        node
+    }
+
+    /// Replaces a node's line and keeps its pool's groups and averages right.
+    fn replace(&mut self, node: NodeIndex, after: Line) {
+        let before = std::mem::replace(&mut self.view.lines[node.get()], after);
+        let lines = &mut self.view.pool_lines;
+        let place = |line: &Line| (line.standing == Standing::Serving).then_some((line.pool, line.side));
+        match (place(&before), place(&after)) {
+            (Some(here), Some(there)) if here == there => {
+                lines[there.0.get()].side_mut(there.1).change(&before, &after);
+            }
+            (left, joined) => {
+                if let Some((pool, side)) = left {
+                    lines[pool.get()].side_mut(side).leave(node, &before);
+                }
+                if let Some((pool, side)) = joined {
+                    lines[pool.get()].side_mut(side).join(node, &after);
+                }
+            }
+        }
+        self.view.note_models(&after);
+        self.view.version += 1;
+        self.view.refresh(before.pool);
+        self.view.refresh(after.pool);
+    }
+
+    fn refresh(&mut self, pool: usize) {
+        self.view.version += 1;
+        if let Ok(pool) = u8::try_from(pool) {
+            self.view.refresh(PoolIndex(pool));
+        }
     }
 
     /// Makes a node's last report younger by `time`, for time in which its next one could not have come through.
     pub fn hold_age(&mut self, node: &NodeId, time: Duration, now: Timestamp) {
-        if let Some(node) = self.nodes.get_mut(node) {
-            node.reported_at = now.min(node.reported_at + time);
+        if let Some(node) = self.view.index_of(node) {
+            let line = &mut self.view.lines[node.get()];
+            line.reported_at = now.min(line.reported_at + time);
+            self.view.version += 1;
         }
     }
 
     /// Forgets nodes that have been silent for `limit`, and returns their names.
     pub fn forget_silent(&mut self, limit: Duration, now: Timestamp) -> Vec<NodeId> {
-        let silent: Vec<NodeId> =
-            self.nodes.iter().filter(|(_, node)| node.age(now) >= limit).map(|(id, _)| id.clone()).collect();
-        for id in &silent {
-            self.nodes.remove(id);
-            self.version += 1;
+        let silent = |(_, node): &(&NodeId, &NodeIndex)| now.since(self.view.lines[node.get()].reported_at) >= limit;
+        let silent: Vec<_> =
+            self.view.maps.nodes.iter().filter(silent).map(|(name, node)| (name.clone(), *node)).collect();
+        for (name, node) in &silent {
+            self.replace(*node, Line { pool: self.view.lines[node.get()].pool, ..Line::gone() });
+            self.view.reports[node.get()] = None;
+            Arc::make_mut(&mut self.view.maps).nodes.remove(name);
+            self.free.push(*node);
         }
-        silent
+        silent.into_iter().map(|(name, _)| name).collect()
     }
 
-    /// Charges a slot on the placement's node until its next report shows the session, or 3 s have passed.
-    pub fn reserve(&mut self, placement: &Placement, now: Timestamp) {
-        if let Some(node) = self.nodes.get_mut(&placement.node) {
-            node.promised_at.retain(|at| now.since(*at) < PROMISE_LIFE);
-            node.promised_at.push(now);
-        }
-    }
-
-    /// Notes that a session opened on a node.
-    pub fn note_opened(&mut self, node: &NodeId, now: Timestamp) {
-        if let Some(node) = self.nodes.get_mut(node) {
-            node.observe_open(0.0, now);
-        }
-    }
-
-    /// Notes that a session could not be opened, or was lost, on a node.
-    pub fn note_failed(&mut self, node: &NodeId, now: Timestamp) {
-        if let Some(node) = self.nodes.get_mut(node) {
-            node.observe_open(1.0, now);
-        }
+    /// Returns the streams that live nodes serve, as reported.
+    #[must_use]
+    pub fn streams(&self) -> u32 {
+        let lines = self.view.lines.iter().filter(|line| line.standing != Standing::Gone);
+        lines.map(|line| u32::from(line.used.saturating_sub(line.batch))).sum()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::decide::Placement;
-    use crate::engine::EngineApi;
-    use crate::score::ScoreTerms;
-    use crate::testing::{noon, pool, report};
-
-    fn ms(millis: u64) -> Duration {
-        Duration::from_millis(millis)
-    }
-
-    fn fleet() -> (Fleet, NodeId) {
-        let mut fleet = Fleet::new(vec![pool("a")]);
-        fleet.report(report("a0", "a"), noon()).unwrap();
-        (fleet, "a0".parse().unwrap())
-    }
-
-    fn on(node: &NodeId) -> Placement {
-        let (pool, address) = ("a".parse().unwrap(), "a0:80".to_owned());
-        Placement {
-            node: node.clone(),
-            pool,
-            address,
-            terms: ScoreTerms::default(),
-            api: EngineApi::Listen,
-            engine_model: None,
-        }
-    }
-
-    #[test]
-    fn a_report_of_an_unknown_pool_is_refused_with_the_known_ones() {
-        let mut fleet = Fleet::new(vec![pool("a"), pool("b")]);
-        let error = fleet.report(report("c0", "c"), noon()).unwrap_err();
-        assert_eq!(error.to_string(), "no pool is called c; configured pools: a, b");
-        assert_eq!((fleet.nodes().count(), fleet.version()), (0, 0));
-    }
-
-    #[test]
-    fn a_promise_counts_for_three_seconds() {
-        let (mut fleet, node) = fleet();
-        fleet.reserve(&on(&node), noon());
-        let used = |after| fleet.node(&node).unwrap().used_estimate(noon() + ms(after));
-        assert_eq!([used(0), used(2_999), used(3_000)], [1, 1, 0]);
-    }
-
-    #[test]
-    fn a_report_settles_promises_that_are_half_a_second_old() {
-        let (mut fleet, node) = fleet();
-        fleet.reserve(&on(&node), noon());
-        fleet.reserve(&on(&node), noon() + ms(1));
-        let arrived = noon() + ms(500);
-        fleet.report(Report { used_slots: 1, ..report("a0", "a") }, arrived).unwrap();
-        assert_eq!(fleet.node(&node).unwrap().used_estimate(arrived), 2, "one reported and one still on its way");
-    }
-
-    #[test]
-    fn a_session_that_a_report_shows_is_not_counted_as_promised_too() {
-        let (mut fleet, node) = fleet();
-        fleet.reserve(&on(&node), noon());
-        fleet.reserve(&on(&node), noon());
-        let soon = noon() + ms(200);
-        fleet.report(Report { used_slots: 1, ..report("a0", "a") }, soon).unwrap();
-        assert_eq!(fleet.node(&node).unwrap().used_estimate(soon), 2, "one reported, one still on its way");
-        fleet.report(Report { used_slots: 2, ..report("a0", "a") }, soon).unwrap();
-        assert_eq!(fleet.node(&node).unwrap().used_estimate(soon), 2);
-    }
-
-    #[test]
-    fn a_promise_on_a_forgotten_node_is_no_mistake() {
-        let (mut fleet, node) = fleet();
-        fleet.forget_silent(ms(0), noon());
-        fleet.reserve(&on(&node), noon());
-        assert!(fleet.node(&node).is_none());
-    }
-
-    #[test]
-    fn the_error_share_halves_every_thirty_seconds() {
-        let (mut fleet, node) = fleet();
-        fleet.note_failed(&node, noon());
-        let share = |after| fleet.node(&node).unwrap().error_share(noon() + Duration::from_secs(after)).get();
-        for (after, expected) in [(0, 0.2), (30, 0.1), (60, 0.05), (300, 0.2 / 1024.0)] {
-            assert!((share(after) - expected).abs() < 1e-6, "{} after {after} s", share(after));
-        }
-    }
-
-    #[test]
-    fn the_error_share_stays_below_one_and_falls_with_every_open() {
-        let (mut fleet, node) = fleet();
-        (0..100).for_each(|_| fleet.note_failed(&node, noon()));
-        let high = fleet.node(&node).unwrap().error_share(noon()).get();
-        fleet.note_opened(&node, noon());
-        let lower = fleet.node(&node).unwrap().error_share(noon()).get();
-        assert!(high > 0.99 && high <= 1.0 && (lower - high * 0.8).abs() < 1e-6);
-    }
-
-    #[test]
-    fn nodes_that_were_silent_for_the_limit_are_forgotten() {
-        let (mut fleet, _) = fleet();
-        fleet.report(report("a1", "a"), noon() + ms(1)).unwrap();
-        let before = fleet.version();
-        let forgotten = fleet.forget_silent(ms(5_000), noon() + ms(5_000));
-        assert_eq!(forgotten, ["a0".parse().unwrap()]);
-        assert_eq!(fleet.nodes().map(|node| node.report.node.as_str()).collect::<Vec<_>>(), ["a1"]);
-        assert!(fleet.version() > before);
-    }
-
-    #[test]
-    fn an_age_that_is_held_stands_still_and_never_lies_in_the_future() {
-        let (mut fleet, node) = fleet();
-        let now = noon() + ms(1_500);
-        for expected in [1_000, 500, 0, 0] {
-            fleet.hold_age(&node, ms(500), now);
-            assert_eq!(fleet.node(&node).unwrap().age(now), ms(expected));
-        }
-    }
-
-    #[test]
-    fn a_report_that_lies_is_forced_into_range() {
-        let lie = Report {
-            soft_slots: u32::MAX,
-            hard_slots: u32::MAX,
-            used_slots: u32::MAX,
-            realtime_factor: f32::NAN,
-            chunk_latency_p95: Duration::MAX,
-            ..report("a0", "a")
-        };
-        let (mut fleet, node) = fleet();
-        fleet.report(lie, noon()).unwrap();
-        let sane = &fleet.node(&node).unwrap().report;
-        assert_eq!((sane.soft_slots, sane.hard_slots, sane.used_slots), (10_000, 10_000, 10_000));
-        assert_eq!((sane.realtime_factor, sane.chunk_latency_p95), (0.0, Duration::from_secs(60)));
-        let sane = Report { soft_slots: 9, hard_slots: 5, realtime_factor: -1.0, ..report("a0", "a") }.sane();
-        assert_eq!((sane.soft_slots, sane.hard_slots, sane.realtime_factor), (5, 5, 0.0));
-    }
-}
+mod tests;

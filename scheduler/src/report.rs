@@ -87,6 +87,11 @@ impl Report {
     /// Returns the report with impossible values forced into range.
     #[must_use]
     pub fn sane(mut self) -> Self {
+        self.clamp();
+        self
+    }
+
+    pub(crate) fn clamp(&mut self) {
         self.hard_slots = self.hard_slots.min(MOST_SLOTS);
         self.soft_slots = self.soft_slots.min(self.hard_slots);
         self.used_slots = self.used_slots.min(MOST_SLOTS);
@@ -94,6 +99,5 @@ impl Report {
             self.realtime_factor = 0.0;
         }
         self.chunk_latency_p95 = self.chunk_latency_p95.min(Duration::from_secs(60));
-        self
     }
 }

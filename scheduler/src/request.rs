@@ -6,9 +6,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::fleet::Line;
 use crate::ids::{KeyId, ModelName, NodeId, PoolName, SessionId, TenantId};
 use crate::pool::{Compliance, Residency};
-use crate::report::Report;
 use crate::rules::Facts;
 use crate::units::MicroDollars;
 
@@ -28,19 +28,8 @@ pub enum Work {
 pub enum Class {
     /// The session begins.
     New,
-    /// The session lost its node: slots between soft and hard are open to it at once.
+    /// The session lost its node: it goes before new ones wherever there is a queue.
     Failover,
-}
-
-impl Class {
-    /// Returns how many of a node's slots sessions of this class may fill.
-    #[must_use]
-    pub fn slots(self, report: &Report) -> u32 {
-        match self {
-            Self::New => report.soft_slots,
-            Self::Failover => report.hard_slots,
-        }
-    }
 }
 
 /// Who yields to whom when slots are short.
@@ -53,6 +42,17 @@ pub enum Priority {
     Interactive,
     /// A chunk of a long file, at most 30 s of audio: it takes slots that no stream needs, and yields them.
     Batch,
+}
+
+impl Priority {
+    /// Returns how many of a node's slots would be given up for a session of this priority: those of batch chunks, which are
+    /// revoked within a second.
+    pub(crate) fn yielding(self, line: &Line) -> u32 {
+        match self {
+            Self::Live | Self::Interactive => line.batch.into(),
+            Self::Batch => 0,
+        }
+    }
 }
 
 /// What a session needs.
@@ -88,6 +88,9 @@ pub struct Request {
     pub audio_bytes_per_second: u64,
     /// Nodes that already failed this session.
     pub exclude: BTreeSet<NodeId>,
+    /// The node that the session was on a moment ago: it comes first if it may serve and has a soft slot free.
+    #[serde(default)]
+    pub prefer: Option<NodeId>,
     /// What rules may look at.
     #[serde(default)]
     pub facts: Facts,

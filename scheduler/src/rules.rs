@@ -109,9 +109,25 @@ impl RuleRefusal {
 }
 
 /// Rules that were checked, ready to be asked once per decision. Pools are known by their index in the configuration.
-#[derive(Clone, Debug, Default, PartialEq)]
+///
+/// They are written as an operator writes them. What was read back knows no pools yet and says nothing until [`Rules::on`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Vec<Rule>", into = "Vec<Rule>")]
 pub struct Rules {
+    written: Vec<Rule>,
     rules: Vec<Compiled>,
+}
+
+impl From<Vec<Rule>> for Rules {
+    fn from(written: Vec<Rule>) -> Self {
+        Self { written, rules: Vec::new() }
+    }
+}
+
+impl From<Rules> for Vec<Rule> {
+    fn from(rules: Rules) -> Self {
+        rules.written
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -129,7 +145,13 @@ impl Rules {
     /// Fails on the first rule that names a pool, model or language that is not there, can never apply, or does nothing.
     pub fn compile(rules: &[Rule], pools: &[Pool], models: &Models) -> Result<Self, RuleError> {
         check::check(rules, pools, models)?;
-        let mut order: Vec<&Rule> = rules.iter().collect();
+        Ok(Self::from(rules.to_vec()).on(pools))
+    }
+
+    /// Makes rules that were checked before ready for these pools.
+    #[must_use]
+    pub fn on(&self, pools: &[Pool]) -> Self {
+        let mut order: Vec<&Rule> = self.written.iter().collect();
         order.sort_by_key(|rule| std::cmp::Reverse(rule.priority));
         let index = |name: &PoolName| pools.iter().position(|pool| pool.name == *name);
         let compiled = order.into_iter().map(|rule| Compiled {
@@ -138,13 +160,13 @@ impl Rules {
             busy: rule.when.load.as_ref().and_then(|busy| Some((index(&busy.pool)?, f64::from(busy.above.get())))),
             then: rule.then.compile(pools),
         });
-        Ok(Self { rules: compiled.collect() })
+        Self { rules: compiled.collect(), written: self.written.clone() }
     }
 
     /// Tells whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.written.is_empty()
     }
 
     /// Narrows `allowed`, the pools that key, residency and compliance leave to `request`; `load` tells how full a pool is,

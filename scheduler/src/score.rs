@@ -14,17 +14,18 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::Node;
-use crate::pool::{Market, Pool};
+use crate::fleet::{Line, Node, PoolLine};
+use crate::numbers::whole;
+use crate::pool::Pool;
 use crate::request::Request;
 use crate::units::{MicroDollars, Timestamp};
 
 /// Latency up to here costs nothing: people do not notice it.
-const FREE_LATENCY_MS: f64 = 60.0;
+pub(crate) const FREE_LATENCY_MS: f64 = 60.0;
 /// Preemptions per node-hour expected of a spot node nobody has measured: one in four hours.
-const SPOT_HAZARD: f64 = 0.25;
+pub(crate) const SPOT_HAZARD: f64 = 0.25;
 /// Dollars that one forced move costs.
-const MOVE_COST: f64 = 0.002;
+pub(crate) const MOVE_COST: f64 = 0.002;
 
 /// Weights, in dollars per session-hour.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -88,30 +89,56 @@ impl ScoreTerms {
     }
 }
 
-/// Scores `request` on `node`. Slots of zero count as one, so that the result is finite.
-#[must_use]
-pub fn score(node: &Node, pool: &Pool, request: &Request, scoring: &Scoring, now: Timestamp) -> ScoreTerms {
-    let report = &node.report;
-    let slots = f64::from(report.soft_slots.max(1));
-    let load = f64::from(node.used_estimate(now)) / slots;
-    let latency = pool.link.round_trip + report.chunk_latency_p95;
-    let late = (latency.as_secs_f64() * 1e3 - FREE_LATENCY_MS).max(0.0) / 100.0;
-    let hazard = match pool.market {
-        Market::Spot => SPOT_HAZARD,
-        Market::Fixed | Market::OnDemand => 0.0,
-    };
-    ScoreTerms {
-        gpu: MicroDollars::from_dollars(pool.price.node_hour.dollars() / slots),
-        egress: MicroDollars::from_dollars(request.gigabytes_per_hour() * pool.price.egress_gb.dollars()),
-        latency: MicroDollars::from_dollars(scoring.latency * late),
-        risk: MicroDollars::from_dollars(hazard * MOVE_COST),
-        congestion: MicroDollars::from_dollars(scoring.congestion * load.powi(8)),
-        errors: MicroDollars::from_dollars(scoring.errors * f64::from(node.error_share(now).get())),
+/// What is the same for every node of a pool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Site {
+    /// In microseconds.
+    pub(crate) round_trip: u64,
+    pub(crate) egress: MicroDollars,
+    pub(crate) risk: MicroDollars,
+}
+
+impl Site {
+    pub(crate) fn new(line: &PoolLine, pool: &Pool, gigabytes: f64) -> Self {
+        Self {
+            round_trip: u64::try_from(line.round_trip.as_micros()).unwrap_or(u64::MAX),
+            egress: MicroDollars(whole(gigabytes * pool.price.egress_gb.0 as f64)),
+            risk: MicroDollars::from_dollars(line.hazard * MOVE_COST),
+        }
     }
+
+    /// Scores a node of the pool with `used` slots in use. Slots of zero count as one, so that the result is finite.
+    pub(crate) fn terms(&self, line: &Line, used: u32, scoring: &Scoring, now: Timestamp) -> ScoreTerms {
+        let load = f64::from(used) / f64::from(line.soft.max(1));
+        let latency = (self.round_trip + u64::from(line.latency)) as f64 / 1e3;
+        let late = (latency - FREE_LATENCY_MS).max(0.0) / 100.0;
+        ScoreTerms {
+            gpu: MicroDollars(line.slot_price.into()),
+            egress: self.egress,
+            latency: dollars(scoring.latency * late),
+            risk: self.risk,
+            congestion: dollars(scoring.congestion * load.powi(8)),
+            errors: dollars(scoring.errors * f64::from(line.error_share(now).get())),
+        }
+    }
+}
+
+/// Most terms of most nodes are nothing, and rounding nothing takes time.
+fn dollars(amount: f64) -> MicroDollars {
+    if amount == 0.0 { MicroDollars::ZERO } else { MicroDollars::from_dollars(amount) }
+}
+
+/// Scores `request` on `node` of `pool`. Slots of zero count as one, so that the result is finite.
+#[must_use]
+pub fn score(node: Node<'_>, pool: &Pool, request: &Request, scoring: &Scoring, now: Timestamp) -> ScoreTerms {
+    let site = Site::new(node.pool, pool, request.gigabytes_per_hour());
+    let used = node.line.used_likely(node.promised, node.others, now);
+    site.terms(node.line, used.saturating_sub(request.priority.yielding(node.line)), scoring, now)
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::Market;
     use std::time::Duration;
 
     use proptest::prelude::*;
@@ -128,7 +155,7 @@ mod tests {
         let mut fleet = Fleet::new(vec![pool]);
         fleet.report(report, noon()).unwrap();
         (0..failures).for_each(|_| fleet.note_failed(&id, noon()));
-        let (node, pool) = (fleet.node(&id).unwrap(), &fleet.pools()[0]);
+        let (node, pool) = (fleet.view().node(&id).unwrap(), &fleet.view().pools()[0]);
         score(node, pool, &request(), &Scoring::default(), noon())
     }
 

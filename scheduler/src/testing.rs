@@ -69,6 +69,7 @@ pub(crate) fn request() -> Request {
         latency_limit: Duration::from_millis(800),
         audio_bytes_per_second: 32_000,
         exclude: BTreeSet::new(),
+        prefer: None,
         facts: crate::rules::Facts::default(),
     }
 }

@@ -10,7 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Microseconds of one process's monotonic clock. Only ages cross between processes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
@@ -21,6 +22,12 @@ impl Timestamp {
     #[must_use]
     pub fn at(since_start: Duration) -> Self {
         Self(u64::try_from(since_start.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// Returns the microseconds since the start of the clock.
+    #[must_use]
+    pub fn micros(self) -> u64 {
+        self.0
     }
 
     /// Returns the time from `earlier` to `self`, zero when `earlier` is later.

@@ -80,7 +80,7 @@ pub(crate) fn no_charges() -> router::Charges {
 pub(crate) fn policy(config: &Config) -> router::Policy {
     router::Policy {
         pools: config.pools.clone(),
-        scoring: config.scoring.clone(),
+        choice: config.choice(),
         models: config.models.clone(),
         planner: config.planner.clone(),
     }

@@ -24,6 +24,8 @@ use nodes::{Fleet, Plan};
 
 /// Nodes must report within this time.
 const READY: Duration = Duration::from_secs(30);
+/// A node is warm so long after it is ready.
+const WARM: Duration = Duration::from_millis(1);
 /// How long open sessions may go on after an interrupt.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -109,6 +111,8 @@ impl Args {
     }
 
     fn place(&self, config: &mut Config) {
+        // Nodes that begin with this process have nothing to warm up beside others.
+        config.placement.slow_start = WARM;
         let Some(port) = self.port else { return };
         config.proxy.listen.set_port(port);
         if port == 0 {

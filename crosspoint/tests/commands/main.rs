@@ -3,4 +3,5 @@
 mod configuration;
 mod fake;
 mod listings;
+mod simulate;
 mod transcribe;

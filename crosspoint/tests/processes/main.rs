@@ -12,6 +12,7 @@ mod main_job;
 mod node_death;
 mod redis_faults;
 mod router_faults;
+mod rules;
 mod shared_state;
 mod support;
 mod two_routers;

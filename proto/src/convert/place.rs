@@ -50,6 +50,7 @@ pub fn request_from_wire(wire: v1::PlaceRequest) -> Result<Request, BadMessage> 
         audio_bytes_per_second: wire.audio_bytes_per_second,
         facts: wire.facts.map(facts_from_wire).transpose()?.unwrap_or_default(),
         exclude: wire.exclude.iter().map(|node| name("exclude", node)).collect::<Result<_, _>>()?,
+        prefer: None,
     })
 }
 
@@ -72,6 +73,7 @@ pub fn request_to_wire(request: &Request) -> v1::PlaceRequest {
         pools: request.pools.as_ref().map(|pools| v1::Pools { names: pools.iter().map(ToString::to_string).collect() }),
         priority: priority_to_wire(request.priority).into(),
         concurrent_limit: None,
+        patience_milliseconds: 0,
         model: request.model.to_string(),
         work: work.into(),
         class: class.into(),
@@ -147,6 +149,7 @@ pub fn reply_from_decision(decision: &Decision, lease: &str, retry_after: Durati
     let refusal = decision.refusal.map(|refusal| v1::Refusal {
         kind: refusal_to_wire(refusal).into(),
         retry_after_milliseconds: u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX),
+        text: decision.refused_by.clone().unwrap_or_default(),
     });
     v1::PlaceReply {
         placements: placements.collect(),
@@ -156,14 +159,26 @@ pub fn reply_from_decision(decision: &Decision, lease: &str, retry_after: Durati
     }
 }
 
+/// Why a router refuses a session, as a proxy needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// When to ask again.
+    pub retry_after: Duration,
+    /// The words of the rule that refuses it, if one does.
+    pub text: Option<String>,
+}
+
 /// Reads what a proxy needs of a reply: the placements, or why there are none and when to ask again.
 ///
 /// # Errors
 /// Fails on names that cannot be names, and on a reply that holds neither.
-pub fn decision_from_reply(wire: v1::PlaceReply) -> Result<Result<Vec<Placement>, (Refusal, Duration)>, BadMessage> {
+pub fn decision_from_reply(wire: v1::PlaceReply) -> Result<Result<Vec<Placement>, Refused>, BadMessage> {
     if let Some(refusal) = wire.refusal {
         let retry_after = Duration::from_millis(refusal.retry_after_milliseconds.into());
-        return Ok(Err((refusal_from_wire(refusal.kind)?, retry_after)));
+        let text = Some(refusal.text).filter(|text| !text.is_empty());
+        return Ok(Err(Refused { refusal: refusal_from_wire(refusal.kind)?, retry_after, text }));
     }
     let placements = wire.placements.into_iter().map(|place| {
         Ok(Placement {
@@ -252,6 +267,7 @@ mod tests {
             latency_limit: Duration::from_millis(300),
             audio_bytes_per_second: 32_000,
             exclude: ["aws-1".parse().unwrap()].into(),
+            prefer: None,
         }
     }
 
@@ -275,8 +291,14 @@ mod tests {
             api: scheduler::EngineApi::OpenAi,
             engine_model: Some("Systran/faster-whisper-small".parse().unwrap()),
         };
-        let decision =
-            Decision { placements: vec![offered.clone()], refusal: None, rejected: Vec::new(), fleet_version: 1 };
+        let decision = Decision {
+            placements: vec![offered.clone()],
+            refusal: None,
+            rejected: Vec::new(),
+            fleet_version: 1,
+            seat: None,
+            refused_by: None,
+        };
         let reply = reply_from_decision(&decision, "", Duration::ZERO);
         assert_eq!(decision_from_reply(reply).unwrap(), Ok(vec![offered]));
     }

@@ -106,6 +106,7 @@ impl Asked {
             latency_limit: shared.config.latency_limit,
             audio_bytes_per_second: bytes_per_second.unwrap_or(GUESSED_BYTES_PER_SECOND),
             exclude: [].into(),
+            prefer: None,
             facts: self.facts.clone(),
         }
     }

@@ -181,13 +181,11 @@ impl Chunk<'_> {
     async fn place(&self, exclude: BTreeSet<NodeId>) -> Result<Vec<Placement>, Setback> {
         let Lane { shared, counting, trace, .. } = self.lane;
         let placed = place(shared, self.wanted(exclude), *trace, counting.clone()).await;
-        placed.map_err(|reason| match reason {
-            CloseReason::NotAllowed => Setback::Final(Failure::no_node(reason)),
+        placed.map_err(|failure| match failure.reason {
+            CloseReason::NotAllowed => Setback::Final(failure),
             // A file that was counted has its place, however the store has lost it.
-            CloseReason::ConcurrencyLimited if !counting.is_counted(&self.lane.wanted) => {
-                Setback::Final(Failure::no_node(reason))
-            }
-            _ => Setback::Passing(reason),
+            CloseReason::ConcurrencyLimited if !counting.is_counted(&self.lane.wanted) => Setback::Final(failure),
+            reason => Setback::Passing(reason),
         })
     }
 

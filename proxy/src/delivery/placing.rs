@@ -5,6 +5,7 @@ use scheduler::{Placement, Request};
 use session::CloseReason;
 use tokio::sync::oneshot;
 
+use super::Failure;
 use crate::app::Shared;
 use crate::router::{Counting, Reporter};
 use crate::trace::Trace;
@@ -37,12 +38,12 @@ pub(super) async fn place(
     request: Request,
     trace: Trace,
     counting: Counting,
-) -> Result<Vec<Placement>, CloseReason> {
+) -> Result<Vec<Placement>, Failure> {
     let (tell, told) = oneshot::channel();
     let (placer, reporter) = (shared.placer.clone(), shared.reporter.clone());
     shared.shutdown.spawn("placement", async move {
         let placed = placer.place(&request, trace, &counting).await;
         let _nobody_waits = tell.send(placed.map(|placements| Promise { reporter, request, placements }));
     });
-    told.await.map_err(|_cut| CloseReason::Draining)?.map(Promise::keep)
+    told.await.map_err(|_cut| Failure::no_node(CloseReason::Draining))?.map(Promise::keep)
 }

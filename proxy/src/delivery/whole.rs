@@ -62,7 +62,7 @@ impl Delivery<'_> {
 
     async fn place(&self) -> Result<Vec<Placement>, Failure> {
         let (trace, counting) = (self.record.trace(), self.record.counting());
-        place(self.shared, self.parcel.wanted.clone(), trace, counting).await.map_err(Failure::no_node)
+        place(self.shared, self.parcel.wanted.clone(), trace, counting).await
     }
 
     async fn send(&mut self, placement: &Placement) -> Result<Answer, OpenError> {

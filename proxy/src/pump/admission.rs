@@ -23,9 +23,9 @@ pub(crate) enum Admitted {
 pub(crate) async fn admit(shared: Arc<Shared>, wanted: Request, listen: &Listen, record: Record) -> Admitted {
     match shared.placer.place(&wanted, record.trace(), &record.counting()).await {
         Ok(placements) => open_first(shared, wanted, listen, record, placements).await,
-        Err(reason) => {
-            record.end(reason);
-            Admitted::Refused(Failure::no_node(reason).into())
+        Err(failure) => {
+            record.end(failure.reason);
+            Admitted::Refused(failure.into())
         }
     }
 }

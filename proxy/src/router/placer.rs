@@ -11,7 +11,7 @@ use process::Shutdown;
 use proto::convert::{decision_from_reply, request_to_wire};
 use proto::v1::placement_client::PlacementClient;
 use proto::v1::{CostsReply, CostsRequest, PlaceRequest};
-use scheduler::{KeyId, Placement, Request, SessionId};
+use scheduler::{KeyId, Placement, Priority, Request, SessionId};
 use session::CloseReason;
 use tokio::time::{sleep, timeout};
 use tonic::Code;
@@ -20,11 +20,14 @@ use tonic::transport::{Channel, Endpoint};
 use tracing::warn;
 
 use super::{Counting, Reporter};
+use crate::delivery::Failure;
 use crate::metrics;
 use crate::trace::{TRACEPARENT, Trace};
 
 /// A router's connection must be made within this time.
 const CONNECT: Duration = Duration::from_secs(1);
+/// How long a caller waits for a slot when all are taken. A router that is gone is noticed sooner, by its connection.
+const WAIT: Duration = Duration::from_secs(5);
 /// The next router is asked as well when one has not answered for so long.
 const HEDGE: Duration = Duration::from_millis(100);
 /// A session may wait for so long while no router answers: enough for one to be started again.
@@ -61,7 +64,7 @@ pub(crate) struct Placer {
     shutdown: Shutdown,
 }
 
-type Decided = Result<Vec<Placement>, CloseReason>;
+type Decided = Result<Vec<Placement>, Failure>;
 /// Which router answered, and what it decided if it did.
 type Answer = (usize, Option<Decided>);
 
@@ -87,10 +90,16 @@ impl Placer {
     pub(crate) async fn place(&self, request: &Request, trace: Trace, counting: &Counting) -> Decided {
         let end = tokio::time::Instant::now() + PATIENCE;
         loop {
-            match self.round(request, trace, counting).await {
+            match Box::pin(self.round(request, trace, counting)).await {
+                Some(Err(failure))
+                    if failure.reason == CloseReason::NoCapacity && request.priority != Priority::Batch =>
+                {
+                    let placed = Box::pin(self.wait(request, trace, counting)).await;
+                    return placed.inspect(|_| counting.placed(request));
+                }
                 Some(decided) => return decided.inspect(|_| counting.placed(request)),
                 None if !self.channels.is_empty() && tokio::time::Instant::now() + PAUSE < end => sleep(PAUSE).await,
-                None => return Err(CloseReason::RouterAway),
+                None => return Err(Failure::no_node(CloseReason::RouterAway)),
             }
         }
     }
@@ -105,14 +114,16 @@ impl Placer {
         loop {
             let hedge = match untried.next() {
                 Some(router) => {
-                    asked.push(self.ask(router, asking(request, trace, counting)));
+                    asked.push(self.ask(router, asking(request, trace, counting, Duration::ZERO), self.timeout));
                     HEDGE
                 }
                 // Nobody is left to be asked: only answers count.
                 None => Duration::MAX,
             };
             match timeout(hedge, asked.next()).await {
-                Ok(Some((_, Some(Err(CloseReason::NoLiveNode))))) => at_worst = Some(Err(CloseReason::NoLiveNode)),
+                Ok(Some((_, Some(Err(failure))))) if failure.reason == CloseReason::NoLiveNode => {
+                    at_worst = Some(Err(failure));
+                }
                 Ok(Some((router, Some(decided)))) => {
                     self.first.store(router, Ordering::Relaxed);
                     if !asked.is_empty() {
@@ -124,6 +135,13 @@ impl Placer {
                 Ok(None) => return at_worst,
             }
         }
+    }
+
+    /// Waits for a slot at the router that has none: only there, since every router asked would claim one.
+    async fn wait(&self, request: &Request, trace: Trace, counting: &Counting) -> Decided {
+        let router = self.first.load(Ordering::Relaxed);
+        let (_, decided) = self.ask(router, asking(request, trace, counting, WAIT), self.timeout + WAIT).await;
+        decided.unwrap_or_else(|| Err(Failure::no_node(CloseReason::NoCapacity)))
     }
 
     /// Waits for the answers that come too late, and gives the slots back that they promise.
@@ -146,9 +164,14 @@ impl Placer {
         });
     }
 
-    fn ask(&self, router: usize, asking: tonic::Request<PlaceRequest>) -> impl Future<Output = Answer> + Send + use<> {
+    fn ask(
+        &self,
+        router: usize,
+        asking: tonic::Request<PlaceRequest>,
+        patience: Duration,
+    ) -> impl Future<Output = Answer> + Send + use<> {
         let client = PlacementClient::new(self.channels[router].clone());
-        ask(router, client, asking, self.timeout)
+        ask(router, client, asking, patience)
     }
 
     /// Asks what a key used: the first router that knows answers.
@@ -192,11 +215,15 @@ async fn ask(
     metrics::placed(began.elapsed());
     let decision = decision_from_reply(reply);
     let decision = decision.inspect_err(|bad| warn!(router, error = %bad, "router's answer makes no sense"));
-    (router, decision.ok().map(|decision| decision.map_err(|(refusal, _)| refusal.into())))
+    (router, decision.ok().map(|decision| decision.map_err(Failure::from)))
 }
 
-fn asking(request: &Request, trace: Trace, counting: &Counting) -> tonic::Request<PlaceRequest> {
-    let wire = PlaceRequest { concurrent_limit: counting.limit(), ..request_to_wire(request) };
+fn asking(request: &Request, trace: Trace, counting: &Counting, patience: Duration) -> tonic::Request<PlaceRequest> {
+    let wire = PlaceRequest {
+        concurrent_limit: counting.limit(),
+        patience_milliseconds: u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
+        ..request_to_wire(request)
+    };
     let mut asking = tonic::Request::new(wire);
     if let Ok(trace) = MetadataValue::try_from(trace.to_string()) {
         asking.metadata_mut().insert(TRACEPARENT, trace);

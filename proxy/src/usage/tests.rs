@@ -30,6 +30,7 @@ fn request(file: Option<SessionId>) -> Request {
         latency_limit: Duration::from_millis(300),
         audio_bytes_per_second: 32_000,
         exclude: [].into(),
+        prefer: None,
         facts: scheduler::rules::Facts::default(),
     }
 }

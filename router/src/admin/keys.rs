@@ -169,7 +169,7 @@ async fn create(State(door): State<Door>, wanted: Result<Json<Wanted>, JsonRejec
         Ok(Json(wanted)) => wanted,
         Err(rejection) => return problem(StatusCode::BAD_REQUEST, rejection.body_text()),
     };
-    let order = wanted.order(door.core.fleet().pools());
+    let order = wanted.order(door.core.view().pools());
     let order = match order {
         Ok(order) => order,
         Err(text) => return problem(StatusCode::BAD_REQUEST, text),

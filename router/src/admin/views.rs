@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use scheduler::filter::SUSPECT_AFTER;
 use scheduler::{
-    Compliance, EngineApi, Fleet, Gpu, Market, MicroDollars, ModelName, Node, NodeId, NodeState, Placement, Pool,
+    Compliance, EngineApi, FleetView, Gpu, Market, MicroDollars, ModelName, Node, NodeId, NodeState, Placement, Pool,
     PoolName, Price, Provider, Refusal, Region, Rejected, Residency, ScoreTerms, SessionId, TenantId, Tier, Timestamp,
     Work,
 };
@@ -41,7 +41,7 @@ pub(super) struct NodeView {
 }
 
 impl NodeView {
-    pub(super) fn new(node: &Node, now: Timestamp) -> Self {
+    pub(super) fn new(node: Node<'_>, now: Timestamp) -> Self {
         let report = node.report.clone();
         Self {
             silent: node.age(now) >= SUSPECT_AFTER,
@@ -84,7 +84,7 @@ pub(super) struct PoolView {
 }
 
 impl PoolView {
-    pub(super) fn new(pool: &Pool, fleet: &Fleet, now: Timestamp) -> Self {
+    pub(super) fn new(pool: &Pool, fleet: &FleetView, now: Timestamp) -> Self {
         let members: Vec<_> = fleet.nodes().filter(|node| node.report.pool == pool.name).collect();
         let serving: Vec<_> = members
             .iter()

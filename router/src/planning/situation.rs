@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use scheduler::plan::{Demand, DemandGroup, Event, NodeStage, NodeSupply, PoolSupply, Signals, Situation, Zone};
-use scheduler::{Fleet, Market, MicroDollars, Node, NodeId, NodeState, Pool, PoolName, Ratio, Timestamp};
+use scheduler::{FleetView, Market, MicroDollars, Node, NodeId, NodeState, Pool, PoolName, Ratio, Timestamp};
 
 use super::starts::Seen;
 use crate::core::Core;
@@ -29,7 +29,7 @@ impl Watcher {
     /// Looks at the fleet, and takes what was counted since the last look.
     pub(super) fn look(&mut self, core: &Core, now: Timestamp) -> Situation {
         let seen = core.starts().take();
-        let fleet = core.fleet();
+        let fleet = core.view();
         self.note(&fleet, now);
         let pools = fleet.pools().iter().map(|pool| self.supply(pool, &fleet, now)).collect();
         let demand = self.demand(&fleet, seen, now);
@@ -42,8 +42,8 @@ impl Watcher {
     }
 
     /// Notes when nodes start, and which spot nodes are missing: nobody says goodbye when a machine is taken away.
-    fn note(&mut self, fleet: &Fleet, now: Timestamp) {
-        let there: BTreeMap<&NodeId, &Node> = present(fleet, now).map(|node| (&node.report.node, node)).collect();
+    fn note(&mut self, fleet: &FleetView, now: Timestamp) {
+        let there: BTreeMap<&NodeId, Node<'_>> = present(fleet, now).map(|node| (&node.report.node, node)).collect();
         let starts = |node: &NodeId| there.get(node).is_some_and(|node| node.report.state == NodeState::Starting);
         self.starting.retain(|node, _| starts(node));
         for node in there.keys().filter(|node| starts(node)) {
@@ -60,8 +60,8 @@ impl Watcher {
             .collect();
     }
 
-    fn supply(&self, pool: &Pool, fleet: &Fleet, now: Timestamp) -> PoolSupply {
-        let nodes: Vec<&Node> = present(fleet, now).filter(|node| node.report.pool == pool.name).collect();
+    fn supply(&self, pool: &Pool, fleet: &FleetView, now: Timestamp) -> PoolSupply {
+        let nodes: Vec<Node<'_>> = present(fleet, now).filter(|node| node.report.pool == pool.name).collect();
         let scaling = pool.scaling.clone().unwrap_or_default();
         let egress = pool.price.egress_gb.dollars() * STREAM_GB_PER_HOUR;
         PoolSupply {
@@ -81,7 +81,7 @@ impl Watcher {
         }
     }
 
-    fn node(&self, node: &Node, now: Timestamp) -> NodeSupply {
+    fn node(&self, node: Node<'_>, now: Timestamp) -> NodeSupply {
         let report = &node.report;
         let stage = match report.state {
             NodeState::Starting => {
@@ -92,10 +92,10 @@ impl Watcher {
             // A node whose engine fails holds its place under the limits and serves nobody.
             NodeState::Draining | NodeState::Failing => NodeStage::Draining,
         };
-        NodeSupply { node: report.node.clone(), stage, used: report.used_slots, open: true }
+        NodeSupply { node: report.node.clone(), stage, used: report.used_slots, open: node.is_open() }
     }
 
-    fn demand(&mut self, fleet: &Fleet, seen: Seen, now: Timestamp) -> Demand {
+    fn demand(&mut self, fleet: &FleetView, seen: Seen, now: Timestamp) -> Demand {
         let (mut live, mut waiting, mut over) = (0_u32, 0_u32, 0_u32);
         for Node { report, .. } in present(fleet, now) {
             live = live.saturating_add(report.used_slots);
@@ -111,17 +111,17 @@ impl Watcher {
 }
 
 /// Nodes that reported lately.
-fn present(fleet: &Fleet, now: Timestamp) -> impl Iterator<Item = &Node> {
+fn present(fleet: &FleetView, now: Timestamp) -> impl Iterator<Item = Node<'_>> {
     fleet.nodes().filter(move |node| node.age(now) < GONE_AFTER)
 }
 
-fn mean_slots(nodes: &[&Node]) -> Option<u32> {
+fn mean_slots(nodes: &[Node<'_>]) -> Option<u32> {
     let known: Vec<u32> = nodes.iter().map(|node| node.report.soft_slots).filter(|slots| *slots > 0).collect();
     let count = u32::try_from(known.len()).ok().filter(|count| *count > 0)?;
     Some((known.into_iter().sum::<u32>() / count).max(1))
 }
 
-fn signals(nodes: &[&Node]) -> Signals {
+fn signals(nodes: &[Node<'_>]) -> Signals {
     let serving = || nodes.iter().filter(|node| node.report.state == NodeState::Serving);
     let gpus: Vec<f32> = serving().flat_map(|node| &node.report.gpus).map(|gpu| gpu.utilisation.get()).collect();
     let gpu = (!gpus.is_empty()).then(|| Ratio::clamped(gpus.iter().sum::<f32>() / gpus.len() as f32));

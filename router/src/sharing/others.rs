@@ -53,7 +53,7 @@ impl Others {
 
     fn take(&mut self, fleet: &mut Fleet, report: Report, at: Timestamp) {
         let (node, pool, sequence) = (report.node.clone(), report.pool.clone(), report.sequence);
-        let known = fleet.node(&node).is_some();
+        let known = fleet.view().node(&node).is_some();
         if let Err(unknown) = fleet.report(report, at) {
             debug!(%node, %unknown, "another router's node passed over");
             return;
@@ -73,7 +73,7 @@ impl Others {
             self.away_at = None;
             self.held.clear();
         }
-        self.heard.retain(|node, _| fleet.node(node).is_some());
+        self.heard.retain(|node, _| fleet.view().node(node).is_some());
         self.looked_at = now;
     }
 
@@ -89,7 +89,7 @@ impl Others {
     fn hold(&self, fleet: &mut Fleet, now: Timestamp) {
         let missed = now.since(self.looked_at);
         for (node, sequence) in &self.held {
-            if fleet.node(node).is_some_and(|known| known.report.sequence == *sequence) {
+            if fleet.view().node(node).is_some_and(|known| known.report.sequence == *sequence) {
                 fleet.hold_age(node, missed, now);
             }
         }
@@ -98,7 +98,7 @@ impl Others {
 
 /// What this router heard itself comes back a trip older than it was, so the agent's own number decides.
 fn is_news(fleet: &Fleet, report: &Report, at: Timestamp) -> bool {
-    fleet.node(&report.node).is_none_or(|known| {
+    fleet.view().node(&report.node).is_none_or(|known| {
         let younger = at.since(known.reported_at);
         let follows = report.sequence > known.report.sequence && !younger.is_zero();
         follows || younger >= RESTARTED
@@ -154,7 +154,7 @@ mod tests {
 
     /// Returns the number of the report that is believed, and its age.
     fn known(fleet: &Fleet) -> Option<(u64, Duration)> {
-        fleet.nodes().next().map(|node| (node.report.sequence, node.age(noon())))
+        fleet.view().nodes().next().map(|node| (node.report.sequence, node.age(noon())))
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
         let (mut fleet, mut others) = (fleet(), Others::default());
         others.merge(&mut fleet, vec![aged("a", 1, ms(0))], noon());
         others.came_through(&mut fleet, noon());
-        let age = |fleet: &Fleet, after| fleet.nodes().next().map(|node| node.age(noon() + ms(after)));
+        let age = |fleet: &Fleet, after| fleet.view().nodes().next().map(|node| node.age(noon() + ms(after)));
         for after in [500, 1_000, 60_000] {
             others.stayed_away(&mut fleet, noon() + ms(after));
             assert_eq!(age(&fleet, after), Some(ms(0)));
@@ -217,7 +217,8 @@ mod tests {
         let (mut first, mut others) = (fleet(), Others::default());
         others.begin(&mut first, found(), noon());
         others.came_through(&mut first, noon());
-        let ages = |fleet: &Fleet, after| fleet.nodes().map(|node| node.age(noon() + ms(after))).collect::<Vec<_>>();
+        let ages =
+            |fleet: &Fleet, after| fleet.view().nodes().map(|node| node.age(noon() + ms(after))).collect::<Vec<_>>();
         assert_eq!(ages(&first, 0), [ms(0), ms(20_000)]);
         for after in [500, 2_900] {
             others.came_through(&mut first, noon() + ms(after));

@@ -51,7 +51,7 @@ impl Core {
 
     fn note(&self, node: &NodeId, opened: u32, failed: u32) {
         // A name that no node has would stay for ever.
-        if self.fleet().node(node).is_some() {
+        if self.view().node(node).is_some() {
             self.heard.note(node, opened, failed);
             self.believe(&Verdict { node: node.clone(), opened, failed });
         }

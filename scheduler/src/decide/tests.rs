@@ -1,15 +1,29 @@
+//! What a decision promises, as examples and as properties over random fleets and requests.
+
+mod lawful;
+mod methods;
+mod rounds;
+mod storm;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 use super::*;
+use crate::engine::EngineApi;
+use crate::explain::explain;
+use crate::fleet::{Fleet, Node};
+use crate::ids::{NodeId, PoolName};
+use crate::pool::Pool;
 use crate::report::{NodeState, Report};
 use crate::request::{Class, Work};
+use crate::score::score;
 use crate::testing::{noon, pool, report, request};
+use crate::units::MicroDollars;
 use crate::{Compliance, Market, Residency};
 
 fn dice(seed: u64) -> StdRng {
@@ -25,7 +39,17 @@ fn fleet(pools: Vec<Pool>, reports: impl IntoIterator<Item = Report>) -> Fleet {
 }
 
 fn ask(fleet: &Fleet, request: &Request, seed: u64) -> Decision {
-    decide(fleet, request, &Scoring::default(), noon(), &mut dice(seed))
+    ask_at(fleet, request, noon(), &mut dice(seed))
+}
+
+fn ask_at(fleet: &Fleet, request: &Request, now: Timestamp, dice: &mut StdRng) -> Decision {
+    let (view, policy) = (fleet.view(), Policy::default());
+    let choice = decide(view, request, &policy, now, dice);
+    view.decision(&choice, request, explain(view, request, &policy, now))
+}
+
+fn reserve(fleet: &Fleet, node: &NodeId, now: Timestamp) {
+    fleet.view().reserve(fleet.view().index_of(node).unwrap(), now);
 }
 
 fn refused(fleet: &Fleet, request: &Request) -> Option<Refusal> {
@@ -103,18 +127,24 @@ fn every_pair_of_equal_nodes_is_drawn_equally_often() {
 }
 
 #[test]
-fn only_a_session_that_lost_its_node_gets_a_slot_above_the_soft_ones() {
-    let fleet = fleet(vec![pool("a")], [Report { used_slots: 24, ..report("a0", "a") }]);
-    assert_eq!(refused(&fleet, &request()), Some(Refusal::Full));
-    assert_eq!(refused(&fleet, &Request { class: Class::Failover, ..request() }), None);
+fn a_slot_above_the_soft_ones_is_used_when_no_soft_one_is_free_anywhere() {
+    let busy = Report { used_slots: 24, ..report("a0", "a") };
+    let alone = fleet(vec![pool("a"), pool("b")], [busy.clone()]);
+    assert_eq!(ask(&alone, &request(), 0).seat, Some(Seat::Over));
+    let both = fleet(vec![pool("a"), pool("b")], [busy, Report { used_slots: 23, ..report("b0", "b") }]);
+    let decision = ask(&both, &request(), 0);
+    assert_eq!((decision.seat, decision.placements[0].node.as_str()), (Some(Seat::Free), "b0"));
+    assert_eq!(decision.placements[1].node.as_str(), "a0", "better than nothing");
+    let batch = Request { priority: crate::Priority::Batch, ..request() };
+    assert_eq!(refused(&alone, &batch), Some(Refusal::Full));
 }
 
 #[test]
 fn every_reserved_slot_counts_until_the_node_reports() {
-    let mut fleet = fleet(vec![pool("a")], [Report { soft_slots: 3, ..report("a0", "a") }]);
+    let fleet = fleet(vec![pool("a")], [Report { soft_slots: 3, hard_slots: 3, ..report("a0", "a") }]);
     for _ in 0..3 {
         let decision = ask(&fleet, &request(), 0);
-        fleet.reserve(&decision.placements[0], noon());
+        reserve(&fleet, &decision.placements[0].node, noon());
     }
     let decision = ask(&fleet, &request(), 0);
     assert_eq!(decision.refusal, Some(Refusal::Full));
@@ -133,7 +163,7 @@ fn a_request_that_no_pool_may_serve_is_not_allowed_though_nodes_are_free() {
 
 #[test]
 fn full_means_that_one_freed_slot_is_enough() {
-    let full = Report { used_slots: 24, ..report("full", "a") };
+    let full = Report { used_slots: 27, ..report("full", "a") };
     let far = Report { chunk_latency_p95: Duration::from_secs(1), ..full.clone() };
     let dear = Request { max_cost: Some(MicroDollars(1)), ..request() };
     assert_eq!(refused(&fleet(vec![pool("a")], [full.clone()]), &request()), Some(Refusal::Full));
@@ -180,8 +210,7 @@ fn a_node_that_failed_sessions_comes_last_until_that_is_forgotten() {
     for node in ["a0", "a1"] {
         fleet.report(report(node, "a"), later).unwrap();
     }
-    let first =
-        |seed| decide(&fleet, &request(), &Scoring::default(), later, &mut dice(seed)).placements.swap_remove(0);
+    let first = |seed| ask_at(&fleet, &request(), later, &mut dice(seed)).placements.swap_remove(0);
     assert!((0..50).any(|seed| first(seed).node == bad));
 }
 
@@ -199,9 +228,10 @@ fn two_choices_keep_equal_nodes_equally_full_and_never_over() {
     let mut fleet = fleet(vec![pool("a"), pool("b")], names.iter().map(|name| slots(name, 0)));
     let (mut dice, mut now) = (dice(7), noon());
     for count in 1..=10_000 {
-        let decision = decide(&fleet, &request(), &Scoring::default(), now, &mut dice);
-        fleet.reserve(&decision.placements[0], now);
-        *used.get_mut(&decision.placements[0].node).unwrap() += 1;
+        let choice = decide(fleet.view(), &request(), &Policy::default(), now, &mut dice);
+        let best = choice.best().unwrap().node;
+        fleet.view().reserve(best, now);
+        *used.get_mut(&fleet.view().at(best).unwrap().report.node).unwrap() += 1;
         now = now + Duration::from_millis(4);
         if count % 250 == 0 {
             for (node, used) in &used {
@@ -239,7 +269,7 @@ const AILMENTS: [Ailment; 7] = [
 fn with(mut report: Report, ailment: Option<Ailment>) -> Report {
     match ailment {
         None | Some(Ailment::Silent) => {}
-        Some(Ailment::Full) => report.used_slots = report.soft_slots,
+        Some(Ailment::Full) => report.used_slots = report.hard_slots,
         Some(Ailment::Draining) => report.state = NodeState::Draining,
         Some(Ailment::Starting) => report.state = NodeState::Starting,
         Some(Ailment::Failing) => report.state = NodeState::Failing,
@@ -294,17 +324,6 @@ fn any_node() -> impl Strategy<Value = AnyNode> {
     )
 }
 
-fn placement_on(report: &Report) -> Placement {
-    Placement {
-        node: report.node.clone(),
-        pool: report.pool.clone(),
-        address: report.address.clone(),
-        terms: ScoreTerms::default(),
-        api: report.api,
-        engine_model: None,
-    }
-}
-
 /// A fleet in which `sick` percent of the nodes have an ailment.
 fn build(mut pools: Vec<Pool>, nodes: &[AnyNode], sick: u32) -> Fleet {
     for (number, pool) in pools.iter_mut().enumerate() {
@@ -323,10 +342,10 @@ fn build(mut pools: Vec<Pool>, nodes: &[AnyNode], sick: u32) -> Fleet {
             ..report(&format!("n{number:02}"), node.pool.get(&pools).name.as_str())
         };
         let report = with(healthy, ailment);
-        let placement = placement_on(&report);
-        fleet.report(report, since).unwrap();
-        (0..node.promises).for_each(|_| fleet.reserve(&placement, since));
-        (0..node.failures).for_each(|_| fleet.note_failed(&placement.node, since));
+        let name = report.node.clone();
+        let index = fleet.report(report, since).unwrap();
+        (0..node.promises).for_each(|_| fleet.view().reserve(index, since));
+        (0..node.failures).for_each(|_| fleet.note_failed(&name, since));
     }
     fleet
 }
@@ -365,8 +384,8 @@ fn permitted(pool: &Pool, request: &Request) -> bool {
 }
 
 /// The filters said a second time, slots aside.
-fn may_serve(fleet: &Fleet, node: &Node, request: &Request) -> bool {
-    let pool = fleet.pool(&node.report.pool).unwrap();
+fn may_serve(fleet: &Fleet, node: Node<'_>, request: &Request) -> bool {
+    let pool = fleet.view().pool(&node.report.pool).unwrap();
     let price = pool.price.node_hour.dollars() / f64::from(node.report.soft_slots.max(1))
         + pool.price.egress_gb.dollars() * 0.1152;
     permitted(pool, request)
@@ -378,12 +397,21 @@ fn may_serve(fleet: &Fleet, node: &Node, request: &Request) -> bool {
         && request.max_cost.is_none_or(|limit| price <= limit.dollars() + 1e-6)
 }
 
-fn has_slot(node: &Node, request: &Request) -> bool {
-    let slots = match request.class {
-        Class::New => node.report.soft_slots,
-        Class::Failover => node.report.hard_slots,
-    };
-    node.used_estimate(noon()) < slots
+fn has_slot(node: Node<'_>) -> bool {
+    node.used_estimate(noon()) < node.report.hard_slots
+}
+
+fn has_soft_slot(node: Node<'_>) -> bool {
+    node.used_estimate(noon()) < node.report.soft_slots
+}
+
+/// How many nodes of each pool fit.
+fn fitting(fleet: &Fleet, request: &Request, slot: fn(Node<'_>) -> bool) -> BTreeMap<PoolName, usize> {
+    let mut fit = BTreeMap::new();
+    for node in fleet.view().nodes().filter(|node| may_serve(fleet, *node, request) && slot(*node)) {
+        *fit.entry(node.report.pool.clone()).or_default() += 1;
+    }
+    fit
 }
 
 proptest! {
@@ -395,35 +423,35 @@ proptest! {
         let distinct: BTreeSet<_> = offered.iter().map(|placement| &placement.node).collect();
         prop_assert!(offered.len() <= 3 && distinct.len() == offered.len());
         for placement in &offered {
-            let node = fleet.node(&placement.node).unwrap();
-            prop_assert!(may_serve(&fleet, node, &request) && has_slot(node, &request), "{placement:?}");
+            let node = fleet.view().node(&placement.node).unwrap();
+            prop_assert!(may_serve(&fleet, node, &request) && has_slot(node), "{placement:?}");
             prop_assert_eq!((&placement.pool, &placement.address), (&node.report.pool, &node.report.address));
-            let pool = fleet.pool(&placement.pool).unwrap();
-            prop_assert_eq!(placement.terms, score(node, pool, &request, &Scoring::default(), noon()));
+            let pool = fleet.view().pool(&placement.pool).unwrap();
+            prop_assert_eq!(placement.terms, score(node, pool, &request, &crate::Scoring::default(), noon()));
         }
     }
 
     #[test]
     fn as_many_nodes_and_pools_are_offered_as_there_are(fleet in any_fleet(), request in any_request(), seed: u64) {
-        let mut fit = BTreeMap::<&PoolName, usize>::new();
-        for node in fleet.nodes().filter(|node| may_serve(&fleet, node, &request) && has_slot(node, &request)) {
-            *fit.entry(&node.report.pool).or_default() += 1;
-        }
-        let offered = ask(&fleet, &request, seed).placements;
+        let (soft, all) = (fitting(&fleet, &request, has_soft_slot), fitting(&fleet, &request, has_slot));
+        let decision = ask(&fleet, &request, seed);
+        let offered = decision.placements;
+        prop_assert_eq!(decision.seat, offered.first().map(|_| if soft.is_empty() { Seat::Over } else { Seat::Free }));
+        let fit = if soft.is_empty() { &all } else { &soft };
         let first = offered.first().map(|best| &best.pool);
         let of_first = offered.iter().filter(|placement| Some(&placement.pool) == first).count();
         prop_assert_eq!(of_first, first.map_or(0, |pool| fit[pool].min(2)));
-        prop_assert_eq!(offered.len() - of_first, usize::from(fit.len() > 1));
+        prop_assert_eq!(offered.len() - of_first, usize::from(all.len() > 1));
     }
 
     #[test]
     fn a_refusal_says_what_the_fleet_is_like(fleet in any_fleet(), request in any_request(), seed: u64) {
-        let may: Vec<_> = fleet.nodes().filter(|node| may_serve(&fleet, node, &request)).collect();
-        let expected = if !fleet.pools().iter().any(|pool| permitted(pool, &request)) {
+        let may: Vec<_> = fleet.view().nodes().filter(|node| may_serve(&fleet, *node, &request)).collect();
+        let expected = if !fleet.view().pools().iter().any(|pool| permitted(pool, &request)) {
             Some(Refusal::NotAllowed)
         } else if may.is_empty() {
             Some(Refusal::NoLiveNode)
-        } else if may.iter().all(|node| !has_slot(node, &request)) {
+        } else if may.iter().all(|node| !has_slot(*node)) {
             Some(Refusal::Full)
         } else {
             None
@@ -431,7 +459,7 @@ proptest! {
         let decision = ask(&fleet, &request, seed);
         prop_assert_eq!(decision.refusal, expected);
         prop_assert_eq!(decision.placements.is_empty(), expected.is_some());
-        prop_assert_eq!(decision.fleet_version, fleet.version());
+        prop_assert_eq!(decision.fleet_version, fleet.view().version());
     }
 
     #[test]
@@ -444,14 +472,14 @@ proptest! {
         let rejected = ask(&fleet, &request, seed).rejected;
         let distinct: BTreeSet<_> = rejected.iter().map(|group| (&group.pool, group.why.label())).collect();
         prop_assert_eq!(distinct.len(), rejected.len());
-        for pool in fleet.pools() {
-            let nodes = || fleet.nodes().filter(|node| node.report.pool == pool.name);
-            let fit = nodes().filter(|node| may_serve(&fleet, node, &request) && has_slot(node, &request)).count();
+        for pool in fleet.view().pools() {
+            let nodes = || fleet.view().nodes().filter(|node| node.report.pool == pool.name);
+            let fit = nodes().filter(|node| may_serve(&fleet, *node, &request) && has_slot(*node)).count();
             let groups: Vec<_> = rejected.iter().filter(|group| group.pool == pool.name).collect();
             let counted: u32 = groups.iter().map(|group| group.nodes).sum();
             prop_assert_eq!(counted as usize + fit, nodes().count());
             prop_assert!(fit > 0 || !groups.is_empty(), "pool {} is not offered and nothing says why", pool.name);
-            let own = |name: &NodeId| fleet.node(name).is_some_and(|node| node.report.pool == pool.name);
+            let own = |name: &NodeId| fleet.view().node(name).is_some_and(|node| node.report.pool == pool.name);
             prop_assert!(groups.iter().all(|group| group.example.as_ref().is_none_or(own)));
         }
     }

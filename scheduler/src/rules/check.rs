@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::facts::Service;
 use super::pattern::Pattern;
-use super::pools::MOST_POOLS;
 use super::{Rule, Then, When};
+use crate::fleet::MOST_POOLS;
 use crate::ids::{Language, ModelName, PoolName, RuleName};
 use crate::models::Models;
 use crate::pool::Pool;

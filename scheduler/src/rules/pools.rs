@@ -2,8 +2,7 @@
 
 use std::ops::{BitAnd, BitOr, Sub};
 
-/// The most pools that a configuration may list.
-pub(super) const MOST_POOLS: usize = 64;
+use crate::fleet::{MOST_POOLS, PoolIndex};
 
 /// Some of the pools that are configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +24,21 @@ impl PoolSet {
     #[must_use]
     pub fn contains(self, index: usize) -> bool {
         index < MOST_POOLS && self.0 & 1 << index != 0
+    }
+
+    /// Returns the pools whose bits are set.
+    pub(crate) fn of_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Returns a bit for each pool, the first one lowest.
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Returns the pools, in their order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = PoolIndex> {
+        crate::allowed::pools_of(self.0)
     }
 
     /// Tells whether no pool is in the set.

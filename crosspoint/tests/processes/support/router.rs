@@ -65,8 +65,9 @@ impl Router {
 
     /// Starts one with more configuration, for agents and proxies at this address.
     pub(crate) async fn configured(yaml: &str, listen: &str) -> anyhow::Result<Self> {
-        let yaml =
-            format!("{yaml}\nrouter: {{ listen: \"{listen}\", admin: \"127.0.0.1:0\", metrics: \"127.0.0.1:0\" }}\n");
+        let yaml = format!(
+            "{yaml}\nplacement: {{ slow_start: 1ms }}\nrouter: {{ listen: \"{listen}\", admin: \"127.0.0.1:0\", metrics: \"127.0.0.1:0\" }}\n"
+        );
         let (child, ready): (_, Ready) = Start::of(&["router"]).config(yaml).child().await?;
         let placement = PlacementClient::connect(format!("http://{}", ready.grpc)).await?;
         Ok(Self { ready, placement, client: reqwest::Client::builder().no_proxy().build()?, child })

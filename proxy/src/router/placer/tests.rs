@@ -42,7 +42,7 @@ impl Door for Router {
                 PlaceReply { placements: vec![place], ..PlaceReply::default() }
             }
             Manner::Refuses(kind) => {
-                let refusal = Refusal { kind: kind.into(), retry_after_milliseconds: 2000 };
+                let refusal = Refusal { kind: kind.into(), retry_after_milliseconds: 2000, text: String::new() };
                 PlaceReply { refusal: Some(refusal), ..PlaceReply::default() }
             }
             Manner::Hangs => std::future::pending().await,
@@ -87,7 +87,7 @@ fn request() -> Request {
         model: "m".parse().unwrap(),
         work: scheduler::Work::Stream,
         class: scheduler::Class::New,
-        priority: scheduler::Priority::Live,
+        priority: Priority::Live,
         pools: None,
         residency: None,
         compliance: [].into(),
@@ -95,6 +95,7 @@ fn request() -> Request {
         latency_limit: Duration::from_millis(300),
         audio_bytes_per_second: 32_000,
         exclude: [].into(),
+        prefer: None,
         facts: scheduler::rules::Facts::default(),
     }
 }
@@ -109,7 +110,7 @@ async fn placed(placer: &Placer) -> Result<String, CloseReason> {
 }
 
 async fn place(placer: &Placer, counting: &Counting) -> Result<String, CloseReason> {
-    let placed = placer.place(&request(), Trace::begin(), counting).await;
+    let placed = placer.place(&request(), Trace::begin(), counting).await.map_err(|failure| failure.reason);
     placed.map(|placements| placements[0].node.to_string())
 }
 

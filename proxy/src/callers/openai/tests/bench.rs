@@ -108,7 +108,7 @@ impl Placement for Placing {
         };
         let mut placements = self.0.iter().enumerate().map(place).collect::<Vec<_>>();
         placements.retain(|place| !excluded.contains(&place.node));
-        let full = v1::Refusal { kind: self.2.into(), retry_after_milliseconds: 2000 };
+        let full = v1::Refusal { kind: self.2.into(), retry_after_milliseconds: 2000, text: String::new() };
         let refusal = placements.is_empty().then_some(full);
         Ok(tonic::Response::new(PlaceReply { placements, refusal, ..PlaceReply::default() }))
     }

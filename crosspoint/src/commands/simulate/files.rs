@@ -1,0 +1,67 @@
+//! The files of a simulation: what is named is looked for among what is built in, then on disk.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use simulator::case::{Case, TraceDirs, Trial};
+use simulator::library::{BuiltIn, FLEETS, SCENARIOS, SPOT_SETS, find};
+use simulator::policy::{Contender, built_in};
+use simulator::scenario::Scenario;
+
+use crate::config::{ConfigError, read};
+
+/// Where files are looked for.
+pub(super) struct Files {
+    traces: Vec<PathBuf>,
+}
+
+impl Files {
+    /// Looks for traces in these directories too.
+    pub(super) fn new(traces: &[PathBuf]) -> Self {
+        Self { traces: traces.to_vec() }
+    }
+
+    /// Reads a scenario with everything that it names.
+    ///
+    /// # Errors
+    /// Fails on a file that cannot be read or is not understood.
+    pub(super) fn case(&self, name: &str) -> anyhow::Result<Case> {
+        let home = Path::new(name).parent().filter(|_| find(name, SCENARIOS).is_none());
+        let scenario: Scenario = named(name, SCENARIOS, None)?;
+        let fleet = named(&scenario.fleet, FLEETS, home)?;
+        let spot = scenario.spot.as_ref().map(|spot| named(spot, SPOT_SETS, home)).transpose()?;
+        let here = home.map(Path::to_owned).into_iter();
+        let dirs = here.chain(self.traces.iter().cloned()).chain([PathBuf::from(".")]);
+        Ok(Case::load(&scenario, fleet, spot.as_ref(), &TraceDirs(dirs.collect()))?)
+    }
+
+    /// Reads a contender; those that are built in may be told the trial and where to set their knob.
+    ///
+    /// # Errors
+    /// Fails on a file that cannot be read or is not understood.
+    pub(super) fn contender(&self, name: &str, knob: Option<f32>, trial: &Trial) -> Result<Contender, ConfigError> {
+        match built_in(name, knob, trial) {
+            Some(contender) => Ok(contender),
+            None => self.policy(name),
+        }
+    }
+
+    /// Reads a contender's file.
+    ///
+    /// # Errors
+    /// Fails on a file that cannot be read or is not understood.
+    pub(super) fn policy(&self, name: &str) -> Result<Contender, ConfigError> {
+        named(name, &[], None)
+    }
+}
+
+/// Reads what is built in under a name, or the file of that name, also beside another file.
+fn named<T: DeserializeOwned>(name: &str, among: &'static [BuiltIn], beside: Option<&Path>) -> Result<T, ConfigError> {
+    if let Some(built_in) = find(name, among) {
+        return read(built_in.name, built_in.text);
+    }
+    let near = beside.map(|dir| dir.join(name)).filter(|path| path.exists());
+    let path = near.unwrap_or_else(|| PathBuf::from(name));
+    let text = std::fs::read_to_string(&path).map_err(|cause| ConfigError::Unreadable { path: path.clone(), cause })?;
+    read(&path.display().to_string(), &text)
+}
