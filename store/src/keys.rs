@@ -8,7 +8,7 @@ mod record;
 mod standing;
 mod text;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -101,6 +101,8 @@ pub struct Caller {
     pub limits: Limits,
     /// How long it may go on.
     pub standing: Standing,
+    /// What its token says that rules may look at; keys say nothing.
+    pub claims: BTreeMap<String, String>,
 }
 
 impl Caller {
@@ -114,7 +116,7 @@ impl Caller {
     #[must_use]
     pub fn granted(tenant: TenantId, key: KeyId, grants: Grants, standing: Standing) -> Self {
         let Grants { scopes, pools, residency, limits } = grants;
-        Self { tenant, key, scopes, pools, residency, limits, standing }
+        Self { tenant, key, scopes, pools, residency, limits, standing, claims: BTreeMap::new() }
     }
 
     /// Passes a caller on who may do `scope`.

@@ -70,7 +70,8 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// Binds the wishes to what the key allows: they may narrow it, never widen.
-    pub(crate) fn new(caller: Caller, model: ModelName, wishes: Wishes, facts: Facts) -> Result<Self, Widened> {
+    pub(crate) fn new(caller: Caller, model: ModelName, wishes: Wishes, mut facts: Facts) -> Result<Self, Widened> {
+        caller.claims.iter().for_each(|(claim, value)| facts.note_claim(claim, value));
         match (&caller.residency, &wishes.residency) {
             (Some(Residency(granted)), Some(Residency(wanted))) if granted != wanted => {
                 Err(Widened { granted: granted.clone(), wanted: wanted.chars().take(64).collect() })

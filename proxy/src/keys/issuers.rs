@@ -42,6 +42,9 @@ pub struct IssuerConfig {
     /// The claim that names the tenant.
     #[serde(default = "tenant")]
     pub tenant_claim: String,
+    /// Claims that rules may look at. They may be logged by routers: name none that holds a secret.
+    #[serde(default)]
+    pub claims: BTreeSet<String>,
     /// What its tokens may be used for; the claim `scope` narrows it.
     #[serde(default = "every_scope")]
     pub scopes: BTreeSet<Scope>,

@@ -188,7 +188,10 @@ impl Issuer {
         let tenant = claims.others.get(claim).and_then(Value::as_str).ok_or_else(|| bad(claim))?;
         let tenant: TenantId = tenant.parse().map_err(|_| bad(claim))?;
         let key = format!("jwt:{}:{tenant}", self.config.name).parse().map_err(|_| bad(claim))?;
-        Ok(Caller::granted(tenant, key, narrow(self.config.grants(), claims)?, standing))
+        let told = |name: &String| Some((name.clone(), claims.others.get(name)?.as_str()?.to_owned()));
+        let told = self.config.claims.iter().filter_map(told).collect();
+        let caller = Caller::granted(tenant, key, narrow(self.config.grants(), claims)?, standing);
+        Ok(Caller { claims: told, ..caller })
     }
 }
 

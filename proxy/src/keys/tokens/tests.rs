@@ -12,6 +12,8 @@ use store::Scope;
 use tempfile::TempDir;
 
 use super::*;
+use crate::callers::{Asked, Wishes};
+use scheduler::rules::Facts;
 use store::{End, Limits};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
@@ -32,6 +34,7 @@ fn config(keys: PathBuf) -> JwtConfig {
         keys,
         typ: "JWT".to_owned(),
         tenant_claim: "org".to_owned(),
+        claims: ["plan".to_owned()].into(),
         scopes: [Scope::Listen, Scope::Transcribe].into(),
         pools: None,
         residency: None,
@@ -250,6 +253,16 @@ async fn a_token_narrows_and_never_widens() {
     assert_eq!(bench.with_claims(&elsewhere), Err(Refusal::Residency));
     let nothing = but(claims(), &json!({ "scope": "" }));
     assert_eq!(bench.with_claims(&nothing).unwrap().scopes, [].into());
+}
+
+#[tokio::test]
+async fn only_the_claims_that_the_issuer_names_are_told_to_rules() {
+    let bench = Bench::new().await;
+    let said = json!({ "plan": "gold", "mail": "a@example.org", "level": 3 });
+    let caller = bench.with_claims(&but(claims(), &said)).unwrap();
+    assert_eq!(caller.claims, [("plan".to_owned(), "gold".to_owned())].into());
+    let asked = Asked::new(caller, "m".parse().unwrap(), Wishes::default(), Facts::default()).unwrap();
+    assert_eq!(asked.facts.claims, [("plan".to_owned(), "gold".to_owned())].into());
 }
 
 #[tokio::test]
