@@ -2,6 +2,7 @@
 
 mod views;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use scheduler::{Class, Compliance, Language, MicroDollars, Priority, Request, Residency, SessionId, Work};
+use scheduler::{
+    Class, Compliance, Language, MicroDollars, NodeId, PoolName, Priority, Request, Residency, SessionId, Work,
+};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -38,7 +41,7 @@ fn problem(status: StatusCode, text: impl Into<String>) -> Response {
 
 async fn nodes(State(core): State<Arc<Core>>) -> Response {
     let now = core.now();
-    let mut views: Vec<NodeView> = core.fleet().view().nodes().map(|node| NodeView::new(node, now)).collect();
+    let mut views: Vec<NodeView> = core.view().nodes().map(|node| NodeView::new(node, now)).collect();
     for view in &mut views {
         view.leases = core.leases_on(&view.node).await;
     }
@@ -46,8 +49,8 @@ async fn nodes(State(core): State<Arc<Core>>) -> Response {
 }
 
 async fn pools(State(core): State<Arc<Core>>) -> Response {
-    let fleet = core.fleet();
-    let views: Vec<_> = fleet.view().pools().iter().map(|pool| PoolView::new(pool, fleet.view(), core.now())).collect();
+    let fleet = core.view();
+    let views: Vec<_> = fleet.pools().iter().map(|pool| PoolView::new(pool, &fleet, core.now())).collect();
     Json(json!({ "pools": views })).into_response()
 }
 
@@ -96,6 +99,11 @@ struct Question {
     #[serde(default)]
     compliance: Vec<Compliance>,
     max_cost: Option<MicroDollars>,
+    priority: Option<Priority>,
+    pools: Option<BTreeSet<PoolName>>,
+    #[serde(default)]
+    exclude: BTreeSet<NodeId>,
+    prefer: Option<NodeId>,
     #[serde(default = "Question::usual_rate")]
     audio_bytes_per_second: u64,
 }
@@ -131,18 +139,18 @@ async fn explain(State(core): State<Arc<Core>>, question: Result<Json<Question>,
         key: None,
         file: None,
         class: Class::New,
-        priority: match question.work {
+        priority: question.priority.unwrap_or(match question.work {
             Work::Stream => Priority::Live,
             Work::File => Priority::Interactive,
-        },
-        pools: None,
+        }),
+        pools: question.pools,
         residency: question.residency,
         compliance: question.compliance.into_iter().collect(),
         max_cost: question.max_cost,
         latency_limit: Duration::from_millis(300),
         audio_bytes_per_second: question.audio_bytes_per_second,
-        exclude: [].into(),
-        prefer: None,
+        exclude: question.exclude,
+        prefer: question.prefer,
     };
     let decision = core.consider(&request);
     Json(DecisionView::new(&decision.placements, decision.refusal, &decision.rejected)).into_response()

@@ -16,8 +16,9 @@ use tracing::{info, warn};
 use crate::agents::AgentsDoor;
 use crate::config::{Config, Policy};
 use crate::core::Core;
+use crate::decisions::{DecisionFile, DecisionLog, DecisionLogError};
 use crate::placement::PlacementDoor;
-use crate::{admin, metrics, sharing, watch};
+use crate::{admin, decisions, metrics, sharing, watch};
 
 /// Largest message taken on any call, in bytes.
 const MESSAGE_LIMIT: usize = 4 << 20;
@@ -35,6 +36,9 @@ pub enum RouterError {
     /// No metrics can be recorded.
     #[error(transparent)]
     Metrics(#[from] process::MetricsError),
+    /// Decisions cannot be written.
+    #[error(transparent)]
+    Decisions(#[from] DecisionLogError),
 }
 
 /// A router with its sockets bound.
@@ -42,6 +46,7 @@ pub struct App {
     config: Config,
     core: Arc<Core>,
     reports: Arc<dyn Reports>,
+    decisions: Option<DecisionFile>,
     grpc: Bound,
     admin: Bound,
     metrics: Bound,
@@ -59,11 +64,14 @@ impl Config {
     {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
+        let log = self.decisions.as_ref().map(|log| DecisionLog::open(log, &policy.choice)).transpose()?;
+        let (decisions, file) = log.unzip();
         Ok(App {
             grpc: Bound::bind("agents and proxies", self.listen).await?,
             admin: Bound::bind("the admin API", self.admin).await?,
             metrics: Bound::bind("metrics", self.metrics).await?,
-            core: Arc::new(Core::new(policy, store.clone())),
+            core: Arc::new(Core::new(policy, store.clone(), decisions)),
+            decisions: file,
             reports: store,
             config: self,
             metrics_page,
@@ -99,6 +107,10 @@ impl App {
         shutdown.spawn("admin API", health::serve(self.admin.listener, admin_routes, shutdown.clone()));
         let watching = watch::watch(Arc::clone(&self.core), self.config.forget_after, shutdown.clone());
         shutdown.spawn("node watch", watching);
+        shutdown.spawn("ticks", watch::tick(Arc::clone(&self.core), shutdown.clone()));
+        if let Some(file) = self.decisions {
+            shutdown.spawn("decision log", decisions::write(file, shutdown.clone()));
+        }
         let putting = sharing::put(Arc::clone(&self.core), Arc::clone(&self.reports), shutdown.clone());
         shutdown.spawn("reports to the store", putting);
         let reading = sharing::read(Arc::clone(&self.core), self.reports, shutdown.clone());

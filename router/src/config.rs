@@ -7,8 +7,10 @@ use scheduler::{Models, Pool};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::decisions::DecisionLogConfig;
+
 /// Where the router listens and how often agents report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// gRPC for agents and proxies.
@@ -25,6 +27,8 @@ pub struct Config {
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub forget_after: Duration,
+    /// Where a sample of decisions is written; nowhere when absent.
+    pub decisions: Option<DecisionLogConfig>,
 }
 
 impl Default for Config {
@@ -36,6 +40,7 @@ impl Default for Config {
             metrics: loopback(7481),
             report_interval: Duration::from_secs(1),
             forget_after: Duration::from_secs(3600),
+            decisions: None,
         }
     }
 }

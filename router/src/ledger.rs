@@ -209,6 +209,12 @@ impl Ledger {
         self.order.iter().rev().filter_map(|session| self.entries.get(session))
     }
 
+    /// Counts the sessions that a tenant has open.
+    pub(crate) fn open_of(&self, tenant: &TenantId) -> u32 {
+        let open = |entry: &&Entry| entry.tenant == *tenant && matches!(entry.life, Life::Placed | Life::Live);
+        u32::try_from(self.entries.values().filter(open).count()).unwrap_or(u32::MAX)
+    }
+
     /// Counts the live sessions.
     pub(crate) fn live(&self) -> usize {
         self.entries.values().filter(|entry| entry.life == Life::Live).count()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use scheduler::{Decision, Refusal};
+use scheduler::{Decision, Refusal, Ticked};
 
 const DECIDE: &str = "crosspoint_router_decide_seconds";
 const PLACEMENTS: &str = "crosspoint_router_placements_total";
@@ -12,6 +12,11 @@ const REPORTS: &str = "crosspoint_router_reports_total";
 const NODES: &str = "crosspoint_router_nodes";
 const SESSIONS: &str = "crosspoint_router_sessions_live";
 const STORE: &str = "crosspoint_router_store_failures_total";
+const WAITING: &str = "crosspoint_router_waiting";
+const WAITED: &str = "crosspoint_router_waits_total";
+const REVOKED: &str = "crosspoint_router_revocations_total";
+const EJECTED: &str = "crosspoint_router_ejections_total";
+const LEFT_OUT: &str = "crosspoint_router_decisions_left_out_total";
 const AGENTS: &str = "crosspoint_router_agents_connected";
 
 /// Describes every metric and lets the counters start at zero.
@@ -24,6 +29,11 @@ pub(crate) fn describe() {
     describe_gauge!(SESSIONS, "sessions open on a node");
     describe_counter!(STORE, "calls that the store did not answer, by what was asked");
     describe_gauge!(AGENTS, "open report streams");
+    describe_gauge!(WAITING, "sessions that wait for a slot");
+    describe_counter!(WAITED, "times that a session began to wait for a slot");
+    describe_counter!(REVOKED, "batch chunks whose proxies were told to yield their slot");
+    describe_counter!(EJECTED, "nodes that were sent to rest because they behaved worse than their pool");
+    describe_counter!(LEFT_OUT, "sampled decisions that the log had no room for");
     for outcome in ["placed", "full", "not_allowed", "no_live_node"] {
         counter!(PLACEMENTS, "outcome" => outcome).absolute(0);
     }
@@ -55,6 +65,23 @@ pub(crate) fn refusal_label(refusal: Refusal) -> &'static str {
         Refusal::NoLiveNode => "no_live_node",
         Refusal::FilesOnly => "files_only",
     }
+}
+
+pub(crate) fn ticked(ticked: &Ticked, waiting: u32) {
+    gauge!(WAITING).set(f64::from(waiting));
+    counter!(EJECTED).increment(ticked.ejected.len() as u64);
+}
+
+pub(crate) fn waiting() {
+    counter!(WAITED).increment(1);
+}
+
+pub(crate) fn revoked() {
+    counter!(REVOKED).increment(1);
+}
+
+pub(crate) fn decision_left_out() {
+    counter!(LEFT_OUT).increment(1);
 }
 
 pub(crate) fn report_taken() {

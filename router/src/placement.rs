@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, warn};
 
-use crate::core::Core;
+use crate::core::{Core, Orders};
 use crate::ledger::Ending;
 use crate::metrics;
 
@@ -33,12 +33,13 @@ impl Placement for PlacementDoor {
     async fn place(&self, request: Request<PlaceRequest>) -> Result<Response<PlaceReply>, Status> {
         let wire = request.into_inner();
         let dry_run = wire.dry_run;
+        let patience = Duration::from_millis(wire.patience_milliseconds.into());
         let request = request_from_wire(wire)?;
         if dry_run {
             let decision = self.core.consider(&request);
             return Ok(Response::new(reply_from_decision(&decision, "", self.core.retry_after())));
         }
-        let decision = self.core.place(&request).await;
+        let decision = self.core.place(&request, patience).await;
         metrics::placed(&decision);
         self.core.ledger().decided(&request, &decision, self.core.now());
         let lease = request.session.to_string();
@@ -60,7 +61,7 @@ impl Placement for PlacementDoor {
                     update = updates.message() => update,
                 };
                 let Ok(Some(SessionUpdate { update: Some(update) })) = update else { return };
-                let Some(order) = apply(&core, update).await else { continue };
+                let Some(order) = apply(&core, update, &orders).await else { continue };
                 if orders.send(Ok(SessionOrder { order: Some(order) })).await.is_err() {
                     return;
                 }
@@ -71,13 +72,15 @@ impl Placement for PlacementDoor {
 }
 
 /// Applies one update. What cannot be understood is logged and skipped: one bad line must not cost the others.
-async fn apply(core: &Core, update: Update) -> Option<Order> {
+async fn apply(core: &Core, update: Update, orders: &Orders) -> Option<Order> {
     match update {
         Update::Renewal(renewal) => {
             for held in renewal.held {
                 if let Some((session, node)) = names(&held.session, &held.node) {
                     core.renew(&node, session).await;
                     core.ledger().renewed(session, core.now());
+                    core.batch().held_by(session, orders);
+                    core.fleet_mut().note_alive(&node, core.now());
                 }
             }
             None
@@ -85,6 +88,7 @@ async fn apply(core: &Core, update: Update) -> Option<Order> {
         Update::Opened(opened) => {
             let (session, node) = names(&opened.session, &opened.node)?;
             core.fleet_mut().note_opened(&node, core.now());
+            core.batch().held_by(session, orders);
             core.renew(&node, session).await;
             core.ledger().renewed(session, core.now());
             let left = core.ledger().opened(session, node.clone(), opened.epoch);
@@ -97,6 +101,7 @@ async fn apply(core: &Core, update: Update) -> Option<Order> {
             let (session, node) = names(&failed.session, &failed.node)?;
             core.fleet_mut().note_failed(&node, core.now());
             core.release(&node, session).await;
+            core.freed();
             core.ledger().renewed(session, core.now());
             core.ledger().failed(session, node, failed.cause);
             None
@@ -112,6 +117,7 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
     for node in promised.iter().chain(&node) {
         core.release(node, session).await;
     }
+    core.freed();
     debug!(%session, reason = ended.reason, "session ended");
     let ending = Ending {
         node,
@@ -121,8 +127,8 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
         bytes_in: ended.bytes_in,
         bytes_out: ended.bytes_out,
     };
-    let fleet = core.fleet();
-    core.ledger().ended(session, ending, |pool| fleet.view().pool(pool).map(|pool| pool.price));
+    let view = core.view();
+    core.ledger().ended(session, ending, |pool| view.pool(pool).map(|pool| pool.price));
     Some(Order::Acknowledged(Acknowledged { sessions: vec![ended.session] }))
 }
 

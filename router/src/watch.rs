@@ -15,6 +15,8 @@ use crate::core::Core;
 use crate::metrics;
 
 const EVERY: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_secs(1);
+const TURN: Duration = Duration::from_millis(100);
 
 /// Watches until the drain begins.
 pub(crate) async fn watch(core: Arc<Core>, forget_after: Duration, shutdown: Shutdown) {
@@ -28,6 +30,22 @@ pub(crate) async fn watch(core: Arc<Core>, forget_after: Duration, shutdown: Shu
     }
 }
 
+/// Works out once a second what depends on the whole fleet, and several times a second who may stop waiting.
+pub(crate) async fn tick(core: Arc<Core>, shutdown: Shutdown) {
+    let mut ticks = tokio::time::interval(TICK);
+    let mut turns = tokio::time::interval(TURN);
+    loop {
+        tokio::select! {
+            () = shutdown.begun() => return,
+            _ = ticks.tick() => core.tick(),
+            _ = turns.tick() => {
+                core.publish();
+                core.let_in();
+            }
+        }
+    }
+}
+
 fn look(core: &Core, before: &BTreeSet<NodeId>, forget_after: Duration) -> BTreeSet<NodeId> {
     let now = core.now();
     for node in core.fleet_mut().forget_silent(forget_after, now) {
@@ -35,7 +53,7 @@ fn look(core: &Core, before: &BTreeSet<NodeId>, forget_after: Duration) -> BTree
     }
     let mut reporting = 0;
     let mut silent = BTreeSet::new();
-    for node in core.fleet().view().nodes() {
+    for node in core.view().nodes() {
         let age = node.age(now);
         if age < SUSPECT_AFTER {
             reporting += 1;

@@ -81,9 +81,12 @@ impl<'a> AllowedSet<'a> {
 /// Returns the pools whose bits are set.
 pub(crate) fn pools_of(mut bits: u64) -> impl Iterator<Item = PoolIndex> {
     std::iter::from_fn(move || {
-        let lowest = u8::try_from(bits.trailing_zeros()).ok().filter(|pool| *pool < 64)?;
+        if bits == 0 {
+            return None;
+        }
+        let lowest = bits.trailing_zeros();
         bits &= bits - 1;
-        Some(PoolIndex(lowest))
+        u8::try_from(lowest).ok().map(PoolIndex)
     })
 }
 

@@ -21,7 +21,7 @@ use crate::units::Timestamp;
 
 pub use baselines::{Knobs, Lots, Turns};
 pub use choice::{Choice, Decision, Pick, Placement, Refusal, Seat};
-use need::{Need, Seats, Unfit};
+use need::{Care, Need, Seats, Unfit};
 
 /// Decides which nodes serve `request`, in time that does not grow with the fleet. Pure: the same view, promises included, and
 /// the same arguments and dice give the same choice. Nothing is promised: that is [`FleetView::reserve`].
@@ -50,7 +50,7 @@ fn stay(need: &Need<'_>, choice: &mut Choice) {
     let pool = need.view.lines[node.get()].pool;
     let allowed = need.allowed().bits() & (1 << pool.0) != 0;
     let Some(place) = need.place(pool).filter(|_| allowed) else { return };
-    if let Ok(fit) = need.fit(&place, node, Seats::Soft) {
+    if let Ok(fit) = need.fit(&place, node, Seats::Soft, Care::Thorough) {
         choice.put_first(need.pick(&place, fit));
     }
 }
@@ -61,7 +61,9 @@ fn refusal(need: &Need<'_>) -> Refusal {
         let Some(place) = need.place(pool) else { continue };
         for side in [Side::Open, Side::Closed] {
             let mut nodes = need.allowed().nodes(pool, side).iter();
-            if nodes.any(|node| need.fit(&place, *node, Seats::Soft).is_err_and(|why| why == Unfit::Full)) {
+            // A batch chunk may be kept from slots that are free.
+            if nodes.any(|node| !matches!(need.fit(&place, *node, Seats::Soft, Care::Thorough), Err(Unfit::Otherwise)))
+            {
                 return Refusal::Full;
             }
         }

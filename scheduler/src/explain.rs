@@ -1,7 +1,7 @@
 //! The explanation: why every other node was passed over, in groups. It looks at the whole fleet and writes text, so it is
 //! apart from the decision: whoever wants it asks the same view.
 
-use crate::decide::need::{Need, Seats, Unfit};
+use crate::decide::need::{Care, Need, Seats, Unfit};
 use crate::filter::{Reason, Rejected, reject, unfit};
 use crate::fleet::{FleetView, Gate, Node, PoolIndex, Standing};
 use crate::policy::Policy;
@@ -57,8 +57,8 @@ fn why_not(need: &Need<'_>, node: Node<'_>, pool: PoolIndex, index: crate::fleet
         Priority::Live | Priority::Interactive => (Seats::Hard, node.report.hard_slots),
         Priority::Batch => (need.batch_seats(index), node.report.soft_slots),
     };
-    match need.fit(&place, index, seats) {
-        Ok(_) => None,
-        Err(Unfit::Full | Unfit::Otherwise) => Some(Reason::Full { used: node.used_estimate(need.now), slots }),
+    match need.fit(&place, index, seats, Care::Thorough) {
+        Ok(_) if !need.rounds().is_empty() => None,
+        Ok(_) | Err(Unfit::Full | Unfit::Otherwise) => Some(Reason::Full { used: node.used_estimate(need.now), slots }),
     }
 }

@@ -3,10 +3,12 @@
 //! Nothing here has a clock, dice, an environment or I/O: they are arguments, so every decision can be recorded and replayed.
 //!
 //! # Layout
-//! * [`decide()`]: the decision, in the order it is made: allowed set, filters, score, two choices.
+//! * [`decide()`]: the decision; [`AllowedSet`]: what comes before it; [`explain()`]: why other nodes were passed over.
+//! * [`Fleet`]: takes what agents and proxies say; [`FleetView`]: what decisions read; [`OpenSet`]: where sessions are steered.
 //! * [`filter`]: why a node may not serve. [`score`]: what serving there costs, in dollars per session-hour.
-//! * [`Fleet`]: pools and nodes as last reported, with the slots promised since. [`Request`]: what a session needs.
-//! * [`Pool`], [`Report`], [`EngineApi`], [`Models`], [`Scoring`]: what operators configure and agents say.
+//! * [`Policy`]: method, weights and limits. [`DecisionRecord`], [`FleetSnapshot`], [`Dice`]: a decision made again.
+//! * [`Queue`], [`Fairness`], [`BatchLease`]: who waits and who yields. [`Breaker`], [`OutlierLimits`]: who rests.
+//! * [`Pool`], [`Report`], [`Request`], [`Models`]: what operators configure, agents say and sessions need.
 //! * [`plan`]: demand in, wanted nodes per pool out.
 //! * [`ids`] and [`units`]: names and measures that cannot be mixed up.
 //!
@@ -20,6 +22,8 @@
 //! * **Request**: what a session needs. **Policy**: rules, weights and limits.
 //! * **Decision**: placements in order of preference, or a refusal, with the reasons.
 //! * **Placement**: one node offered to a session, with its score terms.
+//! * **Open**: steered to; **closed**: emptying out. **Ejected**: resting, worse than its pool. **Shunned**: behind a breaker.
+//! * **Tick**: what is worked out once a second. **Over**: on a slot above the soft ones.
 //! * **Lease**: a slot promised to a session until a time. **Tier**: baseline, burst, overflow.
 //! * **Leg**: one connection from a session to an engine; its number is the **epoch**.
 //! * **Ledger**: what was used and what it cost.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decide::{Decision, decide};
 use crate::dice::Dice;
-use crate::fleet::{Capacity, FleetView, Line, PoolLine, Promised};
+use crate::fleet::{Capacity, FleetView, Line, PoolIndex, PoolLine, Promised, Side};
 use crate::ids::ModelName;
 use crate::policy::{Policy, PolicyHash};
 use crate::pool::Pool;
@@ -28,7 +28,25 @@ pub struct FleetSnapshot {
     reports: Vec<Option<Arc<Report>>>,
     lines: Vec<Line>,
     promised: Vec<u64>,
+    pool_counts: PoolCounts,
+    left: [Vec<u32>; 2],
     turn: u32,
+}
+
+/// Promises since the last tick, by side and pool.
+type PoolCounts = [Vec<u32>; 2];
+
+fn pool_counts(view: &FleetView) -> PoolCounts {
+    let counts = |side| PoolIndex::all(view.pools.len()).map(|pool| view.promises.since_tick(pool, side)).collect();
+    [counts(Side::Open), counts(Side::Closed)]
+}
+
+fn set_pool_counts(view: &FleetView, [open, closed]: &PoolCounts) {
+    for (side, counts) in [(Side::Open, open), (Side::Closed, closed)] {
+        PoolIndex::all(counts.len())
+            .zip(counts)
+            .for_each(|(pool, count)| view.promises.set_since_tick(pool, side, *count));
+    }
 }
 
 impl FleetSnapshot {
@@ -56,6 +74,8 @@ pub struct DecisionRecord {
     pub fleet_version: u64,
     /// Nodes whose promises differ from the fleet's record, with what was promised there.
     pub in_flight: Vec<InFlight>,
+    /// Promises since the last tick, on open nodes and on closed ones, by pool.
+    pub since_tick: [Vec<u32>; 2],
     /// Promises made in all, round and round.
     pub turn: u32,
     /// The seed of the dice.
@@ -106,6 +126,7 @@ impl DecisionRecord {
             request: request.clone(),
             fleet_version: view.version(),
             in_flight: differing.map(|(node, (promised, _))| InFlight { node, promised }).collect(),
+            since_tick: pool_counts(&view),
             turn: view.promises.turn(),
             seed,
             policy: policy.hash(),
@@ -125,6 +146,7 @@ impl DecisionRecord {
         for InFlight { node, promised } in &self.in_flight {
             view.promises.set(*node as usize, Promised(*promised));
         }
+        set_pool_counts(&view, &self.since_tick);
         view.promises.set_turn(self.turn);
         let choice = decide(&view, &self.request, policy, self.at, &mut Dice::new(self.seed));
         Ok(view.decision(&choice, &self.request, Vec::new()))
@@ -146,6 +168,8 @@ impl FleetView {
             reports: self.reports.clone(),
             lines: self.lines.clone(),
             promised: (0..self.lines.len()).map(|place| self.promises.on(place).0).collect(),
+            pool_counts: pool_counts(self),
+            left: [&self.open, &self.closed].map(|table| table.left[..self.pools.len()].to_vec()),
             turn: self.promises.turn(),
         }
     }
@@ -166,6 +190,10 @@ impl FleetView {
         for (place, promised) in snapshot.promised.iter().enumerate() {
             view.promises.set(place, Promised(*promised));
         }
+        for (table, left) in [&mut view.open, &mut view.closed].into_iter().zip(&snapshot.left) {
+            table.left.iter_mut().zip(left).for_each(|(place, left)| *place = *left);
+        }
+        set_pool_counts(&view, &snapshot.pool_counts);
         view.promises.set_turn(snapshot.turn);
         view
     }

@@ -132,7 +132,8 @@ fn dollars(amount: f64) -> MicroDollars {
 #[must_use]
 pub fn score(node: Node<'_>, pool: &Pool, request: &Request, scoring: &Scoring, now: Timestamp) -> ScoreTerms {
     let site = Site::new(node.pool, pool, request.gigabytes_per_hour());
-    site.terms(node.line, node.used_estimate(now).saturating_sub(request.priority.yielding(node.line)), scoring, now)
+    let used = node.line.used_likely(node.promised, node.others, now);
+    site.terms(node.line, used.saturating_sub(request.priority.yielding(node.line)), scoring, now)
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! `crosspoint bench`: what Crosspoint costs, measured on this machine.
 
-use std::num::NonZeroU16;
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use anyhow::Context;
-use loadtest::Progress;
 use loadtest::streams::{Options, run};
+use loadtest::{Progress, decisions};
 
 use crate::terminal::{is_watched, print, print_json};
 
@@ -13,7 +13,8 @@ const EXAMPLES: &str = "\
 Use a release build, on a machine that has nothing else to do:
   crosspoint bench streams
   crosspoint bench streams --streams 100 --seconds 10 --rounds 1
-  crosspoint bench streams --json > figures.json";
+  crosspoint bench streams --json > figures.json
+  crosspoint bench decide --nodes 10000 --threads 2";
 
 /// The arguments of `crosspoint bench`.
 #[derive(Debug, clap::Args)]
@@ -28,6 +29,9 @@ enum Subject {
     /// What the proxy adds to streams: latency, processor time per message and memory, against the engine alone
     #[command(after_help = EXAMPLES)]
     Streams(Streams),
+    /// What a placement decision costs on a large fleet, with a histogram
+    #[command(after_help = EXAMPLES)]
+    Decide(Decide),
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,10 +50,46 @@ struct Streams {
     json: bool,
 }
 
+#[derive(Debug, clap::Args)]
+struct Decide {
+    /// Nodes in the fleet
+    #[arg(long, default_value = "10000")]
+    nodes: NonZeroU32,
+    /// Pools they are spread over, at most 64
+    #[arg(long, default_value = "64", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pools: u8,
+    /// Threads that decide at the same time
+    #[arg(long, default_value = "1")]
+    threads: NonZeroU16,
+    /// Decisions of each thread, in thousands
+    #[arg(long, default_value = "1000")]
+    thousands: NonZeroU32,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let Subject::Streams(streams) = self.subject;
-        streams.run().await
+        match self.subject {
+            Subject::Streams(streams) => streams.run().await,
+            Subject::Decide(decide) => decide.run().await,
+        }
+    }
+}
+
+impl Decide {
+    async fn run(self) -> anyhow::Result<()> {
+        let pools = NonZeroU8::new(self.pools).context("at least one pool")?;
+        let Self { nodes, threads, thousands, .. } = self;
+        let options = decisions::Options { nodes, pools, threads, thousands };
+        let report = tokio::task::spawn_blocking(move || decisions::run(options)).await??;
+        if self.json {
+            print_json(&serde_json::to_value(&report)?)?
+        } else {
+            print(&report.to_string())?
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! `crosspoint explain`: why a session went where it went, or where one would go.
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::admin::{Admin, AdminArgs, Explanation, Session};
@@ -19,15 +20,19 @@ Examples:
   crosspoint explain                                       the newest session
   crosspoint explain 6e4d2a35-2f4b-4c7e-9e0a-5f5e0b6f1c11  that session: the dg-request-id of its caller
   crosspoint explain --model nova-3 --residency eu         where a stream would go now
-  crosspoint explain --model nova-3 --file --max-cost 0.02";
+  crosspoint explain --model nova-3 --file --max-cost 0.02
+  crosspoint explain --request '{\"model\": \"nova-3\", \"priority\": \"batch\"}'";
 
 /// The arguments of `crosspoint explain`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The session to explain; without it and without --model, the newest
-    #[arg(value_name = "SESSION_ID", conflicts_with = "model")]
+    #[arg(value_name = "SESSION_ID", conflicts_with_all = ["model", "request"])]
     session: Option<String>,
+    /// Explain where this request would go now: JSON as the admin API takes it, or - to read it from standard input
+    #[arg(long, value_name = "JSON", conflicts_with = "model")]
+    request: Option<String>,
     #[command(flatten)]
     question: Question,
     #[command(flatten)]
@@ -56,11 +61,20 @@ struct Question {
     /// Audio the caller sends, in bytes per second
     #[arg(long, value_name = "BYTES", default_value_t = 32_000)]
     rate: u64,
+    /// Who it yields to: live, interactive or batch
+    #[arg(long, value_name = "PRIORITY", requires = "model")]
+    priority: Option<String>,
+    /// Use only this pool, as a key may demand; may be given again
+    #[arg(long, value_name = "POOL", requires = "model")]
+    pool: Vec<String>,
 }
 
 impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let admin = self.admin.admin()?;
+        if let Some(request) = &self.request {
+            return self.would_go(&admin, admin.post("/v1/explain", &read(request)?).await?);
+        }
         match (&self.question.model, &self.session) {
             (Some(model), _) => self.would_go(&admin, admin.post("/v1/explain", &self.question.body(model)).await?),
             (None, Some(session)) => {
@@ -97,8 +111,19 @@ impl Question {
             "compliance": self.compliance,
             "max_cost": self.max_cost,
             "audio_bytes_per_second": self.rate,
+            "priority": self.priority,
+            "pools": (!self.pool.is_empty()).then_some(&self.pool),
         })
     }
+}
+
+/// Reads a request that was given as text, or as `-`.
+fn read(request: &str) -> anyhow::Result<Value> {
+    let parsed = match request {
+        "-" => serde_json::from_reader(std::io::stdin().lock()),
+        text => serde_json::from_str(text),
+    };
+    parsed.context("expected a request as JSON, such as {\"model\": \"nova-3\", \"residency\": \"eu\"}")
 }
 
 async fn newest(admin: &Admin) -> anyhow::Result<Value> {

@@ -71,6 +71,7 @@ pub fn request_to_wire(request: &Request) -> v1::PlaceRequest {
         pools: request.pools.as_ref().map(|pools| v1::Pools { names: pools.iter().map(ToString::to_string).collect() }),
         priority: priority_to_wire(request.priority).into(),
         concurrent_limit: None,
+        patience_milliseconds: 0,
         model: request.model.to_string(),
         work: work.into(),
         class: class.into(),
@@ -237,8 +238,13 @@ mod tests {
             api: scheduler::EngineApi::OpenAi,
             engine_model: Some("Systran/faster-whisper-small".parse().unwrap()),
         };
-        let decision =
-            Decision { placements: vec![offered.clone()], refusal: None, rejected: Vec::new(), fleet_version: 1 };
+        let decision = Decision {
+            placements: vec![offered.clone()],
+            refusal: None,
+            rejected: Vec::new(),
+            fleet_version: 1,
+            seat: None,
+        };
         let reply = reply_from_decision(&decision, "", Duration::ZERO);
         assert_eq!(decision_from_reply(reply).unwrap(), Ok(vec![offered]));
     }

@@ -16,6 +16,8 @@ use crate::trace::{TRACEPARENT, Trace};
 
 /// A router's connection must be made within this time.
 const CONNECT: Duration = Duration::from_secs(1);
+/// How long a caller waits for a slot when all are taken. A router that is gone is noticed sooner, by its connection.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Says that a router's address is none.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +48,7 @@ impl Placer {
         for channel in &self.channels {
             let began = Instant::now();
             let mut client = PlacementClient::new(channel.clone());
-            let asked = tokio::time::timeout(self.timeout, client.place(asking(request, trace))).await;
+            let asked = tokio::time::timeout(self.timeout + PATIENCE, client.place(asking(request, trace))).await;
             let reply = match asked {
                 Ok(Ok(reply)) => reply.into_inner(),
                 Ok(Err(status)) => {
@@ -54,7 +56,10 @@ impl Placer {
                     continue;
                 }
                 Err(_elapsed) => {
-                    warn!(timeout_ms = self.timeout.as_millis(), "router took too long to place a session");
+                    warn!(
+                        timeout_ms = (self.timeout + PATIENCE).as_millis(),
+                        "router took too long to place a session"
+                    );
                     continue;
                 }
             };
@@ -72,7 +77,9 @@ impl Placer {
 }
 
 fn asking(request: &Request, trace: Trace) -> tonic::Request<PlaceRequest> {
-    let mut asking = tonic::Request::new(request_to_wire(request));
+    let mut wire = request_to_wire(request);
+    wire.patience_milliseconds = u32::try_from(PATIENCE.as_millis()).unwrap_or(u32::MAX);
+    let mut asking = tonic::Request::new(wire);
     if let Ok(trace) = MetadataValue::try_from(trace.to_string()) {
         asking.metadata_mut().insert(TRACEPARENT, trace);
     }

@@ -27,6 +27,16 @@ impl Default for Fairness {
     }
 }
 
+impl Fairness {
+    /// Tells whether a tenant with `own` sessions may begin one more when `used` of `slots` are in use: always, until slots are
+    /// short.
+    #[must_use]
+    pub fn allows(&self, own: u32, used: u32, slots: u32) -> bool {
+        let slots = slots as f32;
+        used as f32 <= slots * self.load.get() || (own as f32) < slots * self.share.get()
+    }
+}
+
 /// How many sessions each tenant has.
 #[derive(Clone, Debug, Default)]
 pub struct Tenants(BTreeMap<TenantId, u32>);
@@ -53,9 +63,7 @@ impl Tenants {
     /// Tells whether a tenant may begin one more session when `used` of `slots` are in use: always, until slots are short.
     #[must_use]
     pub fn may_begin(&self, tenant: &TenantId, (used, slots): (u32, u32), limits: &Fairness) -> bool {
-        let slots = slots as f32;
-        let own = self.0.get(tenant).copied().unwrap_or(0) as f32;
-        used as f32 <= slots * limits.load.get() || own < slots * limits.share.get()
+        limits.allows(self.0.get(tenant).copied().unwrap_or(0), used, slots)
     }
 }
 

@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::allowed::pools_of;
 use crate::decide::Choice;
-use crate::decide::need::{Fit, Need, Place, Round};
+use crate::decide::need::{Care, Fit, Need, Place, Round};
 use crate::fleet::PoolIndex;
 use crate::ids::PoolName;
 use crate::policy::Method;
+use crate::request::Priority;
 use crate::units::{Ratio, positive_duration};
 
 /// What `round_robin` goes round.
@@ -88,7 +89,8 @@ struct Candidate {
 
 /// Chooses up to three nodes: the two that come first and the first of another pool.
 pub(crate) fn choose(need: &Need<'_>, dice: &mut impl Rng) -> Choice {
-    for round in need.rounds() {
+    let quick = need.request.priority == Priority::Batch;
+    for round in need.rounds().iter().filter(|round| quick || round.care == Care::Thorough) {
         let mut candidates = candidates(need, *round);
         if !candidates.is_empty() {
             order(need, &mut candidates, dice);
@@ -103,7 +105,7 @@ fn candidates(need: &Need<'_>, round: Round) -> Vec<Candidate> {
     places
         .flat_map(|(pool, place)| {
             let nodes = need.allowed().nodes(pool, round.side).iter();
-            let fits = nodes.filter_map(move |node| need.fit(&place, *node, round.seats).ok());
+            let fits = nodes.filter_map(move |node| need.fit(&place, *node, round.seats, round.care).ok());
             fits.map(move |fit| Candidate { fit, pool, place })
         })
         .collect()

@@ -4,19 +4,24 @@
 use rand::Rng;
 
 use crate::allowed::pools_of;
-use crate::decide::need::{Fit, Need, Place, Round};
+use crate::decide::need::{Care, Fit, Need, Place, Round};
 use crate::decide::{Choice, Pick};
 use crate::fleet::{MOST_POOLS, NodeIndex, PoolIndex};
-use crate::numbers::short;
+use crate::numbers::{count, short};
 
 /// Draws that may hit a node that does not fit, before the nodes are tried in turn.
 const TRIES: u32 = 4;
+/// Nodes that are tried in turn when a quick look is enough.
+const SCAN: usize = 32;
 
 /// Chooses up to three nodes: two of the best pool and one of the next.
 pub(crate) fn choose(need: &Need<'_>, dice: &mut impl Rng) -> Choice {
     let mut choice = Choice::none();
     let mut best = None;
     for round in need.rounds() {
+        if best.is_some() && round.care == Care::Thorough {
+            continue;
+        }
         let mut pools = Pools::of(need, *round);
         pools.remove(best);
         while let Some(pool) = pools.draw(need, *round, dice) {
@@ -33,10 +38,13 @@ pub(crate) fn choose(need: &Need<'_>, dice: &mut impl Rng) -> Choice {
     choice
 }
 
-/// Pools with what a session costs there on average, in microdollars an hour.
+/// What a pool costs that is not to be looked at.
+const NEVER: u32 = u32::MAX;
+
+/// Pools with what a session costs there on average, in whole microdollars an hour: a least whole number is found in a few
+/// instructions.
 struct Pools {
-    bits: u64,
-    costs: [f32; MOST_POOLS],
+    costs: [u32; MOST_POOLS],
 }
 
 impl Pools {
@@ -46,33 +54,51 @@ impl Pools {
         let weight = |dollars: f64| short(dollars * 1e6);
         let (latency, congestion, errors) =
             (weight(scoring.latency), weight(scoring.congestion), weight(scoring.errors));
-        let mut costs = [0.0; MOST_POOLS];
+        let mut costs = [NEVER; MOST_POOLS];
         for pool in pools_of(bits) {
             let cost = &table.costs[pool.get()];
-            costs[pool.get()] = cost.fixed
+            let sum = cost.fixed
                 + gigabytes * cost.egress
                 + latency * cost.late
                 + congestion * cost.congestion
                 + errors * cost.errors;
+            costs[pool.get()] = count(sum).min(NEVER - 1);
         }
-        Self { bits, costs }
+        Self { costs }
     }
 
     fn remove(&mut self, pool: Option<PoolIndex>) {
-        self.bits &= pool.map_or(u64::MAX, |pool| !(1 << pool.0));
+        if let Some(pool) = pool {
+            self.costs[pool.get()] = NEVER;
+        }
+    }
+
+    /// Returns the least cost of a pool that still promises something, and removes those that would be cheaper and do not.
+    fn best(&mut self, need: &Need<'_>, round: Round) -> Option<u32> {
+        loop {
+            let least = self.costs.iter().copied().min().filter(|least| *least < NEVER)?;
+            let mut cheapest = pools_up_to(&self.costs, least);
+            if cheapest.any(|pool| need.promising(pool, round)) {
+                return Some(least);
+            }
+            for pool in pools_of(bits_up_to(&self.costs, least)) {
+                self.remove(Some(pool));
+            }
+        }
     }
 
     /// Removes and returns one of the pools that cost about as little as the best, drawn by free slots.
     fn draw(&mut self, need: &Need<'_>, round: Round, dice: &mut impl Rng) -> Option<PoolIndex> {
-        let best = pools_of(self.bits).map(|pool| self.costs[pool.get()]).reduce(f32::min)?;
+        let best = self.best(need, round)?;
         let limits = &need.policy.limits;
-        let edge = best + (limits.band_least.0 as f32).max(best * limits.band.get());
+        let width = u32::try_from(limits.band_least.0).unwrap_or(0).max(count(best as f32 * limits.band.get()));
         let mut band = 0_u64;
         let mut slots = 0_u32;
         let weight = |pool| need.allowed().room(pool, round.side).max(1);
-        for pool in pools_of(self.bits).filter(|pool| self.costs[pool.get()] <= edge) {
+        let edge = best.saturating_add(width).min(NEVER - 1);
+        for pool in pools_up_to(&self.costs, edge).filter(|pool| need.promising(*pool, round)) {
             band |= 1 << pool.0;
-            slots += weight(pool);
+            slots = slots.saturating_add(weight(pool));
         }
         let mut drawn = if band.is_power_of_two() { 0 } else { dice.random_range(0..slots.max(1)) };
         let chosen = pools_of(band).find(|pool| {
@@ -84,6 +110,14 @@ impl Pools {
         self.remove(chosen);
         chosen
     }
+}
+
+fn bits_up_to(costs: &[u32; MOST_POOLS], edge: u32) -> u64 {
+    costs.iter().rev().fold(0, |bits, cost| bits << 1 | u64::from(*cost <= edge))
+}
+
+fn pools_up_to(costs: &[u32; MOST_POOLS], edge: u32) -> impl Iterator<Item = PoolIndex> + use<> {
+    pools_of(bits_up_to(costs, edge))
 }
 
 /// Draws two nodes of a pool and orders them.
@@ -129,7 +163,7 @@ fn draw(
         return None;
     }
     let fits = |node: NodeIndex| {
-        if known == Some(node) { None } else { need.fit(place, node, round.seats).ok() }
+        if known == Some(node) { None } else { need.fit(place, node, round.seats, round.care).ok() }
     };
     for _ in 0..TRIES {
         if let Some(fit) = fits(nodes[dice.random_range(0..count)]) {
@@ -137,5 +171,9 @@ fn draw(
         }
     }
     let start = dice.random_range(0..count);
-    nodes[start..].iter().chain(&nodes[..start]).copied().find_map(fits)
+    let look_at = match round.care {
+        Care::Quick => SCAN,
+        Care::Thorough => count,
+    };
+    nodes[start..].iter().chain(&nodes[..start]).take(look_at).copied().find_map(fits)
 }

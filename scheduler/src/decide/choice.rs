@@ -76,7 +76,9 @@ impl Choice {
         Self { picks: [Pick::NONE; Self::MOST], count: 0, refusal: None }
     }
 
-    pub(crate) fn refused(refusal: Refusal) -> Self {
+    /// Returns a refusal.
+    #[must_use]
+    pub fn refused(refusal: Refusal) -> Self {
         Self { refusal: Some(refusal), ..Self::none() }
     }
 

@@ -23,21 +23,43 @@ pub(crate) enum Seats {
     Hard,
 }
 
+/// How hard is looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// A few nodes of pools that likely have room, and none that others may have filled meanwhile.
+    Quick,
+    /// Every node, by what is known of it.
+    Thorough,
+}
+
 /// One round of a decision: where is looked, and for what. What an earlier round finds is preferred to everything later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Round {
     pub(crate) side: Side,
     pub(crate) seats: Seats,
+    pub(crate) care: Care,
 }
 
-const STREAMS: [Round; 4] = [
-    Round { side: Side::Open, seats: Seats::Soft },
-    Round { side: Side::Closed, seats: Seats::Soft },
-    Round { side: Side::Open, seats: Seats::Hard },
-    Round { side: Side::Closed, seats: Seats::Hard },
+const fn quick(side: Side, seats: Seats) -> Round {
+    Round { side, seats, care: Care::Quick }
+}
+
+const fn thorough(side: Side, seats: Seats) -> Round {
+    Round { side, seats, care: Care::Thorough }
+}
+
+const STREAMS: [Round; 8] = [
+    quick(Side::Open, Seats::Soft),
+    quick(Side::Closed, Seats::Soft),
+    thorough(Side::Open, Seats::Soft),
+    thorough(Side::Closed, Seats::Soft),
+    quick(Side::Open, Seats::Hard),
+    quick(Side::Closed, Seats::Hard),
+    thorough(Side::Open, Seats::Hard),
+    thorough(Side::Closed, Seats::Hard),
 ];
-const BATCH: [Round; 2] =
-    [Round { side: Side::Closed, seats: Seats::Soft }, Round { side: Side::Open, seats: Seats::Spare }];
+/// Batch can wait, so a quick look is enough.
+const BATCH: [Round; 2] = [quick(Side::Closed, Seats::Soft), quick(Side::Open, Seats::Spare)];
 
 /// What keeps a node from serving.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +146,15 @@ impl<'a> Need<'a> {
         self.allowed.bits() & slots & self.view.serving(self.model)
     }
 
+    /// Tells whether a pool likely still has what the round looks for.
+    pub(crate) fn promising(&self, pool: PoolIndex, round: Round) -> bool {
+        match (round.care, round.seats) {
+            (Care::Quick, Seats::Soft) => self.view.has_room_left(pool, round.side, 0.0),
+            (Care::Quick, Seats::Spare) => self.view.has_room_left(pool, round.side, self.view.kept),
+            (Care::Quick, Seats::Hard) | (Care::Thorough, _) => true,
+        }
+    }
+
     /// Returns a pool's part of the comparisons; nothing while its breaker lets nobody through.
     pub(crate) fn place(&self, pool: PoolIndex) -> Option<Place> {
         let line = &self.view.pool_lines[pool.get()];
@@ -141,7 +172,7 @@ impl<'a> Need<'a> {
     }
 
     /// Looks at one node.
-    pub(crate) fn fit(&self, place: &Place, node: NodeIndex, seats: Seats) -> Result<Fit, Unfit> {
+    pub(crate) fn fit(&self, place: &Place, node: NodeIndex, seats: Seats, care: Care) -> Result<Fit, Unfit> {
         let line = &self.view.lines[node.get()];
         if !self.suits(place, node, line) {
             return Err(Unfit::Otherwise);
@@ -150,8 +181,13 @@ impl<'a> Need<'a> {
         if place.probed && promised.count(self.now) > 0 {
             return Err(Unfit::Otherwise);
         }
-        let all = line.used_estimate(promised, self.view.others, self.now);
-        let used = all.saturating_sub(self.request.priority.yielding(line));
+        let likely = line.used_likely(promised, self.view.others, self.now);
+        let all = match care {
+            Care::Quick => likely,
+            Care::Thorough => line.used_estimate(promised, self.view.others, self.now),
+        };
+        let yielding = self.request.priority.yielding(line);
+        let used = all.saturating_sub(yielding);
         let slow_start = self.policy.limits.slow_start;
         let soft = line.lent(line.soft, slow_start, self.now);
         let hard = line.lent(line.hard, slow_start, self.now);
@@ -164,6 +200,7 @@ impl<'a> Need<'a> {
         if used >= slots || all >= hard {
             return Err(Unfit::Full);
         }
+        let used = likely.saturating_sub(yielding);
         Ok(Fit { node, seat, used, load: used as f32 / f32::from(line.soft.max(1)) })
     }
 

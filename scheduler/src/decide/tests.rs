@@ -1,10 +1,16 @@
+//! What a decision promises, as examples and as properties over random fleets and requests.
+
+mod methods;
+mod rounds;
+mod storm;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 use super::*;
 use crate::engine::EngineApi;

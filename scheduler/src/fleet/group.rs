@@ -19,6 +19,7 @@ struct Sums {
     room: i64,
     /// Slots not in use, as reported, those above the soft ones included.
     over: i64,
+    soft: i64,
 }
 
 impl Sums {
@@ -30,6 +31,7 @@ impl Sums {
             errors: whole(f64::from(line.errors) * 1e6),
             room: line.soft.saturating_sub(line.used.saturating_sub(line.batch)).into(),
             over: line.hard.saturating_sub(line.used).into(),
+            soft: line.soft.into(),
         }
     }
 
@@ -40,6 +42,7 @@ impl Sums {
         self.errors += other.errors;
         self.room += other.room;
         self.over += other.over;
+        self.soft += other.soft;
     }
 
     fn take(&mut self, other: Self) {
@@ -49,6 +52,7 @@ impl Sums {
         self.errors -= other.errors;
         self.room -= other.room;
         self.over -= other.over;
+        self.soft -= other.soft;
     }
 }
 
@@ -98,6 +102,16 @@ impl Group {
     /// Returns the soft slots that no stream uses, as reported.
     pub(crate) fn room(&self) -> u32 {
         u32::try_from(self.sums.room.max(0)).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the soft slots of all nodes.
+    pub(crate) fn soft(&self) -> u32 {
+        u32::try_from(self.sums.soft.max(0)).unwrap_or(u32::MAX)
+    }
+
+    /// Returns an eighth of the nodes, as a count of slots: a pool with no more is nearly full.
+    pub(crate) fn few(&self) -> u32 {
+        u32::try_from(self.nodes.len() / 8).unwrap_or(u32::MAX)
     }
 
     /// Returns the slots that nobody uses, as reported.

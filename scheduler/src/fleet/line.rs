@@ -211,6 +211,16 @@ impl Line {
         known + count(unseen.min(f32::from(self.hard)))
     }
 
+    /// Estimates the slots in use for comparing nodes with each other: `others` are taken to have promised here just what this
+    /// process has, which is right on average and keeps each router's sessions apart. It is too coarse to call a node full.
+    pub(crate) fn used_likely(&self, promised: Promised, others: u32, now: Timestamp) -> u32 {
+        let estimate = self.used_estimate(promised, others, now);
+        if others == 0 {
+            return estimate;
+        }
+        estimate.max(u32::from(self.used) + promised.count(now) * (others + 1))
+    }
+
     /// Returns how many of `slots` are lent to a node that became ready less than `slow_start` ago.
     pub(crate) fn lent(&self, slots: u16, slow_start: Duration, now: Timestamp) -> u32 {
         let since = now.since(self.ready_at);

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::fleet::line::{PoolIndex, Side};
+use crate::fleet::maps::MOST_POOLS;
 use crate::units::Timestamp;
 
 /// Promises are counted by half seconds; the six youngest are kept, so a promise that no report shows counts for 2.5 to 3 s.
@@ -77,10 +79,18 @@ struct Slot {
 }
 
 /// Promises on every node of a fleet.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Promises {
     slots: Arc<[Slot]>,
+    pools: Arc<[[AtomicU32; MOST_POOLS]; 2]>,
     turn: Arc<AtomicU32>,
+}
+
+impl Default for Promises {
+    fn default() -> Self {
+        let none = || std::array::from_fn(|_| AtomicU32::new(0));
+        Self { slots: Arc::default(), pools: Arc::new([none(), none()]), turn: Arc::default() }
+    }
 }
 
 impl Promises {
@@ -101,7 +111,11 @@ impl Promises {
     fn copy(&self, room: usize) -> Self {
         let slot = |index: usize| self.slots.get(index).map_or_else(Slot::default, Slot::copy);
         let turn = AtomicU32::new(self.turn());
-        Self { slots: (0..room).map(slot).collect(), turn: Arc::new(turn) }
+        let count = |pools: &[AtomicU32; MOST_POOLS]| {
+            std::array::from_fn(|pool| AtomicU32::new(pools[pool].load(Ordering::Relaxed)))
+        };
+        let pools = Arc::new([count(&self.pools[0]), count(&self.pools[1])]);
+        Self { slots: (0..room).map(slot).collect(), pools, turn: Arc::new(turn) }
     }
 
     /// Returns what is promised on a node.
@@ -125,11 +139,27 @@ impl Promises {
     }
 
     /// Promises a slot of a node.
-    pub(crate) fn promise(&self, index: usize, now: Timestamp) {
+    pub(crate) fn promise(&self, index: usize, (pool, side): (PoolIndex, Side), now: Timestamp) {
         self.turn.fetch_add(1, Ordering::Relaxed);
+        self.pools[row(side)][pool.get()].fetch_add(1, Ordering::Relaxed);
         let Some(slot) = self.slots.get(index) else { return };
         slot.made.fetch_add(1, Ordering::Relaxed);
         slot.change(|word| word.add(now));
+    }
+
+    /// Counts the promises on one side of a pool since the last tick.
+    pub(crate) fn since_tick(&self, pool: PoolIndex, side: Side) -> u32 {
+        self.pools[row(side)][pool.get()].load(Ordering::Relaxed)
+    }
+
+    /// Begins to count anew.
+    pub(crate) fn tick(&self) {
+        self.pools.iter().flatten().for_each(|count| count.store(0, Ordering::Relaxed));
+    }
+
+    /// Sets what was promised since the last tick, for a replay.
+    pub(crate) fn set_since_tick(&self, pool: PoolIndex, side: Side, count: u32) {
+        self.pools[row(side)][pool.get()].store(count, Ordering::Relaxed);
     }
 
     /// Takes away what a report shows.
@@ -145,6 +175,13 @@ impl Promises {
         if let Some(slot) = self.slots.get(index) {
             slot.word.store(promised.0, Ordering::Relaxed);
         }
+    }
+}
+
+fn row(side: Side) -> usize {
+    match side {
+        Side::Open => 0,
+        Side::Closed => 1,
     }
 }
 
@@ -194,10 +231,10 @@ mod tests {
     fn room_doubles_and_keeps_what_was_promised() {
         let mut promises = Promises::default();
         promises.make_room(0);
-        promises.promise(3, at(0));
+        promises.promise(3, (PoolIndex(0), Side::Open), at(0));
         promises.make_room(64);
         assert_eq!((promises.on(3).count(at(0)), promises.on(64).count(at(0))), (1, 0));
-        promises.promise(1_000, at(0));
+        promises.promise(1_000, (PoolIndex(0), Side::Open), at(0));
         assert_eq!(promises.turn(), 2);
     }
 

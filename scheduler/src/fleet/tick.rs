@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::filter::SUSPECT_AFTER;
 use crate::fleet::line::{Line, NodeIndex, PoolIndex, Side, Standing};
-use crate::fleet::view::{Capacity, Telemetry};
+use crate::fleet::pool::Telemetry;
+use crate::fleet::view::Capacity;
 use crate::fleet::{Fleet, Group};
 use crate::health::{Peer, misfits};
 use crate::ids::NodeId;
@@ -121,7 +122,7 @@ impl Fleet {
                 let few = (resting + 1) * limits.outliers.one_in.get() as usize <= size;
                 if few && healthy.saturating_sub(soft) >= demand.streams {
                     resting += 1;
-                    healthy -= soft;
+                    healthy = healthy.saturating_sub(soft);
                     self.rest(node, limits, now);
                     ejected.push(node);
                 }
@@ -198,7 +199,9 @@ impl Fleet {
             (pool.open, pool.closed) = (Group::default(), Group::default());
         }
         self.view.serving.fill(0);
+        self.view.promises.tick();
         let mut loads = vec![Vec::new(); self.view.pools.len()];
+        let mut left = [[0_u32; crate::fleet::MOST_POOLS]; 2];
         for node in (0..self.view.lines.len()).filter_map(|place| u32::try_from(place).ok().map(NodeIndex)) {
             let line = &mut self.view.lines[node.get()];
             if line.standing != Standing::Serving {
@@ -207,11 +210,18 @@ impl Fleet {
             line.side = if self.open_set.holds(node) { Side::Open } else { Side::Closed };
             let line = *line;
             self.view.note_models(&line);
-            loads[line.pool.get()].push(
-                line.used_estimate(self.view.promises.on(node.get()), 0, now) as f32 / f32::from(line.soft.max(1)),
-            );
+            let used = line.used_estimate(self.view.promises.on(node.get()), 0, now);
+            let row = usize::from(line.side == Side::Closed);
+            left[row][line.pool.get()] += u32::from(line.soft).saturating_sub(used.saturating_sub(line.batch.into()));
+            loads[line.pool.get()].push(used as f32 / f32::from(line.soft.max(1)));
             self.view.pool_lines[line.pool.get()].side_mut(line.side).join(node, &line);
         }
+        for (pool, line) in self.view.pool_lines.iter().enumerate() {
+            // With fewer slots than one in eight nodes has, a few draws would find none.
+            left[0][pool] = left[0][pool].saturating_sub(line.open.few());
+            left[1][pool] = left[1][pool].saturating_sub(line.closed.few());
+        }
+        [self.view.open.left, self.view.closed.left] = left;
         for (pool, loads) in loads.into_iter().enumerate() {
             self.view.pool_lines[pool].usual_load = usual(loads);
             self.refresh(pool);
@@ -222,6 +232,7 @@ impl Fleet {
     fn weigh_capacity(&mut self, demand: Demand, limits: &Limits) {
         let healthy: u32 = self.healthy().map(|line| u32::from(line.soft)).sum();
         self.view.capacity = if healthy < demand.streams { Capacity::Short } else { Capacity::Enough };
+        self.view.soft_slots = healthy;
         let open = self.healthy().filter(|line| line.side == Side::Open);
         let slots: u32 = open.map(|line| u32::from(line.soft)).sum();
         let kept = limits.open.spread * f64::from(demand.streams).sqrt() + f64::from(demand.arrivals);

@@ -7,16 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::decide::{Choice, Decision, Pick, Placement};
 use crate::filter::Rejected;
-use crate::fleet::group::{Group, Means};
 use crate::fleet::line::{Line, NodeIndex, PoolIndex, Side};
 use crate::fleet::maps::Maps;
+use crate::fleet::pool::{PoolLine, SideTable, cost};
 use crate::fleet::promises::{Promised, Promises};
 use crate::ids::{ModelName, NodeId, PoolName};
-use crate::numbers::short;
-use crate::pool::{Market, Pool};
+use crate::pool::Pool;
 use crate::report::Report;
 use crate::request::Request;
-use crate::score::{FREE_LATENCY_MS, MOVE_COST, SPOT_HAZARD};
 use crate::units::{Ratio, Timestamp};
 
 /// Whether what is healthy is enough for what is asked.
@@ -29,102 +27,6 @@ pub enum Capacity {
     /// Capacity panic: healthy soft slots are fewer than the streams; slots up to the hard ones are used at once, batch gets
     /// none, and one tenant's share is bounded.
     Short,
-}
-
-/// Whether a pool's reports are believed for their age.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Telemetry {
-    #[default]
-    Flowing,
-    /// Telemetry panic: most of the pool is silent while its streams go on, so its last reports stand.
-    Frozen,
-}
-
-/// Whether a pool's breaker lets sessions through.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Gate {
-    #[default]
-    Open,
-    /// Nobody before this moment, and one at a time after it.
-    Shut { until: Timestamp },
-}
-
-/// One pool as decisions see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct PoolLine {
-    pub(crate) open: Group,
-    pub(crate) closed: Group,
-    /// Measured or configured.
-    pub(crate) round_trip: Duration,
-    /// Preemptions per node-hour.
-    pub(crate) hazard: f64,
-    /// Eight in ten of its nodes have at most this load.
-    pub(crate) usual_load: f32,
-    pub(crate) telemetry: Telemetry,
-    pub(crate) gate: Gate,
-}
-
-impl PoolLine {
-    fn new(pool: &Pool) -> Self {
-        let hazard = match pool.market {
-            Market::Spot => SPOT_HAZARD,
-            Market::Fixed | Market::OnDemand => 0.0,
-        };
-        Self {
-            open: Group::default(),
-            closed: Group::default(),
-            round_trip: pool.link.round_trip,
-            hazard,
-            usual_load: 0.0,
-            telemetry: Telemetry::Flowing,
-            gate: Gate::Open,
-        }
-    }
-
-    pub(crate) fn side(&self, side: Side) -> &Group {
-        match side {
-            Side::Open => &self.open,
-            Side::Closed => &self.closed,
-        }
-    }
-
-    pub(crate) fn side_mut(&mut self, side: Side) -> &mut Group {
-        match side {
-            Side::Open => &mut self.open,
-            Side::Closed => &mut self.closed,
-        }
-    }
-}
-
-/// What a session on a pool's nodes costs on average, in parts that weights and a request multiply.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct PoolCost {
-    /// Microdollars per slot-hour, with the risk.
-    pub(crate) fixed: f32,
-    /// Microdollars per gigabyte.
-    pub(crate) egress: f32,
-    /// Latency beyond what is free, in units of 100 ms.
-    pub(crate) late: f32,
-    pub(crate) congestion: f32,
-    pub(crate) errors: f32,
-}
-
-/// Pools that have nodes on one side, and what they cost.
-#[derive(Clone, Debug)]
-pub(crate) struct SideTable {
-    /// Bits of pools with any slot free, as reported.
-    pub(crate) over: u64,
-    /// Bits of pools with a soft slot free, as reported.
-    pub(crate) room: u64,
-    pub(crate) costs: [PoolCost; super::MOST_POOLS],
-}
-
-impl Default for SideTable {
-    fn default() -> Self {
-        Self { over: 0, room: 0, costs: [PoolCost::default(); super::MOST_POOLS] }
-    }
 }
 
 /// A node of a view.
@@ -185,6 +87,7 @@ pub struct FleetView {
     /// Routers that place sessions beside this one.
     pub(crate) others: u32,
     pub(crate) capacity: Capacity,
+    pub(crate) soft_slots: u32,
     /// The share of an open node's soft slots that batch leaves free for streams about to come.
     pub(crate) kept: f32,
     /// Which pools have a node with the model, by the model's bit.
@@ -205,6 +108,7 @@ impl FleetView {
             version: 0,
             others: 0,
             capacity: Capacity::Enough,
+            soft_slots: 0,
             kept: 0.0,
             serving: vec![0; 64],
             maps: Arc::new(Maps::new(&pools)),
@@ -228,6 +132,18 @@ impl FleetView {
     #[must_use]
     pub fn capacity(&self) -> Capacity {
         self.capacity
+    }
+
+    /// Returns the soft slots of nodes that serve, as of the last tick.
+    #[must_use]
+    pub fn soft_slots(&self) -> u32 {
+        self.soft_slots
+    }
+
+    /// Returns the soft slots that no stream uses, as reported.
+    #[must_use]
+    pub fn free_slots(&self) -> u32 {
+        self.pool_lines.iter().map(|pool| pool.open.room().saturating_add(pool.closed.room())).sum()
     }
 
     /// Returns the pools in the order they were configured.
@@ -276,7 +192,8 @@ impl FleetView {
 
     /// Charges a slot on a node until its next report shows the session, or 3 s have passed. Every view of the fleet sees it.
     pub fn reserve(&self, node: NodeIndex, now: Timestamp) {
-        self.promises.promise(node.get(), now);
+        let Some(line) = self.lines.get(node.get()) else { return };
+        self.promises.promise(node.get(), (line.pool, line.side), now);
     }
 
     /// Returns a view whose promises are its own: what happens elsewhere changes nothing in it.
@@ -316,6 +233,14 @@ impl FleetView {
             Side::Open => &self.open,
             Side::Closed => &self.closed,
         }
+    }
+
+    /// Tells whether a pool likely has soft slots left beyond a share that is kept: it had more at the last tick than were
+    /// promised since, here and by the other routers.
+    pub(crate) fn has_room_left(&self, pool: PoolIndex, side: Side, kept: f32) -> bool {
+        let promised = self.promises.since_tick(pool, side).saturating_mul(self.others + 1);
+        let kept = self.pool_lines[pool.get()].side(side).soft() as f32 * kept;
+        self.table(side).left[pool.get()] as f32 > promised as f32 + kept
     }
 
     /// Returns the pools with a node that serves any of these models.
@@ -361,16 +286,5 @@ impl FleetView {
             table.room = set(table.room, group.room() > 0);
             table.costs[pool.get()] = cost(group.means(), line, price.egress_gb.0 as f32);
         }
-    }
-}
-
-fn cost(means: Means, pool: &PoolLine, egress: f32) -> PoolCost {
-    let latency = pool.round_trip.as_secs_f32() * 1e3 + means.latency / 1e3;
-    PoolCost {
-        fixed: means.slot_price + short(pool.hazard * MOVE_COST * 1e6),
-        egress,
-        late: (latency - short(FREE_LATENCY_MS)).max(0.0) / 100.0,
-        congestion: means.congestion,
-        errors: means.errors,
     }
 }
