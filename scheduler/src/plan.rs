@@ -90,6 +90,8 @@ pub enum Why {
     ZoneShare,
     /// It was preempted or failed to launch lately: it keeps what it has.
     BackOff,
+    /// Its last launch failed: it is tried with one node at a time until one comes.
+    Suspect,
     /// Its nodes were ordered long ago and have not come: others stand in.
     Overdue,
     /// Its GPUs, CPUs or queues are above what `grow_when` allows.
@@ -112,6 +114,7 @@ impl Why {
             Self::ProviderMaximum => "provider at its maximum",
             Self::ZoneShare => "zone has its share of spot",
             Self::BackOff => "backing off after a loss or a failed launch",
+            Self::Suspect => "one at a time after a failed launch",
             Self::Overdue => "ordered nodes have not come",
             Self::Trigger => "grow_when",
             Self::Start => "number to start with",

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{PoolName, Region};
+use crate::plan::Scaling;
 use crate::units::{Bandwidth, MicroDollars, duration};
 
 /// Who runs the machines.
@@ -97,7 +98,7 @@ pub struct Link {
 }
 
 /// A group of nodes of one provider, region and market.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
     /// Its name, unique in the file; agents name it when they report.
@@ -119,4 +120,7 @@ pub struct Pool {
     pub compliance: BTreeSet<Compliance>,
     /// How it is reached.
     pub link: Link,
+    /// How many nodes it may have; a pool without it is what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<Scaling>,
 }

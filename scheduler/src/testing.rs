@@ -25,6 +25,7 @@ pub(crate) fn pool(name: &str) -> Pool {
         residency: Residency("us".to_owned()),
         compliance: BTreeSet::new(),
         link: Link { mode: LinkMode::Public, round_trip: Duration::from_millis(15), bandwidth: None },
+        scaling: None,
     }
 }
 

@@ -154,7 +154,7 @@ pub struct PlannerConfig {
     #[serde(with = "positive_duration")]
     #[schemars(with = "String")]
     pub target_raise_after: Duration,
-    /// Share of sessions above soft slots, within ten minutes, that counts as trouble.
+    /// Share of sessions above soft slots, within ten minutes, beyond which it counts as trouble; all of them: never.
     #[serde(with = "percent")]
     #[schemars(with = "String")]
     pub over_share: Ratio,
@@ -197,11 +197,11 @@ pub struct PlannerConfig {
 impl Default for PlannerConfig {
     fn default() -> Self {
         Self {
-            target: Ratio::clamped(0.85),
+            target: Ratio::clamped(0.75),
             target_least: Ratio::clamped(0.65),
             target_most: Ratio::clamped(0.92),
-            target_raise_after: Duration::from_secs(6 * 3600),
-            over_share: Ratio::clamped(0.005),
+            target_raise_after: Duration::from_secs(24 * 3600),
+            over_share: Ratio::clamped(1.0),
             hold_down: Duration::from_secs(300),
             shrink_share: Ratio::clamped(0.2),
             clear_after: Duration::from_secs(120),

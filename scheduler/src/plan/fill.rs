@@ -49,10 +49,13 @@ impl Offer {
         self.node_hour / self.slots + self.slot_hour
     }
 
-    /// Lets the pool keep what it has, and its minimum, but grow no further.
-    pub(super) fn hold_back(&mut self, why: Why) {
-        self.ceiling = self.ceiling.min(self.standing.max(self.floor));
-        self.ceiling_why = why;
+    /// Lets the pool keep what it has, and its minimum, but grow by no more than so many nodes.
+    pub(super) fn hold_back(&mut self, growth: u32, why: Why) {
+        let most = (self.standing + growth).max(self.floor);
+        if most < self.ceiling {
+            self.ceiling = most;
+            self.ceiling_why = why;
+        }
     }
 }
 
@@ -258,7 +261,7 @@ impl<'a> Filling<'a> {
     fn why(&self, index: usize) -> Why {
         let offer = &self.offers[index];
         let wanted = self.wanted[index];
-        let held_back = matches!(offer.ceiling_why, Why::Unmanaged | Why::BackOff | Why::Overdue);
+        let held_back = matches!(offer.ceiling_why, Why::Unmanaged | Why::BackOff | Why::Suspect | Why::Overdue);
         if held_back && wanted >= offer.ceiling {
             offer.ceiling_why
         } else if wanted > offer.floor.max(offer.hoped) {

@@ -1,7 +1,8 @@
 //! The share of slots that streams may fill, learned from how starts went.
 //!
 //! Additive both ways: a late start, or too many sessions above soft slots within ten minutes, lowers it by 2 points, at
-//! most once in ten minutes; hours without either raise it by one.
+//! most once in ten minutes; hours without either raise it by one. It counts only when slots were short: with three
+//! square roots of the demand to spare, as many as random arrivals use, more slots would not have helped.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,15 +37,17 @@ impl Headroom {
         self.target
     }
 
-    /// Takes note of `demand`, `seconds` after the last time.
-    pub(super) fn learn(&mut self, demand: &Demand, seconds: f64, config: &PlannerConfig) {
+    /// Takes note of `demand` on `ready` soft slots, `seconds` after the last time.
+    pub(super) fn learn(&mut self, demand: &Demand, ready: f64, seconds: f64, config: &PlannerConfig) {
         let kept = (-seconds / WINDOW).exp();
         self.began = self.began * kept + f64::from(demand.arrivals);
         self.over = self.over * kept + f64::from(demand.over);
         self.clean += seconds;
         self.since_cut += seconds;
         let too_many = self.over > f64::from(config.over_share.get()) * self.began && demand.over > 0;
-        if demand.slow_starts > 0 || too_many {
+        let streams = demand.streams();
+        let is_tight = ready - streams < SPREAD * streams.sqrt();
+        if is_tight && (demand.slow_starts > 0 || too_many) {
             self.clean = 0.0;
             if self.since_cut >= WINDOW {
                 self.since_cut = 0.0;
@@ -58,6 +61,8 @@ impl Headroom {
     }
 }
 
+/// Square roots of the demand that random arrivals use: Erlang's formula asks for as many at a blocking of 0.1 %.
+const SPREAD: f64 = 3.0;
 /// What trouble takes off the target.
 const CUT: f64 = 0.02;
 /// What quiet hours add to it.
@@ -70,15 +75,17 @@ fn share(ratio: Ratio) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::DemandGroup;
 
     fn learned(config: &PlannerConfig, ticks: usize, demand: &Demand) -> f64 {
         let mut headroom = Headroom::new(config);
-        (0..ticks).for_each(|_| headroom.learn(demand, 10.0, config));
+        (0..ticks).for_each(|_| headroom.learn(demand, 100.0, 10.0, config));
         (headroom.target() * 1e4).round() / 1e4
     }
 
     fn starts(arrivals: u32, slow_starts: u32, over: u32) -> Demand {
-        Demand { arrivals, slow_starts, over, ..Demand::default() }
+        let group = DemandGroup { live: 95, ..DemandGroup::default() };
+        Demand { groups: vec![group], arrivals, slow_starts, over }
     }
 
     #[test]
@@ -93,17 +100,25 @@ mod tests {
 
     #[test]
     fn a_few_sessions_above_soft_slots_are_no_trouble() {
-        let config = PlannerConfig::default();
+        let config = PlannerConfig { over_share: Ratio::clamped(0.005), ..PlannerConfig::default() };
         let start = (f64::from(config.target.get()) * 1e4).round() / 1e4;
         assert_eq!(learned(&config, 1, &starts(1000, 0, 4)), start);
         assert!(learned(&config, 1, &starts(1000, 0, 6)) < start);
     }
 
     #[test]
+    fn trouble_with_room_to_spare_says_nothing_of_the_headroom() {
+        let config = PlannerConfig::default();
+        let mut headroom = Headroom::new(&config);
+        headroom.learn(&starts(10, 1, 5), 200.0, 10.0, &config);
+        assert_eq!(headroom.target(), f64::from(config.target.get()));
+    }
+
+    #[test]
     fn quiet_hours_raise_it_to_its_bound_and_trouble_cuts_it_to_its_other() {
         let config = PlannerConfig::default();
         let bound = |ratio: Ratio| (f64::from(ratio.get()) * 1e4).round() / 1e4;
-        assert_eq!(learned(&config, 360 * 24 * 60, &starts(10, 0, 0)), bound(config.target_most));
+        assert_eq!(learned(&config, 360 * 24 * 30, &starts(10, 0, 0)), bound(config.target_most));
         assert_eq!(learned(&config, 360 * 24, &starts(10, 1, 0)), bound(config.target_least));
     }
 }

@@ -75,6 +75,8 @@ pub struct Memory {
     pub(super) hazards: BTreeMap<Zone, Hazard>,
     /// Until when a pool gets no more nodes.
     pub(super) back_off: BTreeMap<PoolName, f64>,
+    /// Pools whose last launch failed, until one succeeds.
+    pub(super) suspects: BTreeSet<PoolName>,
     /// Nodes lost since the last plan.
     pub(super) lost: BTreeMap<PoolName, u32>,
     pub(super) held: Vec<Held>,
@@ -93,6 +95,7 @@ impl Memory {
             headroom: Headroom::new(config),
             hazards: BTreeMap::new(),
             back_off: BTreeMap::new(),
+            suspects: BTreeSet::new(),
             lost: BTreeMap::new(),
             held: Vec::new(),
             triggered: BTreeMap::new(),

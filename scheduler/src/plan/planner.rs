@@ -53,7 +53,8 @@ impl Planner {
 
     fn learn(&mut self, situation: &Situation, seconds: f64) {
         let Self { config, memory } = self;
-        memory.headroom.learn(&situation.demand, seconds, config);
+        let slots = |pool: &PoolSupply| f64::from(pool.ready()) * f64::from(pool.soft_slots);
+        memory.headroom.learn(&situation.demand, situation.pools.iter().map(slots).sum(), seconds, config);
         let spot = situation.pools.iter().filter(|pool| pool.market == Market::Spot);
         let zones: BTreeSet<&Zone> = spot.clone().map(|pool| &pool.zone).collect();
         memory.hazards.retain(|zone, _| zones.contains(zone));
@@ -65,6 +66,8 @@ impl Planner {
             hazard.preempted(lost);
         }
         memory.lost.clear();
+        let comes = |name: &PoolName| situation.pools.iter().any(|pool| pool.pool == *name && pool.booting() > 0);
+        memory.suspects.retain(|pool| !comes(pool));
     }
 
     /// Works out what every group must hold: the highest of the last minutes.
@@ -159,7 +162,9 @@ impl Planner {
             (offer.hoped, offer.hoped_why) = (limits.desired, Why::Start);
         }
         if self.is_backing_off(&pool.pool, at) {
-            offer.hold_back(Why::BackOff);
+            offer.hold_back(0, Why::BackOff);
+        } else if self.memory.suspects.contains(&pool.pool) {
+            offer.hold_back(1, Why::Suspect);
         }
         offer
     }
@@ -190,8 +195,11 @@ impl Scaler for Planner {
         };
         let until = self.memory.back_off.entry(pool.clone()).or_default();
         *until = until.max(at + wait.as_secs_f64());
-        if matches!(event, Event::Preempted { .. }) {
-            *self.memory.lost.entry(pool.clone()).or_default() += 1;
+        match event {
+            Event::Preempted { pool } => *self.memory.lost.entry(pool.clone()).or_default() += 1,
+            Event::LaunchFailed { pool } => {
+                self.memory.suspects.insert(pool.clone());
+            }
         }
     }
 

@@ -46,7 +46,7 @@ pub(super) fn offer(pool: &PoolSupply, hazard: Hazard) -> Offer {
         ceiling_why,
     };
     if overdue > 0 {
-        offer.hold_back(Why::Overdue);
+        offer.hold_back(0, Why::Overdue);
     }
     offer
 }

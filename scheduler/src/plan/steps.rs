@@ -12,14 +12,18 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{PlannerConfig, ProviderLimits};
 use super::fill::{Filled, Need, Offer, covers};
+use super::memory::Highest;
 use super::situation::{NodeStage, NodeSupply, PoolSupply, Situation};
 use super::{PoolPlan, Why};
-use crate::ids::NodeId;
+use crate::ids::{NodeId, PoolName};
 use crate::pool::Provider;
 use crate::units::Ratio;
 
 /// Seconds over which the share of the fleet that is drained is bounded.
 const SHRINK_WINDOW: f64 = 300.0;
+
+/// Seconds for which a pool must have had a node too many before one is drained.
+const STEADY: f64 = 60.0;
 
 /// How fast nodes go.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +47,8 @@ pub(super) struct Drains {
     since: BTreeMap<NodeId, f64>,
     /// When the drains of the last five minutes began.
     recent: VecDeque<f64>,
+    /// The most nodes that each pool was to have lately.
+    wanted: BTreeMap<PoolName, Highest>,
 }
 
 /// What a scaler came to, before its steps are known.
@@ -99,6 +105,7 @@ impl Drains {
     /// Drains the dearest surplus first, as long as the rest covers everything.
     fn shrink(&mut self, target: &Target<'_>, pace: Pace, plans: &mut [PoolPlan]) {
         let mut ready: Vec<u32> = plans.iter().map(|plan| plan.ready + count(&plan.undrain)).collect();
+        let wanted = self.wanted_lately(plans, target.at);
         let fleet: u32 = ready.iter().sum();
         let most = (f64::from(fleet) * f64::from(pace.shrink_share.get())).floor().max(1.0);
         let mut order: Vec<usize> =
@@ -106,10 +113,10 @@ impl Drains {
         order.sort_by(|a, b| target.offers[*b].full_price().total_cmp(&target.offers[*a].full_price()));
         for pool in order {
             let mut candidates = leaving(&target.situation.pools[pool]).into_iter();
-            while (self.recent.len() as f64) < most && plans[pool].surplus() > 0 {
+            while (self.recent.len() as f64) < most && plans[pool].surplus(wanted[pool]) > 0.0 {
                 let Some(node) = candidates.next() else { break };
                 ready[pool] -= 1;
-                if !covers(target.offers, &ready, target.needs) {
+                if !covers(target.offers, &ready, target.needs) || !keeps_provider_minimum(target, &ready, pool) {
                     ready[pool] += 1;
                     break;
                 }
@@ -118,6 +125,15 @@ impl Drains {
                 self.since.insert(node.node.clone(), target.at);
             }
         }
+    }
+
+    /// Returns the most nodes that each pool was to have lately: who wavers drains nothing.
+    fn wanted_lately(&mut self, plans: &[PoolPlan], at: f64) -> Vec<f64> {
+        self.wanted.retain(|pool, _| plans.iter().any(|plan| plan.pool == *pool));
+        let note = |plan: &PoolPlan| {
+            self.wanted.entry(plan.pool.clone()).or_default().note(f64::from(plan.wanted), at, STEADY)
+        };
+        plans.iter().map(note).collect()
     }
 
     /// Clears and ends nodes that drain by this scaler's order.
@@ -139,10 +155,10 @@ impl Drains {
 const ORDER_LIFE: f64 = 30.0;
 
 impl PoolPlan {
-    /// Counts nodes beyond the wanted ones, those that boot included.
-    fn surplus(&self) -> u32 {
+    /// Counts nodes beyond the `wanted` ones, those that boot included.
+    fn surplus(&self, wanted: f64) -> f64 {
         let standing = self.ready + self.booting + count(&self.undrain);
-        standing.saturating_sub(self.wanted + count(&self.drain))
+        f64::from(standing.saturating_sub(count(&self.drain))) - wanted
     }
 }
 
@@ -177,6 +193,14 @@ fn launch(target: &Target<'_>, plans: &mut [PoolPlan]) {
         let most = provider_room(target, plans, pool.provider).min(limits.max.saturating_sub(there));
         plans[index].launch = lacking.min(most);
     }
+}
+
+/// Tells whether the ready nodes of a pool's provider, all its pools together, are as many as they must be.
+fn keeps_provider_minimum(target: &Target<'_>, ready: &[u32], pool: usize) -> bool {
+    let provider = target.situation.pools[pool].provider;
+    let min = target.providers.iter().find(|limits| limits.provider == provider).map_or(0, |limits| limits.min);
+    let mine = target.situation.pools.iter().zip(ready).filter(|(other, _)| other.provider == provider);
+    mine.map(|(_, ready)| *ready).sum::<u32>() >= min
 }
 
 fn provider_room(target: &Target<'_>, plans: &[PoolPlan], provider: Provider) -> u32 {

@@ -52,8 +52,13 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// A planner that fills 85 % of the slots.
+fn config() -> PlannerConfig {
+    PlannerConfig { target: Ratio::clamped(0.85), ..PlannerConfig::default() }
+}
+
 /// The nodes that a fresh planner wants, per pool.
 fn wanted(situation: &Situation) -> Vec<u32> {
-    let plan = Planner::new(PlannerConfig::default()).plan(situation, noon());
+    let plan = Planner::new(config()).plan(situation, noon());
     plan.pools.iter().map(|part| part.wanted).collect()
 }

@@ -47,7 +47,7 @@ fn a_preempted_node_is_replaced_in_another_zone_at_once() {
         supply.nodes = nodes(supply.pool.as_str(), 2, 20);
     }
     pools[0].nodes[1].stage = NodeStage::Noticed;
-    let mut planner = Planner::new(PlannerConfig::default());
+    let mut planner = Planner::new(config());
     planner.observe(&Event::Preempted { pool: "a".parse().unwrap() }, noon());
     let plan = planner.plan(&situation(pools, 120), noon());
     assert_eq!((plan.pools[0].launch, plan.pools[0].why), (0, Why::BackOff));
@@ -57,13 +57,37 @@ fn a_preempted_node_is_replaced_in_another_zone_at_once() {
 #[test]
 fn a_failed_launch_sends_the_next_one_elsewhere_for_two_minutes() {
     let pools = vec![pool("a", Market::OnDemand, 20), pool("b", Market::OnDemand, 50)];
-    let mut planner = Planner::new(PlannerConfig::default());
+    let mut planner = Planner::new(config());
     planner.observe(&Event::LaunchFailed { pool: "a".parse().unwrap() }, noon());
     let mut launched = |after| {
         let plan = planner.plan(&situation(pools.clone(), 100), noon() + seconds(after));
         [plan.pools[0].launch, plan.pools[1].launch]
     };
-    assert_eq!([launched(0), launched(119), launched(120)], [[0, 5], [0, 5], [5, 0]]);
+    assert_eq!([launched(0), launched(119)], [[0, 5], [0, 5]]);
+    assert_eq!(launched(120), [1, 4], "one is tried, until one comes");
+}
+
+#[test]
+fn a_pool_is_trusted_again_when_a_node_of_it_boots() {
+    let mut pools = vec![pool("a", Market::OnDemand, 20), pool("b", Market::OnDemand, 50)];
+    let mut planner = Planner::new(config());
+    planner.observe(&Event::LaunchFailed { pool: "a".parse().unwrap() }, noon());
+    for after in [0, 120] {
+        planner.plan(&situation(pools.clone(), 100), noon() + seconds(after));
+    }
+    pools[0].nodes.push(NodeSupply { stage: NodeStage::Booting { age: seconds(10) }, ..ready("a-0", 0) });
+    let plan = planner.plan(&situation(pools, 100), noon() + seconds(130));
+    assert_eq!([plan.pools[0].launch, plan.pools[1].launch], [4, 0]);
+}
+
+#[test]
+fn a_providers_last_nodes_stay_until_others_are_ready() {
+    let config =
+        PlannerConfig { providers: vec![ProviderLimits { provider: Provider::Aws, min: 2, max: 4 }], ..config() };
+    let dear = PoolSupply { nodes: nodes("dear", 2, 0), ..pool("dear", Market::OnDemand, 50) };
+    let mut planner = Planner::new(config);
+    let plan = planner.plan(&situation(vec![dear, pool("cheap", Market::Spot, 20)], 0), noon());
+    assert_eq!((plan.pools[0].drain.len(), plan.pools[1].launch), (0, 2));
 }
 
 #[test]
@@ -81,7 +105,7 @@ fn on_demand_stands_in_for_spot_that_does_not_come() {
 fn a_dear_node_stays_until_the_cheap_one_serves() {
     let dear = PoolSupply { nodes: nodes("dear", 1, 10), ..pool("dear", Market::OnDemand, 50) };
     let mut cheap = pool("cheap", Market::Spot, 20);
-    let mut planner = Planner::new(PlannerConfig::default());
+    let mut planner = Planner::new(config());
     let plan = planner.plan(&situation(vec![dear.clone(), cheap.clone()], 10), noon());
     assert_eq!((plan.pools[1].launch, plan.pools[0].drain.len()), (1, 0));
     cheap.nodes = nodes("cheap", 1, 0);
@@ -91,7 +115,7 @@ fn a_dear_node_stays_until_the_cheap_one_serves() {
 
 #[test]
 fn a_node_is_drained_cleared_and_ended_in_this_order() {
-    let mut planner = Planner::new(PlannerConfig::default());
+    let mut planner = Planner::new(config());
     let mut supply = PoolSupply { nodes: nodes("a", 3, 5), ..pool("a", Market::OnDemand, 50) };
     supply.nodes[1].open = false;
     let mut step = |supply: &PoolSupply, after| {
@@ -108,7 +132,7 @@ fn a_node_is_drained_cleared_and_ended_in_this_order() {
 
 #[test]
 fn a_draining_node_is_taken_back_before_another_is_launched() {
-    let mut planner = Planner::new(PlannerConfig::default());
+    let mut planner = Planner::new(config());
     let mut supply = PoolSupply { nodes: nodes("a", 3, 5), ..pool("a", Market::OnDemand, 50) };
     planner.plan(&situation(vec![supply.clone()], 30), noon());
     supply.nodes[0].stage = NodeStage::Draining;
@@ -120,13 +144,13 @@ fn a_draining_node_is_taken_back_before_another_is_launched() {
 fn a_node_that_a_person_drains_is_left_alone() {
     let mut supply = PoolSupply { nodes: nodes("a", 2, 0), ..pool("a", Market::OnDemand, 50) };
     supply.nodes[0].stage = NodeStage::Draining;
-    let plan = Planner::new(PlannerConfig::default()).plan(&situation(vec![supply], 40), noon()).pools.remove(0);
+    let plan = Planner::new(config()).plan(&situation(vec![supply], 40), noon()).pools.remove(0);
     assert_eq!((plan.undrain, plan.terminate, plan.launch), (vec![], vec![], 1));
 }
 
 #[test]
 fn the_highest_requirement_of_five_minutes_is_held() {
-    let mut planner = Planner::new(PlannerConfig::default());
+    let mut planner = Planner::new(config());
     let supply = PoolSupply { nodes: nodes("a", 6, 20), ..pool("a", Market::OnDemand, 50) };
     let mut wanted = |streams, after| {
         planner.plan(&situation(vec![supply.clone()], streams), noon() + seconds(after)).pools[0].wanted
@@ -136,7 +160,7 @@ fn the_highest_requirement_of_five_minutes_is_held() {
 
 #[test]
 fn a_fifth_of_the_fleet_goes_in_five_minutes() {
-    let mut planner = Planner::new(PlannerConfig::default());
+    let mut planner = Planner::new(config());
     let supply = PoolSupply { nodes: nodes("a", 20, 0), ..pool("a", Market::OnDemand, 50) };
     let mut drained =
         |after| planner.plan(&situation(vec![supply.clone()], 0), noon() + seconds(after)).pools[0].drain.len();
@@ -145,7 +169,7 @@ fn a_fifth_of_the_fleet_goes_in_five_minutes() {
 
 #[test]
 fn a_hot_pool_grows_by_one_node_and_no_further_while_that_boots() {
-    let mut planner = Planner::new(PlannerConfig::default());
+    let mut planner = Planner::new(config());
     let mut supply = PoolSupply { nodes: nodes("a", 2, 10), ..pool("a", Market::OnDemand, 50) };
     supply.signals.gpu = Some(Ratio::clamped(0.81));
     let mut part = |supply: &PoolSupply, after| {
@@ -164,7 +188,7 @@ fn a_hot_pool_grows_by_one_node_and_no_further_while_that_boots() {
 fn the_number_to_start_with_counts_once() {
     let limits = Some(Limits { min: 2, desired: 4, max: 20 });
     let supply = PoolSupply { limits, ..pool("a", Market::OnDemand, 50) };
-    let mut planner = Planner::new(PlannerConfig::default());
+    let mut planner = Planner::new(config());
     let mut part = |after| {
         let part = planner.plan(&situation(vec![supply.clone()], 0), noon() + seconds(after)).pools.remove(0);
         (part.wanted, part.why)
@@ -174,10 +198,8 @@ fn the_number_to_start_with_counts_once() {
 
 #[test]
 fn a_provider_at_its_limit_gets_fewer_and_larger_nodes() {
-    let config = PlannerConfig {
-        providers: vec![ProviderLimits { provider: Provider::Aws, min: 2, max: 4 }],
-        ..PlannerConfig::default()
-    };
+    let config =
+        PlannerConfig { providers: vec![ProviderLimits { provider: Provider::Aws, min: 2, max: 4 }], ..config() };
     let large = PoolSupply { soft_slots: 48, ..pool("large", Market::OnDemand, 150) };
     let small = pool("small", Market::OnDemand, 50);
     let wanted = |streams| {
@@ -204,11 +226,11 @@ fn what_must_stay_in_a_place_is_covered_there() {
 #[test]
 fn another_process_goes_on_where_the_last_one_stopped() {
     let supply = PoolSupply { nodes: nodes("a", 6, 20), ..pool("a", Market::OnDemand, 50) };
-    let mut first = Planner::new(PlannerConfig::default());
+    let mut first = Planner::new(config());
     first.observe(&Event::Preempted { pool: "a".parse().unwrap() }, noon());
     first.plan(&situation(vec![supply.clone()], 120), noon());
     let written = serde_json::to_string(first.memory()).unwrap();
-    let mut second = Planner::resume(PlannerConfig::default(), serde_json::from_str(&written).unwrap());
+    let mut second = Planner::resume(config(), serde_json::from_str(&written).unwrap());
     let plan = second.plan(&situation(vec![supply], 20), Timestamp::ZERO);
     assert_eq!((plan.pools[0].wanted, plan.pools[0].why), (6, Why::BackOff), "held, and backing off");
 }
@@ -216,7 +238,7 @@ fn another_process_goes_on_where_the_last_one_stopped() {
 #[test]
 fn a_static_peak_is_filled_without_spot() {
     let pools = vec![pool("spot", Market::Spot, 20), pool("on-demand", Market::OnDemand, 50)];
-    let mut scaler = BaselineScaler::new(Baseline::StaticPeak { slots: 240.0 }, PlannerConfig::default());
+    let mut scaler = BaselineScaler::new(Baseline::StaticPeak { slots: 240.0 }, config());
     let plan = scaler.plan(&situation(pools, 10), noon());
     assert_eq!([plan.pools[0].wanted, plan.pools[1].wanted], [0, 10]);
 }
@@ -226,7 +248,7 @@ fn an_autoscaler_by_utilisation_tolerates_a_tenth() {
     let supply = PoolSupply { nodes: nodes("a", 10, 20), ..pool("a", Market::OnDemand, 50) };
     let knob = Baseline::Hpa { target: Ratio::clamped(0.7) };
     let wanted = |streams| {
-        let mut scaler = BaselineScaler::new(knob, PlannerConfig::default());
+        let mut scaler = BaselineScaler::new(knob, config());
         scaler.plan(&situation(vec![supply.clone()], streams), noon()).pools[0].wanted
     };
     // 240 slots at 70 % are 168 streams.
@@ -238,7 +260,7 @@ fn a_hedge_takes_spot_in_turn_and_on_demand_for_what_is_not_ready() {
     let zones = ["a", "b", "c"].map(|zone| pool(zone, Market::Spot, 20));
     let mut pools = zones.to_vec();
     pools.push(pool("on-demand", Market::OnDemand, 50));
-    let mut scaler = BaselineScaler::new(Baseline::SpotHedge { extra: Ratio::clamped(0.2) }, PlannerConfig::default());
+    let mut scaler = BaselineScaler::new(Baseline::SpotHedge { extra: Ratio::clamped(0.2) }, config());
     let mut wanted = |pools: &[PoolSupply], after| {
         let plan = scaler.plan(&situation(pools.to_vec(), 168), noon() + seconds(after));
         plan.pools.iter().map(|part| part.wanted).collect::<Vec<_>>()
@@ -252,4 +274,17 @@ fn a_hedge_takes_spot_in_turn_and_on_demand_for_what_is_not_ready() {
     scaler.observe(&Event::Preempted { pool: "a".parse().unwrap() }, noon());
     let plan = scaler.plan(&situation(pools, 168), noon() + seconds(20));
     assert_eq!(plan.pools.iter().map(|part| part.wanted).collect::<Vec<_>>(), [3, 5, 4, 1]);
+}
+
+#[test]
+fn a_pool_that_wavers_drains_nothing() {
+    let mut planner = Planner::new(PlannerConfig { hold_down: seconds(1), ..config() });
+    let supply = PoolSupply { nodes: nodes("a", 6, 0), ..pool("a", Market::OnDemand, 50) };
+    let mut drained = |streams, after| {
+        planner.plan(&situation(vec![supply.clone()], streams), noon() + seconds(after)).pools[0].drain.len()
+    };
+    assert_eq!(
+        [drained(120, 0), drained(100, 10), drained(120, 20), drained(100, 80), drained(100, 81)],
+        [0, 0, 0, 0, 1]
+    );
 }

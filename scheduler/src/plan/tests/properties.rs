@@ -59,7 +59,7 @@ fn any_config() -> impl Strategy<Value = PlannerConfig> {
         providers: max.map(|max| ProviderLimits { provider: Provider::Aws, min: 2, max }).into_iter().collect(),
         forecast,
         spot_risk,
-        ..PlannerConfig::default()
+        ..config()
     })
 }
 
@@ -208,7 +208,7 @@ proptest! {
             PoolSupply { zone, ..pool(&format!("p{number}"), Market::Spot, *cents) }
         });
         let situation = situation(pools.collect(), streams);
-        let plan = Planner::new(PlannerConfig::default()).plan(&situation, noon());
+        let plan = Planner::new(config()).plan(&situation, noon());
         let all: u32 = plan.pools.iter().map(|part| part.wanted).sum();
         let zones: BTreeSet<&Zone> = situation.pools.iter().map(|pool| &pool.zone).collect();
         let held = |zone: &Zone| -> u32 {
@@ -232,7 +232,7 @@ proptest! {
 
     #[test]
     fn nothing_is_drained_while_the_rest_does_not_cover_the_need(situation in any_situation()) {
-        let plan = Planner::new(PlannerConfig::default()).plan(&situation, noon());
+        let plan = Planner::new(config()).plan(&situation, noon());
         if plan.pools.iter().any(|part| !part.drain.is_empty()) {
             let left: f64 = situation.pools.iter().zip(&plan.pools)
                 .map(|(pool, part)| f64::from(part.ready - count(&part.drain)) * f64::from(pool.soft_slots)).sum();
