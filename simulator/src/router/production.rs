@@ -241,6 +241,7 @@ fn pool(spec: &crate::scenario::PoolSpec) -> Option<Pool> {
         residency: Residency("us".to_owned()),
         compliance: BTreeSet::new(),
         link: Link { mode: LinkMode::Public, round_trip: spec.round_trip, bandwidth: None },
+        scaling: None,
     })
 }
 
