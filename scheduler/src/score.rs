@@ -5,10 +5,10 @@
 //! + gigabytes sent in an hour * price of a gigabyte                egress
 //! + 0.004 * max(0, round trip + chunk latency p95 - 60 ms)/100 ms  latency
 //! + 0.25 preemptions an hour * 0.002, on spot nodes only           risk
-//! + 0.02  * (used slots / soft slots)^8                            congestion
+//! + 0.05  * (used slots / soft slots)^8                            congestion
 //! + 0.5   * share of opens that failed lately                      errors
 //! ```
-//! The first two are money that will be spent; the others are what it is worth to avoid something. 0.004, 0.02 and 0.5 are
+//! The first two are money that will be spent; the others are what it is worth to avoid something. 0.004, 0.05 and 0.5 are
 //! the defaults of [`Scoring`].
 
 use schemars::JsonSchema;
@@ -41,7 +41,7 @@ pub struct Scoring {
 
 impl Default for Scoring {
     fn default() -> Self {
-        Self { latency: 0.004, congestion: 0.02, errors: 0.5 }
+        Self { latency: 0.004, congestion: 0.05, errors: 0.5 }
     }
 }
 
@@ -174,14 +174,14 @@ mod tests {
         let spot = Pool { market: Market::Spot, ..pool("a") };
         let half_full_and_slow =
             Report { used_slots: 12, chunk_latency_p95: Duration::from_millis(145), ..report("a0", "a") };
-        // 100 ms too late: 0.4. One move in four hours: 0.05. 2 * 0.5^8 = 0.0078. A fifth of 50 for one failed open.
-        assert_eq!(cents(terms(spot, half_full_and_slow, 1)), [2.1917, 1.0368, 0.4, 0.05, 0.0078, 10.0]);
+        // 100 ms too late: 0.4. One move in four hours: 0.05. 5 * 0.5^8 = 0.0195. A fifth of 50 for one failed open.
+        assert_eq!(cents(terms(spot, half_full_and_slow, 1)), [2.1917, 1.0368, 0.4, 0.05, 0.0195, 10.0]);
     }
 
     #[test]
-    fn a_full_node_costs_two_cents_more() {
+    fn a_full_node_costs_five_cents_more() {
         let full = Report { used_slots: 24, ..report("a0", "a") };
-        assert_eq!(terms(pool("a"), full, 0).congestion, MicroDollars(20_000));
+        assert_eq!(terms(pool("a"), full, 0).congestion, MicroDollars(50_000));
     }
 
     #[test]

@@ -223,7 +223,7 @@ impl<'a> Need<'a> {
             Seats::Spare => (soft.saturating_sub(count((soft as f32 * self.view.kept).ceil())), Seat::Free),
             Seats::Hard => (hard, Seat::Over),
         };
-        if used >= slots || all >= hard {
+        if used >= slots {
             return Err(Unfit::Full);
         }
         let used = likely.saturating_sub(yielding);

@@ -231,8 +231,9 @@ impl Line {
         count(f32::from(slots) * share).max(slots.min(1).into())
     }
 
-    /// Returns the reported load, over soft slots.
+    /// Returns the reported load over soft slots, without the slots that batch holds: it yields them.
     pub(crate) fn load(&self) -> f32 {
-        (f32::from(self.used) / f32::from(self.soft.max(1))).min(MOST_LOAD)
+        let streams = self.used.saturating_sub(self.batch);
+        (f32::from(streams) / f32::from(self.soft.max(1))).min(MOST_LOAD)
     }
 }

@@ -31,10 +31,11 @@ impl Promised {
         (self.0 >> 48) as u16
     }
 
-    /// Returns the same promises as seen at a later moment; an earlier one changes nothing.
+    /// Returns the same promises as seen at a later moment; one that is earlier by a little changes nothing. A word that is
+    /// younger by more is a word of hours ago: its number has come round, or it never had one.
     fn at(self, now: Timestamp) -> Self {
         let passed = span(now).wrapping_sub(self.youngest());
-        if passed == 0 || passed >= 1 << 15 {
+        if passed == 0 || passed.wrapping_neg() < SPANS {
             return self;
         }
         let counts = if passed >= SPANS { 0 } else { (self.0 << (8 * u32::from(passed))) & COUNTS };
@@ -207,6 +208,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::noon;
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::at(Duration::from_secs(43_200) + Duration::from_millis(millis))
@@ -219,6 +221,20 @@ mod tests {
         assert_eq!(promised.settle(1, at(400)).count(at(1_200)), 2);
         assert_eq!(promised.settle(1, at(400)).count(at(3_100)), 2, "the one at 0 is gone, not a younger one");
         assert_eq!(promised.settle(0, at(1_100)).count(at(1_200)), 2, "a second old has arrived or was refused");
+    }
+
+    #[test]
+    fn a_promise_ends_at_every_hour_whether_or_not_there_was_one_before() {
+        for hour in 0..48 {
+            let now = Timestamp::at(Duration::from_secs(hour * 3_600));
+            let later = |seconds| now + Duration::from_secs(seconds);
+            for before in [Promised::default(), Promised::default().add(noon())] {
+                let promised = before.add(now);
+                assert_eq!(promised.count(now) - before.count(now), 1, "hour {hour}");
+                assert_eq!(promised.count(later(3)), 0, "hour {hour}");
+                assert_eq!(promised.settle(0, later(2)).count(later(2)), 0, "hour {hour}");
+            }
+        }
     }
 
     #[test]

@@ -212,8 +212,9 @@ impl Fleet {
             self.view.note_models(&line);
             let used = line.used_estimate(self.view.promises.on(node.get()), 0, now);
             let row = usize::from(line.side == Side::Closed);
-            left[row][line.pool.get()] += u32::from(line.soft).saturating_sub(used.saturating_sub(line.batch.into()));
-            loads[line.pool.get()].push(used as f32 / f32::from(line.soft.max(1)));
+            let streams = used.saturating_sub(line.batch.into());
+            left[row][line.pool.get()] += u32::from(line.soft).saturating_sub(streams);
+            loads[line.pool.get()].push(streams as f32 / f32::from(line.soft.max(1)));
             self.view.pool_lines[line.pool.get()].side_mut(line.side).join(node, &line);
         }
         for (pool, line) in self.view.pool_lines.iter().enumerate() {

@@ -197,7 +197,7 @@ pub struct PlannerConfig {
 impl Default for PlannerConfig {
     fn default() -> Self {
         Self {
-            target: Ratio::clamped(0.75),
+            target: Ratio::clamped(0.85),
             target_least: Ratio::clamped(0.65),
             target_most: Ratio::clamped(0.92),
             target_raise_after: Duration::from_secs(24 * 3600),
@@ -205,7 +205,7 @@ impl Default for PlannerConfig {
             hold_down: Duration::from_secs(300),
             shrink_share: Ratio::clamped(0.2),
             clear_after: Duration::from_secs(120),
-            zone_share: Ratio::clamped(0.35),
+            zone_share: Ratio::clamped(0.5),
             preempted_back_off: Duration::from_secs(300),
             launch_back_off: Duration::from_secs(120),
             keep: Ratio::clamped(0.1),

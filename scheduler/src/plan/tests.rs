@@ -52,9 +52,9 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A planner that fills 85 % of the slots.
+/// A planner that fills 85 % of the slots, and keeps 35 % of the spot capacity in one zone at most.
 fn config() -> PlannerConfig {
-    PlannerConfig { target: Ratio::clamped(0.85), ..PlannerConfig::default() }
+    PlannerConfig { target: Ratio::clamped(0.85), zone_share: Ratio::clamped(0.35), ..PlannerConfig::default() }
 }
 
 /// The nodes that a fresh planner wants, per pool.

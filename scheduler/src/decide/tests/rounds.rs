@@ -73,6 +73,38 @@ fn a_stream_takes_the_slot_of_a_batch_chunk() {
 }
 
 #[test]
+fn streams_take_all_slots_of_batch_chunks_before_the_next_report() {
+    let mut fleet = fleet(vec![pool("a")], [Report { used_slots: 24, ..report("a0", "a") }]);
+    let node: NodeId = "a0".parse().unwrap();
+    fleet.set_batch_slots(&node, 20);
+    for stream in 0..20 {
+        assert_eq!(ask(&fleet, &request(), stream).seat, Some(Seat::Yielded), "stream {stream}");
+        reserve(&fleet, &node, noon());
+    }
+    assert_eq!(ask(&fleet, &request(), 0).seat, Some(Seat::Over));
+}
+
+#[test]
+fn a_dearer_pool_full_of_batch_goes_before_a_cheap_one_full_of_streams() {
+    let mut fleet = two_pools([526_000, 676_000]);
+    for node in ["a0", "a1", "a2", "b0", "b1", "b2"] {
+        let used_slots = if node < "b" { 23 } else { 24 };
+        fleet.report(Report { used_slots, ..report(node, &node[..1]) }, noon()).unwrap();
+        fleet.set_batch_slots(&node.parse().unwrap(), if node < "b" { 0 } else { 24 });
+    }
+    assert!((0..50).all(|seed| ask(&fleet, &request(), seed).placements[0].pool.as_str() == "b"));
+}
+
+#[test]
+fn the_usual_load_of_a_pool_is_that_of_its_streams() {
+    let nodes = (0..10).map(|n| Report { used_slots: 24, ..report(&format!("a{n}"), "a") });
+    let mut fleet = fleet(vec![pool("a")], nodes);
+    (0..10).for_each(|n| fleet.set_batch_slots(&format!("a{n}").parse().unwrap(), 12));
+    tick(&mut fleet, 120, noon());
+    assert_eq!(fleet.view().pool_lines[0].usual_load, 0.5);
+}
+
+#[test]
 fn a_session_comes_back_to_its_node_while_a_soft_slot_is_free() {
     let nodes = ["a0", "a1", "b0"].map(|node| report(node, &node[..1]));
     let mut fleet = fleet(vec![pool("a"), pool("b")], nodes);
