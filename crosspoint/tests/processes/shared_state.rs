@@ -127,6 +127,12 @@ async fn a_node_that_fails_at_one_router_is_avoided_by_the_other() -> anyhow::Re
         Ok(view["error_share"].as_f64().filter(|share| *share > 0.3))
     })
     .await?;
+    // A node that just began is opened with the next tick.
+    until("open node", async || {
+        let dry = PlaceRequest { dry_run: true, ..asking(Uuid::from_u128(9)) };
+        Ok((shared.second.place_as(dry).await? == Ok("two".to_owned())).then_some(()))
+    })
+    .await?;
     for number in 10..14 {
         assert_eq!(shared.second.place_as(asking(Uuid::from_u128(number))).await?, Ok("two".to_owned()));
     }

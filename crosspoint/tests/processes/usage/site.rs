@@ -46,6 +46,7 @@ fn free_address() -> Ipv4Addr {
 async fn router(address: Ipv4Addr, folder: &Path, redis: &str) -> anyhow::Result<(Child, Ready)> {
     let yaml = format!(
         "store: {{ redis: \"{redis}\", timeout: 5s, directory: \"{}\" }}\n\
+         placement: {{ slow_start: 1ms }}\n\
          router: {{ listen: \"{address}:7400\", admin: \"{address}:7401\", metrics: \"{address}:7481\" }}\n",
         folder.display()
     );
