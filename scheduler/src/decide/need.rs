@@ -60,8 +60,10 @@ const STREAMS: [Round; 8] = [
 ];
 /// Those of [`STREAMS`] that look for soft slots.
 const SOFT_ROUNDS: usize = 4;
-/// Batch can wait, so a quick look is enough.
-const BATCH: [Round; 2] = [quick(Side::Closed, Seats::Soft), quick(Side::Open, Seats::Spare)];
+/// Batch yields its slot to any stream that needs it, so it may have every soft slot that is free: where streams will hardly
+/// come first, and then wherever one is left, for a small fleet has no slot that streams might not come for.
+const BATCH: [Round; 3] =
+    [quick(Side::Closed, Seats::Soft), quick(Side::Open, Seats::Spare), thorough(Side::Open, Seats::Soft)];
 
 /// What keeps a node from serving.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
