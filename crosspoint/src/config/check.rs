@@ -62,6 +62,9 @@ pub(super) enum Problem {
     /// A rule makes no sense.
     #[error(transparent)]
     Rule(#[from] RuleError),
+    /// Rules would be ignored.
+    #[error("rules are not applied by this version: leave them out")]
+    RulesNotApplied,
     /// The proxy has nobody to ask.
     #[error("no routers: list at least one, such as http://127.0.0.1:7400")]
     NoRouters,
@@ -84,6 +87,10 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     planner(config)?;
     models(config)?;
     Rules::compile(&config.rules, &config.pools, &config.models)?;
+    // Who writes a rule relies on it: it may not be read and forgotten.
+    if !config.rules.is_empty() {
+        return Err(Problem::RulesNotApplied);
+    }
     routers(config)?;
     weights(config)
 }
@@ -198,6 +205,7 @@ impl Problem {
                 .model(second)
                 .and_then(|model| model.value.aliases.iter().find(|place| place.value == *alias))
                 .map(|place| place.referenced),
+            Self::RulesNotApplied => places.rules.first().map(|rule| rule.name.referenced),
             Self::Rule(error) => places.rules.get(error.index).map(|rule| rule.name.referenced),
             Self::NoRouters => places.proxy.routers.map(|routers| routers.referenced),
             Self::Router(wrong) => places
@@ -253,6 +261,8 @@ mod tests {
         let expected = "f:3:13: rule \"b\": no pool is called \"aws\" (then.pools); \
                         there are on-prem, coreweave-us-east, aws-us-west-2, gcp-europe-west4";
         assert_eq!(first_line(text), expected);
+        let text = "rules:\n  - { name: a, then: { tier: burst } }\n";
+        assert_eq!(first_line(text), "f:2:13: rules are not applied by this version: leave them out");
         let text = "rules:\n  - { name: a, when: { tenat: x }, then: { tier: burst } }\n";
         assert_eq!(first_line(text), "f:2:24: unknown key \"tenat\", did you mean \"tenant\"?");
     }
