@@ -169,6 +169,13 @@ impl Fleet {
         }
     }
 
+    /// Notes that a session has left a node: a promise less, or the next report shows it.
+    pub fn note_left(&mut self, node: &NodeId) {
+        if let Some(node) = self.nodes.get_mut(node).filter(|node| !node.promised_at.is_empty()) {
+            node.promised_at.remove(0);
+        }
+    }
+
     /// Notes that a session opened on a node.
     pub fn note_opened(&mut self, node: &NodeId, now: Timestamp) {
         if let Some(node) = self.nodes.get_mut(node) {
@@ -250,6 +257,17 @@ mod tests {
         assert_eq!(fleet.node(&node).unwrap().used_estimate(soon), 2, "one reported, one still on its way");
         fleet.report(Report { used_slots: 2, ..report("a0", "a") }, soon).unwrap();
         assert_eq!(fleet.node(&node).unwrap().used_estimate(soon), 2);
+    }
+
+    #[test]
+    fn a_session_that_came_and_went_between_two_reports_holds_no_slot() {
+        let (mut fleet, node) = fleet();
+        fleet.reserve(&on(&node), noon());
+        fleet.reserve(&on(&node), noon());
+        for left in [1, 0, 0] {
+            fleet.note_left(&node);
+            assert_eq!(fleet.node(&node).unwrap().used_estimate(noon()), left);
+        }
     }
 
     #[test]
