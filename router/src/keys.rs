@@ -13,7 +13,7 @@ use store::{
 };
 use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::metrics;
 
@@ -73,6 +73,8 @@ struct Own {
     keys: BTreeMap<KeyId, Kept<KeyRecord>>,
     /// When the index was begun that has all of them.
     written: Option<u64>,
+    /// The edition up to which other routers' revocations are known.
+    heard: Option<Edition>,
 }
 
 impl Registry {
@@ -169,9 +171,9 @@ impl Registry {
     /// Writes everything to an index that does not have it.
     async fn look(&self) -> Result<(), StoreAway> {
         let mut own = self.own.lock().await;
-        let begun = self.index.edition().await?.map(|edition| edition.begun);
-        if begun.is_some() && begun == own.written {
-            return Ok(());
+        let edition = self.index.edition().await?;
+        if let Some(edition) = edition.filter(|edition| own.written == Some(edition.begun)) {
+            return self.hear(&mut own, edition).await;
         }
         let records: Vec<_> = own.keys.values().map(|kept| kept.record.clone()).collect();
         let Edition { begun, .. } = self.index.write(&[]).await?;
@@ -182,7 +184,29 @@ impl Registry {
             }
         }
         own.written = Some(begun);
+        own.heard = None;
         info!(keys = records.len(), "keys written to the store");
+        Ok(())
+    }
+
+    /// Takes to its own journal what other routers revoked of its keys: it must not bring them back when the index is lost.
+    async fn hear(&self, own: &mut Own, edition: Edition) -> Result<(), StoreAway> {
+        if own.heard.as_ref() == Some(&edition) {
+            return Ok(());
+        }
+        let open = |kept: &&Kept<KeyRecord>| kept.record.revoked.is_none();
+        let open: Vec<KeyId> = own.keys.values().filter(open).map(|kept| kept.record.id.clone()).collect();
+        for batch in open.chunks(KEY_BATCH) {
+            for record in self.index.find(batch).await?.into_iter().filter(|record| record.revoked.is_some()) {
+                let Some(known) = own.keys.get(&record.id) else { continue };
+                let merged = KeyRecord { revoked: record.revoked, ..known.record.clone() };
+                if let Err(error) = self.replace(own, known.number, &merged).await {
+                    warn!(key = %record.id, %error, "a revocation by another router is not journalled, trying again");
+                    return Ok(());
+                }
+            }
+        }
+        own.heard = Some(edition);
         Ok(())
     }
 }
@@ -219,5 +243,43 @@ pub(crate) async fn keep_index(registry: Arc<Registry>, shutdown: Shutdown) {
         if let Err(away) = registry.look().await {
             failed(&away);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::{Embedded, Environment, Grants};
+
+    use super::*;
+
+    const ROOM: u64 = 1 << 20;
+
+    #[tokio::test]
+    async fn a_key_that_another_router_revoked_does_not_come_back_with_a_lost_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = || Journal::open(&folder.path().join("keys.journal"), ROOM).unwrap();
+        let id = {
+            let index = Arc::new(Embedded::new());
+            let (own, kept) = journal();
+            let maker = Registry::new(index.clone(), own, kept.records);
+            let other = Registry::new(index, Journal::in_memory(), Vec::new());
+            let order = KeyOrder {
+                environment: Environment::default(),
+                tenant: "acme".parse().unwrap(),
+                label: String::new(),
+                grants: Grants::everything(),
+                expires: None,
+            };
+            let (record, _key, _spread) = maker.create(order).await.unwrap();
+            maker.look().await.unwrap();
+            other.revoke(&record.id).await.unwrap();
+            maker.look().await.unwrap();
+            record.id
+        };
+        let index = Arc::new(Embedded::new());
+        let (own, kept) = journal();
+        Registry::new(index.clone(), own, kept.records).look().await.unwrap();
+        let found = index.find(&[id]).await.unwrap();
+        assert!(found[0].revoked.is_some(), "{found:?}");
     }
 }

@@ -111,15 +111,14 @@ impl Leases for Embedded {
         Ok(())
     }
 
-    async fn release(&self, lease: &Lease) -> Result<(), StoreAway> {
+    async fn release(&self, lease: &Lease) -> Result<bool, StoreAway> {
         let mut leases = self.leases();
-        if let Some(held) = leases.get_mut(&lease.resource) {
-            held.remove(&lease.session);
-            if held.is_empty() {
-                leases.remove(&lease.resource);
-            }
+        let Some(held) = leases.get_mut(&lease.resource) else { return Ok(false) };
+        let was_held = held.remove(&lease.session).is_some();
+        if held.is_empty() {
+            leases.remove(&lease.resource);
         }
-        Ok(())
+        Ok(was_held)
     }
 
     async fn count(&self, resource: &Resource, now: Timestamp) -> Result<u32, StoreAway> {

@@ -69,11 +69,11 @@ pub trait Leases: Send + Sync {
     /// Fails when the store is away; some may have been renewed then.
     async fn renew(&self, leases: &[Lease], now: Timestamp) -> Result<(), StoreAway>;
 
-    /// Gives a lease back; giving back what is not held does nothing.
+    /// Gives a lease back, and returns whether it was held; giving back what is not held does nothing.
     ///
     /// # Errors
     /// Fails when the store is away.
-    async fn release(&self, lease: &Lease) -> Result<(), StoreAway>;
+    async fn release(&self, lease: &Lease) -> Result<bool, StoreAway>;
 
     /// Counts the live leases on a resource.
     ///

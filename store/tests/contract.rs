@@ -19,17 +19,39 @@ use scheduler::{MicroDollars, NodeId, NodeState, Report, SessionId, Timestamp};
 /// Time passes in steps that are long beside what a slow machine takes for a test.
 const STEP: Duration = Duration::from_secs(5);
 
+/// Everything that a backend does.
+trait Store: Leases + Reports + Quotas + Affinity + Verdicts + Ledger + KeyIndex + Lock {}
+
+impl<T: Leases + Reports + Quotas + Affinity + Verdicts + Ledger + KeyIndex + Lock> Store for T {}
+
 /// A backend and its time.
 #[async_trait]
 trait Bench {
-    fn leases(&self) -> &dyn Leases;
-    fn reports(&self) -> &dyn Reports;
-    fn quotas(&self) -> &dyn Quotas;
-    fn affinity(&self) -> &dyn Affinity;
-    fn verdicts(&self) -> &dyn Verdicts;
-    fn ledger(&self) -> &dyn Ledger;
-    fn keys(&self) -> &dyn KeyIndex;
-    fn locks(&self) -> &dyn Lock;
+    fn store(&self) -> &dyn Store;
+    fn leases(&self) -> &dyn Leases {
+        self.store()
+    }
+    fn reports(&self) -> &dyn Reports {
+        self.store()
+    }
+    fn quotas(&self) -> &dyn Quotas {
+        self.store()
+    }
+    fn affinity(&self) -> &dyn Affinity {
+        self.store()
+    }
+    fn verdicts(&self) -> &dyn Verdicts {
+        self.store()
+    }
+    fn ledger(&self) -> &dyn Ledger {
+        self.store()
+    }
+    fn keys(&self) -> &dyn KeyIndex {
+        self.store()
+    }
+    fn locks(&self) -> &dyn Lock {
+        self.store()
+    }
     fn now(&self) -> Timestamp;
     /// Lets time pass.
     async fn pass(&mut self, time: Duration);
@@ -48,35 +70,7 @@ impl InMemory {
 
 #[async_trait]
 impl Bench for InMemory {
-    fn leases(&self) -> &dyn Leases {
-        &self.store
-    }
-
-    fn reports(&self) -> &dyn Reports {
-        &self.store
-    }
-
-    fn quotas(&self) -> &dyn Quotas {
-        &self.store
-    }
-
-    fn affinity(&self) -> &dyn Affinity {
-        &self.store
-    }
-
-    fn verdicts(&self) -> &dyn Verdicts {
-        &self.store
-    }
-
-    fn ledger(&self) -> &dyn Ledger {
-        &self.store
-    }
-
-    fn keys(&self) -> &dyn KeyIndex {
-        &self.store
-    }
-
-    fn locks(&self) -> &dyn Lock {
+    fn store(&self) -> &dyn Store {
         &self.store
     }
 
@@ -156,8 +150,8 @@ async fn a_slot_that_is_given_back_can_be_claimed(bench: &mut dyn Bench) {
     let (store, now) = (bench.leases(), bench.now());
     let claim = async |number| store.claim(&slot(number), 1, now).await;
     assert_eq!(claim(1).await, Ok(Claim::Held));
-    store.release(&slot(1)).await.unwrap();
-    store.release(&slot(1)).await.unwrap();
+    assert!(store.release(&slot(1)).await.unwrap());
+    assert!(!store.release(&slot(1)).await.unwrap());
     assert_eq!([claim(2).await, claim(1).await], [Ok(Claim::Held), Ok(Claim::Full)]);
 }
 

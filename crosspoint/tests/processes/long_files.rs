@@ -219,11 +219,13 @@ async fn who_asks_is_told_how_far_a_long_file_is() -> anyhow::Result<()> {
         let script = Script { words: if seconds == 60 { script.words } else { 2 }, ..script };
         let asked = request(&up, Method::POST, "/v1/listen?model=nova-3")?.header("accept", accepted);
         let answer = send(asked.body(file(script, Format::SPEECH, None)?)).await?;
+        anyhow::ensure!(answer.status == 200, "{seconds} s, {accepted}: {answer:?}");
         let told = seconds == 60 && accepted != "*/*";
         assert_eq!(answer.headers["content-type"], if told { "text/event-stream" } else { "application/json" });
         let body = if told { ensure_told(&answer, script.duration())? } else { answer.json()? };
-        assert_eq!(body["metadata"]["request_id"], answer.request_id()?);
+        assert_eq!(body["metadata"]["request_id"], answer.request_id()?, "{body}");
         ensure_clean(script, transcript(&body["results"]["channels"][0]))?;
+        up.idle().await?;
     }
     Ok(())
 }

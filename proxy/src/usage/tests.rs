@@ -53,14 +53,16 @@ fn used(bytes_in: u64) -> Used {
 /// A proxy's meters, and its task.
 struct Desk {
     meters: Meters,
+    news: Arc<Notify>,
     shutdown: Shutdown,
 }
 
 impl Desk {
     fn on(journal: Journal<Spent>, found: Vec<Kept<Spent>>) -> Self {
-        let (meters, shutdown) = (Meters::new(journal, Arc::default()), Shutdown::new());
+        let news = Arc::new(Notify::new());
+        let (meters, shutdown) = (Meters::new(journal, Arc::clone(&news)), Shutdown::new());
         shutdown.spawn("usage", keep(meters.clone(), found, shutdown.clone()));
-        Self { meters, shutdown }
+        Self { meters, news, shutdown }
     }
 
     fn open(path: &Path) -> Self {
@@ -80,7 +82,7 @@ impl Desk {
                 if let Some(record) = records.into_iter().find(&wanted) {
                     return record;
                 }
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                self.news.notified().await;
             }
         };
         tokio::time::timeout(Duration::from_secs(60), looking).await.expect("a record is told")

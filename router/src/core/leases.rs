@@ -53,11 +53,19 @@ impl Core {
     }
 
     async fn try_release(&self, debt: Debt) -> Result<(), Debt> {
-        self.leases.release(&debt.lease).await.map_err(|away| {
-            metrics::store_failed("release");
-            debug!(%away, "lease not given back, it will be tried again");
-            debt
-        })
+        match self.leases.release(&debt.lease).await {
+            Ok(was_held) => {
+                if let (true, Resource::Slots(node)) = (was_held, &debt.lease.resource) {
+                    self.fleet_mut().note_left(node, self.now());
+                }
+                Ok(())
+            }
+            Err(away) => {
+                metrics::store_failed("release");
+                debug!(%away, "lease not given back, it will be tried again");
+                Err(debt)
+            }
+        }
     }
 
     pub(crate) async fn leases_on(&self, node: &NodeId) -> u32 {

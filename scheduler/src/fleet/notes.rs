@@ -30,6 +30,16 @@ impl Fleet {
         self.replace(node, line);
     }
 
+    /// Notes that a session has left a node, so that its slot is free before the next report says so.
+    pub fn note_left(&mut self, node: &NodeId, now: Timestamp) {
+        let Some(node) = self.view.index_of(node) else { return };
+        let mut line = self.view.lines[node.get()];
+        if !self.view.promises.withdraw(node.get(), now) && line.used > 0 {
+            line.used -= 1;
+            self.replace(node, line);
+        }
+    }
+
     /// Notes that a session goes on on a node, whatever its agent says or does not say.
     pub fn note_alive(&mut self, node: &NodeId, now: Timestamp) {
         if let Some(node) = self.view.index_of(node) {

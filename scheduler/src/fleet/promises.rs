@@ -55,6 +55,13 @@ impl Promised {
         if word.0 & 0xFF == 0xFF { word } else { Self(word.0 + 1) }
     }
 
+    /// Takes away the oldest.
+    fn withdraw(self, now: Timestamp) -> Self {
+        let word = self.at(now);
+        let oldest = (0..SPANS).rev().map(|place| 1 << (8 * place)).find(|one| word.0 & COUNTS & (one * 0xFF) != 0);
+        Self(word.0 - oldest.unwrap_or(0))
+    }
+
     /// Takes away what a report shows: `arrived` sessions, the oldest first, and everything old enough to have arrived.
     fn settle(self, mut arrived: u32, reported_at: Timestamp) -> Self {
         let word = self.at(reported_at);
@@ -171,6 +178,16 @@ impl Promises {
         }
     }
 
+    /// Takes away the oldest promise on a node, and returns whether there was one.
+    pub(crate) fn withdraw(&self, index: usize, now: Timestamp) -> bool {
+        let Some(slot) = self.slots.get(index) else { return false };
+        let any = Promised(slot.word.load(Ordering::Relaxed)).count(now) > 0;
+        if any {
+            slot.change(|word| word.withdraw(now));
+        }
+        any
+    }
+
     /// Replaces what is promised on a node.
     pub(crate) fn set(&self, index: usize, promised: Promised) {
         if let Some(slot) = self.slots.get(index) {
@@ -234,6 +251,15 @@ mod tests {
                 assert_eq!(promised.count(later(3)), 0, "hour {hour}");
                 assert_eq!(promised.settle(0, later(2)).count(later(2)), 0, "hour {hour}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_the_oldest_and_never_more_than_there_is() {
+        let mut promised = [0, 600, 1_200].into_iter().fold(Promised::default(), |word, ms| word.add(at(ms)));
+        for (left, lasting) in [(2, 2), (1, 1), (0, 0), (0, 0)] {
+            promised = promised.withdraw(at(1_200));
+            assert_eq!((promised.count(at(1_200)), promised.count(at(3_400))), (left, lasting));
         }
     }
 

@@ -58,6 +58,19 @@ fn a_session_that_a_report_shows_is_not_counted_as_promised_too() {
 }
 
 #[test]
+fn a_session_that_left_holds_no_slot_until_the_next_report() {
+    let (mut fleet, node) = fleet();
+    fleet.report(Report { used_slots: 1, ..report("a0", "a") }, noon()).unwrap();
+    reserve(&fleet, &node, noon());
+    for left in [1, 0, 0] {
+        fleet.note_left(&node, noon());
+        assert_eq!(fleet.view().node(&node).unwrap().used_estimate(noon()), left);
+    }
+    fleet.report(Report { used_slots: 1, ..report("a0", "a") }, noon()).unwrap();
+    assert_eq!(fleet.view().node(&node).unwrap().used_estimate(noon()), 1, "the node knows better");
+}
+
+#[test]
 fn a_promise_on_a_forgotten_node_is_no_mistake() {
     let (mut fleet, node) = fleet();
     fleet.forget_silent(ms(0), noon());

@@ -63,7 +63,7 @@ impl Leases for Redis {
         join_all(scripts.iter().map(|script| self.run::<()>(script))).await.into_iter().collect()
     }
 
-    async fn release(&self, lease: &Lease) -> Result<(), StoreAway> {
+    async fn release(&self, lease: &Lease) -> Result<bool, StoreAway> {
         self.run(&self.leases.invoke(&lease.resource, "release", 0, &[lease.session])).await
     }
 

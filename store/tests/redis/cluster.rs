@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use crosspoint_store::{
-    Affinity, Claim, KeyIndex, Lease, Leases, Ledger, Lock, Quotas, Redis, RedisServers, Reports, Verdicts,
-};
+use crosspoint_store::{Claim, Lease, Leases, Redis, RedisServers};
 use redis::Value;
 use scheduler::Timestamp;
 use serde_json::json;
 
 use super::process::{PATIENCE, Process, free_address, until};
 use super::{age, session};
-use crate::Bench;
+use crate::{Bench, Store};
 
 /// How the 16,384 slots are dealt out.
 const SLOTS: [[&str; 2]; 3] = [["0", "5460"], ["5461", "10922"], ["10923", "16383"]];
@@ -54,35 +52,7 @@ impl Cluster {
 
 #[async_trait]
 impl Bench for Cluster {
-    fn leases(&self) -> &dyn Leases {
-        &self.store
-    }
-
-    fn reports(&self) -> &dyn Reports {
-        &self.store
-    }
-
-    fn quotas(&self) -> &dyn Quotas {
-        &self.store
-    }
-
-    fn locks(&self) -> &dyn Lock {
-        &self.store
-    }
-
-    fn affinity(&self) -> &dyn Affinity {
-        &self.store
-    }
-
-    fn verdicts(&self) -> &dyn Verdicts {
-        &self.store
-    }
-
-    fn ledger(&self) -> &dyn Ledger {
-        &self.store
-    }
-
-    fn keys(&self) -> &dyn KeyIndex {
+    fn store(&self) -> &dyn Store {
         &self.store
     }
 

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use crosspoint_store::{
-    Admission, Affinity, Claim, Cursor, Digest, KeyIndex, LastLeg, Leases, Ledger, Limits, Lock, Quotas, Redis,
-    RedisUrl, Reports, Secret, StoreAway, Token, Turn, Verdicts,
+    Admission, Affinity, Claim, Cursor, Digest, KeyIndex, LastLeg, Leases, Limits, Quotas, Redis, RedisUrl, Reports,
+    Secret, StoreAway, Token, Turn,
 };
 use redis::{Script, Value};
 use scheduler::Timestamp;
 
 use super::{
-    Bench, LEASE_LIFE, TODAY, add, aged, audio, charge, find, key, lead, publish, published, read, revoked, row,
+    Bench, LEASE_LIFE, Store, TODAY, add, aged, audio, charge, find, key, lead, publish, published, read, revoked, row,
     session, slot, slots,
 };
 use process::{PATIENCE, Process, free_address};
@@ -78,35 +78,7 @@ async fn age(process: &Process, time: Duration) {
 
 #[async_trait]
 impl Bench for Server {
-    fn leases(&self) -> &dyn Leases {
-        &self.store
-    }
-
-    fn reports(&self) -> &dyn Reports {
-        &self.store
-    }
-
-    fn quotas(&self) -> &dyn Quotas {
-        &self.store
-    }
-
-    fn affinity(&self) -> &dyn Affinity {
-        &self.store
-    }
-
-    fn verdicts(&self) -> &dyn Verdicts {
-        &self.store
-    }
-
-    fn ledger(&self) -> &dyn Ledger {
-        &self.store
-    }
-
-    fn keys(&self) -> &dyn KeyIndex {
-        &self.store
-    }
-
-    fn locks(&self) -> &dyn Lock {
+    fn store(&self) -> &dyn Store {
         &self.store
     }
 

@@ -43,7 +43,7 @@ fn new_sessions_go_to_open_nodes_and_to_closed_ones_before_they_crowd() {
 }
 
 #[test]
-fn batch_fills_closed_nodes_and_leaves_open_ones_what_streams_are_about_to_need() {
+fn batch_fills_closed_nodes_first_and_last_what_streams_are_about_to_need() {
     let mut fleet = settled();
     let now = noon() + SETTLED;
     let batch = Request { priority: Priority::Batch, ..request() };
@@ -53,11 +53,14 @@ fn batch_fills_closed_nodes_and_leaves_open_ones_what_streams_are_about_to_need(
         fleet.report(Report { used_slots: 24, ..report(&format!("a{n}"), "a") }, now).unwrap();
     }
     // Three square roots of ten streams are to be kept free, of 48: a fifth.
-    for (used, may) in [(18, true), (19, false)] {
-        for node in ["a0", "a1"] {
-            fleet.report(Report { used_slots: used, ..report(node, "a") }, now).unwrap();
+    for (used, likely) in [([18, 19], Some("a0")), ([19, 18], Some("a1")), ([23, 24], Some("a0")), ([24, 24], None)] {
+        for (node, used_slots) in ["a0", "a1"].into_iter().zip(used) {
+            fleet.report(Report { used_slots, ..report(node, "a") }, now).unwrap();
         }
-        assert_eq!(ask_at(&fleet, &batch, now, &mut dice(0)).refusal.is_none(), may, "{used} used");
+        for seed in 0..50 {
+            let decision = ask_at(&fleet, &batch, now, &mut dice(seed));
+            assert_eq!(decision.placements.first().map(|best| best.node.as_str()), likely, "{used:?} used");
+        }
     }
 }
 
