@@ -202,7 +202,7 @@ impl FleetView {
         Self { promises: self.promises.frozen(), ..self.clone() }
     }
 
-    /// Puts names to a choice. `rejected` is [`crate::explain`]'s, or empty where nobody asks.
+    /// Puts names to a choice. `rejected` is [`crate::explain()`]'s, or empty where nobody asks.
     #[must_use]
     pub fn decision(&self, choice: &Choice, request: &Request, rejected: Vec<Rejected>) -> Decision {
         let placements = choice.picks().iter().filter_map(|pick| self.placement(pick, request));
