@@ -138,7 +138,7 @@ fn usage(records: Vec<UsageRecord>) -> Update {
 async fn acknowledged(orders: &mut Streaming<SessionOrder>) -> v1::Acknowledged {
     let acknowledged = match orders.message().await.unwrap().unwrap().order.unwrap() {
         Order::Acknowledged(acknowledged) => Some(acknowledged),
-        Order::Revoke(_) => None,
+        Order::Revoke(_) | Order::Migrate(_) => None,
     };
     acknowledged.unwrap()
 }

@@ -247,6 +247,8 @@ async fn talk(reporter: &Reporter, channel: Channel, shutdown: &Shutdown) -> Res
                     meters.forget(meters.acknowledged(&acknowledged.usage)).await;
                 }
                 Order::Revoke(revoke) => reporter.revoke(&revoke),
+                // The drain goes on without: a stream that is cut there is survived.
+                Order::Migrate(migrate) => debug!(migrate.session, migrate.node, "streams cannot be moved yet"),
             },
         }
     }
