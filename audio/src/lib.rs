@@ -5,6 +5,7 @@
 //! * [`AudioStream`]: bytes of a session in, mono samples at an engine's rate out; made of [`wav`] and [`Resampler`].
 //! * [`FileDecoder`]: a file of any common container in, samples out, never whole in memory.
 //! * [`PauseDetector`]: where people speak and where they pause. [`Cutter`]: cuts long recordings there.
+//! * [`Splitter`]: a live stream as units, and a valid new stream from any of them on.
 //! * [`Length`]: what the first bytes of a file tell of how long it is.
 //! * [`coded`]: test audio that counts its own words.
 
@@ -20,6 +21,7 @@ mod pcm;
 mod resample;
 mod sample;
 mod sniff;
+mod splitter;
 mod stream;
 pub mod wav;
 
@@ -32,4 +34,5 @@ pub use pauses::{PauseDetector, PauseEvent};
 pub use pcm::PcmDecoder;
 pub use resample::Resampler;
 pub use sniff::Container;
+pub use splitter::{LegWriter, MAX_STREAM_HEADER, SplitError, Splitter, Unit, UnitKind};
 pub use stream::{AudioStream, MAX_DURATION};

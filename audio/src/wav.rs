@@ -168,6 +168,11 @@ impl WavParser {
         self.samples.map(|samples| PcmDecoder::with_layout(samples.layout, samples.channels))
     }
 
+    /// Returns the header of a new file of the same samples and of unknown length, once the header has described them.
+    pub(crate) fn new_header(&self) -> Option<[u8; 44]> {
+        self.samples.map(|samples| samples.header(None))
+    }
+
     /// Counts the bytes of sound that the header promises and that have not come yet; nothing where it promises nothing,
     /// or has not got that far.
     #[must_use]

@@ -1,7 +1,7 @@
 //! What a WAV header says of its samples, read and written. Apart from the parser, which only knows where chunks lie.
 
 use super::{MAX_FIELD, UNKNOWN, WavError};
-use crate::format::{Channels, Encoding, Format, SampleRate};
+use crate::format::{Channels, Format, SampleRate};
 use crate::pcm::Layout;
 
 /// What a header says about the samples.
@@ -59,30 +59,52 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
 /// Writes the header of a WAV file of `data_len` bytes of sound; `None` when the length is not known yet.
 #[must_use]
 pub fn header(format: Format, data_len: Option<u32>) -> [u8; 44] {
-    let (tag, bits) = match format.encoding {
-        Encoding::Linear16 => (1_u32, 16_u32),
-        Encoding::Alaw => (6, 8),
-        Encoding::Mulaw => (7, 8),
-    };
-    let channels = u32::from(format.channels);
-    let block = channels * bits / 8;
-    let size = data_len.unwrap_or(UNKNOWN);
-    let words = [
-        u32::from_le_bytes(*b"RIFF"),
-        size.saturating_add(36),
-        u32::from_le_bytes(*b"WAVE"),
-        u32::from_le_bytes(*b"fmt "),
-        16,
-        tag | channels << 16,
-        format.rate.hertz(),
-        format.rate.hertz() * block,
-        block | bits << 16,
-        u32::from_le_bytes(*b"data"),
-        size,
-    ];
-    let mut header = [0; 44];
-    for (place, word) in header.as_chunks_mut::<4>().0.iter_mut().zip(words) {
-        *place = word.to_le_bytes();
+    let Format { encoding, rate, channels } = format;
+    Samples { layout: encoding.into(), rate, channels }.header(data_len)
+}
+
+impl Samples {
+    /// Writes the header of a file of such samples.
+    pub(super) fn header(self, data_len: Option<u32>) -> [u8; 44] {
+        let channels = u32::from(self.channels);
+        let bits = bits(self.layout);
+        let block = channels * bits / 8;
+        let size = data_len.unwrap_or(UNKNOWN);
+        let words = [
+            u32::from_le_bytes(*b"RIFF"),
+            size.saturating_add(36),
+            u32::from_le_bytes(*b"WAVE"),
+            u32::from_le_bytes(*b"fmt "),
+            16,
+            wave_tag(self.layout) | channels << 16,
+            self.rate.hertz(),
+            self.rate.hertz() * block,
+            block | bits << 16,
+            u32::from_le_bytes(*b"data"),
+            size,
+        ];
+        let mut header = [0; 44];
+        for (place, word) in header.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+            *place = word.to_le_bytes();
+        }
+        header
     }
-    header
+}
+
+const fn wave_tag(layout: Layout) -> u32 {
+    match layout {
+        Layout::Unsigned8 | Layout::Signed16 | Layout::Signed24 | Layout::Signed32 => 1,
+        Layout::Float32 => 3,
+        Layout::Alaw => 6,
+        Layout::Mulaw => 7,
+    }
+}
+
+const fn bits(layout: Layout) -> u32 {
+    match layout {
+        Layout::Unsigned8 | Layout::Alaw | Layout::Mulaw => 8,
+        Layout::Signed16 => 16,
+        Layout::Signed24 => 24,
+        Layout::Signed32 | Layout::Float32 => 32,
+    }
 }
