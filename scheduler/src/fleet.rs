@@ -120,6 +120,7 @@ impl Fleet {
     /// Says how many routers place sessions on these nodes, this one included.
     pub fn set_routers(&mut self, routers: u32) {
         self.view.others = routers.saturating_sub(1);
+        self.view.count_spent();
     }
 
     /// Sets the measured round trip to a pool.
@@ -209,7 +210,7 @@ impl Fleet {
         // Before the first open set is worked out every node is open; after it a new one waits for its turn.
         let side = if self.open_set.version() == 0 { Side::Open } else { Side::Closed };
         self.view.lines[node.get()] = Line { side, ..Line::gone() };
-        Arc::make_mut(&mut self.view.maps).nodes.insert(name.clone(), node);
+        Arc::make_mut(&mut self.view.maps).add_node(name, node);
         node
     }
 
@@ -255,13 +256,12 @@ impl Fleet {
 
     /// Forgets nodes that have been silent for `limit`, and returns their names.
     pub fn forget_silent(&mut self, limit: Duration, now: Timestamp) -> Vec<NodeId> {
-        let silent = |(_, node): &(&NodeId, &NodeIndex)| now.since(self.view.lines[node.get()].reported_at) >= limit;
-        let silent: Vec<_> =
-            self.view.maps.nodes.iter().filter(silent).map(|(name, node)| (name.clone(), *node)).collect();
+        let silent = |(_, node): &(&NodeId, NodeIndex)| now.since(self.view.lines[node.get()].reported_at) >= limit;
+        let silent: Vec<_> = self.view.maps.nodes().filter(silent).map(|(name, node)| (name.clone(), node)).collect();
         for (name, node) in &silent {
             self.replace(*node, Line { pool: self.view.lines[node.get()].pool, ..Line::gone() });
             self.view.reports[node.get()] = None;
-            Arc::make_mut(&mut self.view.maps).nodes.remove(name);
+            Arc::make_mut(&mut self.view.maps).forget_node(name);
             self.free.push(*node);
         }
         silent.into_iter().map(|(name, _)| name).collect()
