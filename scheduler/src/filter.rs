@@ -86,6 +86,27 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every label, so that counters of reasons can begin at zero.
+    pub const LABELS: [&str; 17] = [
+        "residency",
+        "compliance",
+        "not_granted",
+        "rule",
+        "no_nodes",
+        "silent",
+        "starting",
+        "failing",
+        "draining",
+        "wrong_model",
+        "files_only",
+        "full",
+        "too_far",
+        "too_dear",
+        "already_failed",
+        "ejected",
+        "shunned",
+    ];
+
     /// Returns the reason as one word, for metrics and grouping.
     #[must_use]
     pub fn label(&self) -> &'static str {

@@ -3,12 +3,14 @@
 //!
 //! * [`Fleet`]: takes changes; one owner. [`FleetView`]: what decisions read; any number of readers.
 //! * `line`: a node in 64 bytes. `group`: the nodes of a pool that may be drawn from. `promises`: slots promised and not yet
-//!   reported. `maps`: from names to numbers. `notes`: what sessions met. `tick`: what is worked out once a second.
+//!   reported. `maps`: from names to numbers. `notes`: what sessions met. `orders`: what operators say. `tick`: what is worked
+//!   out once a second.
 
 mod group;
 mod line;
 mod maps;
 mod notes;
+mod orders;
 mod pool;
 mod promises;
 mod tick;
@@ -60,6 +62,8 @@ pub struct Beat {
 /// What happened on a node lately that its line does not say.
 #[derive(Clone, Debug, Default)]
 struct History {
+    /// What its agent said last, which an operator may overrule.
+    said: Option<NodeState>,
     /// Opens that failed in a row.
     failures: u32,
     /// Times it was ejected.
@@ -82,6 +86,8 @@ pub struct Fleet {
     breakers: Vec<Option<Breaker>>,
     open_set: OpenSet,
     ticked_at: Option<Timestamp>,
+    /// Nodes that operators drain.
+    drained: BTreeSet<NodeId>,
 }
 
 impl Default for Fleet {
@@ -102,6 +108,7 @@ impl Fleet {
             free: Vec::new(),
             open_set: OpenSet::default(),
             ticked_at: None,
+            drained: BTreeSet::new(),
         }
     }
 
@@ -148,9 +155,12 @@ impl Fleet {
             let known = self.view.pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>().join(", ");
             return Err(UnknownPool { pool: report.pool, known });
         };
-        let report = report.sane();
+        let said = report.state;
+        let state = self.ordered(&report.node, said);
+        let report = Report { state, ..report.sane() };
         let models = self.learn(&report.models);
         let node = self.number(&report.node);
+        self.histories[node.get()].said = Some(said);
         self.settle(node, report.used_slots, at);
         let mut line = self.view.lines[node.get()];
         line.pool = PoolIndex(pool);
@@ -164,16 +174,19 @@ impl Fleet {
 
     /// Takes a report that says nothing new but a few figures. A number that no node has is ignored.
     pub fn beat(&mut self, node: NodeIndex, beat: Beat, at: Timestamp) {
+        let Some(Some(report)) = self.view.reports.get(node.get()) else { return };
+        let state = self.ordered(&report.node, beat.state);
+        self.histories[node.get()].said = Some(beat.state);
         let Some(Some(report)) = self.view.reports.get_mut(node.get()) else { return };
         let report = Arc::make_mut(report);
-        report.state = beat.state;
+        report.state = state;
         report.used_slots = beat.used_slots;
         report.queue_depth = beat.queue_depth;
         report.chunk_latency_p95 = beat.chunk_latency_p95;
         report.clamp();
         let mut line = self.view.lines[node.get()];
         line.take(report, &self.view.pools[line.pool.get()], at);
-        line.become_standing(beat.state, at);
+        line.become_standing(state, at);
         self.settle(node, beat.used_slots, at);
         self.replace(node, line);
     }

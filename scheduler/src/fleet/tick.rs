@@ -194,7 +194,7 @@ impl Fleet {
     }
 
     /// Sorts nodes into their groups, and weighs every pool anew.
-    fn regroup(&mut self, now: Timestamp) {
+    pub(super) fn regroup(&mut self, now: Timestamp) {
         for pool in &mut self.view.pool_lines {
             (pool.open, pool.closed) = (Group::default(), Group::default());
         }
