@@ -151,10 +151,7 @@ impl Fleet {
     /// # Errors
     /// Fails when the report names a pool that is not configured.
     pub fn report(&mut self, report: Report, at: Timestamp) -> Result<NodeIndex, UnknownPool> {
-        let Some(pool) = self.view.maps.pool(&report.pool).and_then(|pool| u8::try_from(pool).ok()) else {
-            let known = self.view.pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(UnknownPool { pool: report.pool, known });
-        };
+        let pool = self.view.place_of(&report.pool)?;
         let said = report.state;
         let state = self.ordered(&report.node, said);
         let report = Report { state, ..report.sane() };

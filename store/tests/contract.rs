@@ -121,6 +121,8 @@ fn report(node: &str, sequence: u64) -> Report {
         gpus: Vec::new(),
         sequence,
         engine_pid: None,
+        reason: None,
+        notice: None,
     }
 }
 

@@ -5,6 +5,7 @@ mod bad_start;
 mod bad_streams;
 mod bad_uploads;
 mod engines;
+mod hosts;
 mod keys;
 mod limits;
 mod long_files;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decide::{Choice, Decision, Pick, Placement};
 use crate::filter::Rejected;
+use crate::fleet::UnknownPool;
 use crate::fleet::line::{Line, NodeIndex, PoolIndex, Side};
 use crate::fleet::maps::Maps;
 use crate::fleet::pool::{PoolLine, SideTable};
@@ -156,6 +157,21 @@ impl FleetView {
     #[must_use]
     pub fn pool(&self, name: &PoolName) -> Option<&Pool> {
         self.maps.pool(name).map(|index| &self.pools[index])
+    }
+
+    /// Checks that a pool is configured.
+    ///
+    /// # Errors
+    /// Fails with the names of those that are.
+    pub fn known(&self, name: &PoolName) -> Result<(), UnknownPool> {
+        self.place_of(name).map(drop)
+    }
+
+    /// Returns a pool's place in the configuration.
+    pub(super) fn place_of(&self, name: &PoolName) -> Result<u8, UnknownPool> {
+        let known = || self.pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>().join(", ");
+        let place = self.maps.pool(name).and_then(|pool| u8::try_from(pool).ok());
+        place.ok_or_else(|| UnknownPool { pool: name.clone(), known: known() })
     }
 
     /// Returns the nodes in the order of their names.
