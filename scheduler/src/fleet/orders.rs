@@ -47,7 +47,6 @@ impl Fleet {
         self.view.maps.models().iter().for_each(|model| {
             maps.learn(model);
         });
-        maps.nodes.clone_from(&self.view.maps.nodes);
         self.carry_pools(&pools, &maps);
         self.view.pools = pools.into();
         let gone = self.carry_nodes(&mut maps);
@@ -82,20 +81,20 @@ impl Fleet {
 
     /// Gives nodes the new numbers and prices of their pools, and forgets those that have none.
     fn carry_nodes(&mut self, maps: &mut Maps) -> Vec<NodeId> {
-        let nodes: Vec<(NodeId, NodeIndex)> = maps.nodes.iter().map(|(name, node)| (name.clone(), *node)).collect();
+        let before = Arc::clone(&self.view.maps);
         let mut gone = Vec::new();
-        for (name, node) in nodes {
+        for (name, node) in before.nodes() {
             let pool = self.view.reports[node.get()].as_ref().and_then(|report| maps.pool(&report.pool));
             let line = &mut self.view.lines[node.get()];
             if let Some((pool, index)) = pool.and_then(|pool| Some((pool, u8::try_from(pool).ok()?))) {
                 line.pool = PoolIndex(index);
                 line.price(&self.view.pools[pool]);
+                maps.add_node(name, node);
             } else {
                 *line = Line::gone();
                 self.view.reports[node.get()] = None;
-                maps.nodes.remove(&name);
                 self.free.push(node);
-                gone.push(name);
+                gone.push(name.clone());
             }
         }
         let free: BTreeSet<NodeIndex> = self.free.iter().copied().collect();
