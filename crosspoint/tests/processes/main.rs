@@ -16,5 +16,6 @@ mod router_faults;
 mod rules;
 mod shared_state;
 mod support;
+mod survival;
 mod two_routers;
 mod usage;

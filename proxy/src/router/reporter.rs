@@ -111,6 +111,11 @@ impl Reporter {
     /// Tells that a node refused or lost a session.
     pub(crate) fn failed(&self, session: SessionId, node: &NodeId, cause: String) {
         self.outbox().held.remove(&session);
+        self.refused(session, node, cause);
+    }
+
+    /// Tells that a node refused a session that may be served elsewhere.
+    pub(crate) fn refused(&self, session: SessionId, node: &NodeId, cause: String) {
         self.hint(Update::Failed(Failed { session: session.to_string(), node: node.to_string(), cause, file: None }));
     }
 
