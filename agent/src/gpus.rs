@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     fn host(well: u32, out: u32) -> Host {
-        let gpu = simulated::Simulated::new(&"a".parse().unwrap()).read(Ratio::ZERO);
+        let gpu = Simulated::new(&"a".parse().unwrap()).read(Ratio::ZERO);
         let card = |index| Card { index, gpu: gpu.clone() };
         let fault = |index| Out { index, why: format!("GPU {index}: XID 79") };
         Host { cards: (0..well + out).map(card).collect(), out: (well..well + out).map(fault).collect() }
