@@ -237,8 +237,8 @@ async fn recognise(url: &Url, kinds: &mut [Kind], pages: &Pages) -> Result<(usiz
 impl Kinds {
     fn interval(&self) -> Duration {
         match self {
-            Self::Known(Kind::Own(_) | Kind::OpenAi(_)) => OFTEN,
-            Self::Known(Kind::Deepgram(_) | Kind::Triton(_)) | Self::OneOf { .. } => SELDOM,
+            Self::Known(Kind::Own(_) | Kind::OpenAi(_)) | Self::OneOf { .. } => OFTEN,
+            Self::Known(Kind::Deepgram(_) | Kind::Triton(_)) => SELDOM,
         }
     }
 }
