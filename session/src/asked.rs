@@ -69,8 +69,8 @@ impl Asked {
     }
 
     /// Tells whether somebody waits for a `Finalize` to be answered.
-    pub(crate) fn awaits_finalize(&self, asker: Asker) -> bool {
-        self.open.iter().any(|question| question.control == Control::Finalize && question.asker == asker)
+    pub(crate) fn awaits_finalize(&self) -> bool {
+        self.open.iter().any(|question| question.control == Control::Finalize)
     }
 
     /// Notes that a `Finalize` was answered and returns who asked.
@@ -116,7 +116,7 @@ mod tests {
         let numbers: Vec<_> = asked.open.iter().map(Question::number).collect();
         assert_eq!((numbers, asked.from(1).map(|question| question.at)), (vec![0, 2], Some(20)));
         asked.passed(20);
-        assert!(!asked.awaits_finalize(Asker::Caller));
+        assert!(!asked.awaits_finalize());
         assert_eq!(asked.finalized(), None);
     }
 

@@ -75,8 +75,10 @@ impl Told {
     /// Returns how long after a moment the first result came that reached beyond what was told by then.
     fn gap(&self, since: Instant) -> Option<Duration> {
         let results = self.ended.messages.iter().zip(&self.times).filter(|(message, _)| message["type"] == "Results");
-        let end = |message: &Value| message["start"].as_f64().unwrap_or(0.0) + message["duration"].as_f64().unwrap_or(0.0);
-        let before = results.clone().filter(|(_, at)| **at < since).map(|(message, _)| end(message)).fold(0.0, f64::max);
+        let end =
+            |message: &Value| message["start"].as_f64().unwrap_or(0.0) + message["duration"].as_f64().unwrap_or(0.0);
+        let before =
+            results.clone().filter(|(_, at)| **at < since).map(|(message, _)| end(message)).fold(0.0, f64::max);
         let mut after = results.filter(|(_, at)| **at >= since);
         after.find(|(message, _)| end(message) > before).map(|(_, at)| at.duration_since(since))
     }
@@ -100,7 +102,8 @@ impl Told {
 
 fn ensure_ordered<'a>(finals: impl Iterator<Item = &'a Value>) -> anyhow::Result<()> {
     let mut last = 0.0;
-    for word in finals.flat_map(|result| result["channel"]["alternatives"][0]["words"].as_array().into_iter().flatten()) {
+    for word in finals.flat_map(|result| result["channel"]["alternatives"][0]["words"].as_array().into_iter().flatten())
+    {
         let (start, end) = (word["start"].as_f64().context("a start")?, word["end"].as_f64().context("an end")?);
         anyhow::ensure!(start >= last - 1e-6 && end >= start, "{word} begins before {last} s");
         last = end;
@@ -135,7 +138,8 @@ async fn harm_often(
 async fn survive(session: u16, harms: &[Harm], seconds: u64) -> anyhow::Result<Vec<(Harm, Duration)>> {
     let up = Up::start(&["--nodes", "2", "--slots", "16"]).await?;
     let script = Script::lasting(session, Duration::from_secs(seconds));
-    let stream = open(&up, &format!("{}&interim_results=true&vad_events=true&utterance_end_ms=1000", query(FORMAT))).await?;
+    let stream =
+        open(&up, &format!("{}&interim_results=true&vad_events=true&utterance_end_ms=1000", query(FORMAT))).await?;
     let id = stream.session()?;
     let (mut harmed, (finals, heard)) = (Vec::new(), watch::channel(0));
     let told = {

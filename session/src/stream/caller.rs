@@ -162,7 +162,7 @@ impl Session {
         let unfinished = self.timeline.time(leg.heard.saturating_sub(self.fin()));
         let limit = self.limits.unfinished;
         let due = unfinished > limit && (self.pauses.is_pause() || unfinished > limit + limit / 2);
-        if due && !self.asked.awaits_finalize(Asker::Session) {
+        if due && !self.asked.awaits_finalize() {
             let finalize = (Control::Finalize, Bytes::from_static(FINALIZE.as_bytes()));
             self.asked.ask(Asker::Session, self.ring.end(), finalize);
             self.owed.add_question(now);

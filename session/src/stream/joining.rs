@@ -12,6 +12,9 @@ use crate::merge::{Joint, Placed, join};
 /// A leg is joined when a final result goes so many milliseconds beyond what is final.
 const BEYOND: u64 = 300;
 
+/// The answer to a `Finalize` joins a leg earlier, where it ends so many milliseconds before that, at most.
+const NEAR: u64 = 1_000;
+
 impl Session {
     /// Takes a final result of a leg that does not speak for itself.
     pub(super) fn join_final(&mut self, heard: Heard, raw: &Bytes, now: Timestamp) {
@@ -23,7 +26,9 @@ impl Session {
                 let end = leg.base.saturating_add(self.timeline.samples(heard.end));
                 let fin = self.track(channel).fin();
                 let is_due = end >= fin.saturating_add(self.timeline.millis(BEYOND));
-                let is_asked = heard.answers == Answers::Finalize;
+                // What the leg before has answered is no news, though it may be old words.
+                let near = end.saturating_add(self.timeline.millis(NEAR)) >= fin;
+                let is_asked = near && heard.answers == Answers::Finalize && self.asked.awaits_finalize();
                 self.hold(epoch, Said::Final(heard), raw, now);
                 if is_due || is_asked {
                     self.join_channel(channel, now);

@@ -180,8 +180,14 @@ impl Session {
         }
         match (heard.answers, asker) {
             (Answers::Finalize, Some(Asker::Session)) => Answers::Nothing,
+            // The leg before has answered it.
+            (Answers::Finalize, None) if !self.is_verbatim() => Answers::Nothing,
             (answers, _) => answers,
         }
+    }
+
+    fn is_verbatim(&self) -> bool {
+        self.current.as_ref().is_some_and(|leg| leg.manner == Manner::Verbatim)
     }
 
     /// Places a result's words on the session's clock.

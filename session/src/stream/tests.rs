@@ -411,3 +411,25 @@ fn an_ended_session_says_only_why() {
     assert_eq!(actions(&mut session).first(), Some(&Action::End(CloseReason::Draining)));
     assert_eq!(session.ended(), Some(CloseReason::Draining));
 }
+
+#[test]
+fn a_rival_that_answers_what_was_answered_meanwhile_repeats_nothing() {
+    let mut session = live();
+    session.caller_audio(&audio(32_000 * 4), at(1.0));
+    session.caller_control(Control::Finalize, &text(), at(1.0));
+    wait(&mut session, 1.0);
+    session.leg_opened(2, at(3.2));
+    outgoing(&mut session, 2, 3.2);
+    let answer = |end| Said::Final(Heard { answers: Answers::Finalize, ..heard(end) });
+    assert_eq!(say(&mut session, 2, answer(2), 3.3), Verdict::Drop);
+    actions(&mut session);
+    while session.next_told().is_some() {}
+    session.leg_failed(2, Cause::Lost, at(3.4));
+    session.placed(Ok(vec![placement("d")]), at(3.5));
+    let opened = |action| if let Action::Open { epoch, .. } = action { Some(epoch) } else { None };
+    let epoch = actions(&mut session).into_iter().find_map(opened).unwrap();
+    session.leg_opened(epoch, at(3.6));
+    outgoing(&mut session, epoch, 3.6);
+    assert_eq!(say(&mut session, epoch, answer(1), 3.7), Verdict::Drop);
+    assert_eq!(session.next_told(), None, "it is told when the leg has heard beyond what is final");
+}
