@@ -1,15 +1,18 @@
 //! What a decision costs: `decide` and `reserve` on a large fleet, with everything that requests can ask for.
 //!
 //! Time in the fleet passes by 1 ms a decision of each thread and nodes report every three seconds of it, so promises come, are settled and expire as
-//! they do in service; reports, ticks and snapshots are not timed. Every timing includes one reading of the clock.
+//! they do in service; reports, ticks and snapshots are not timed. Every timing includes one reading of the clock. What that costs, and
+//! what as many looks into memory as a decision must take cost, is timed in the same way between them: machines differ.
 
 mod fleet;
+mod floor;
 mod report;
 
 use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use floor::Floor;
 use hdrhistogram::Histogram;
 use scheduler::{Dice, FleetView, Policy, Request, Timestamp, decide};
 
@@ -55,11 +58,13 @@ struct Seen {
     timings: Histogram<u64>,
     busy: Duration,
     refused: u64,
+    floor: Floor,
 }
 
 impl Seen {
     fn new() -> Result<Self, DecisionsError> {
-        Ok(Self { timings: Histogram::new_with_max(1_000_000_000, 3)?, busy: Duration::ZERO, refused: 0 })
+        let timings = Histogram::new_with_max(1_000_000_000, 3)?;
+        Ok(Self { timings, busy: Duration::ZERO, refused: 0, floor: Floor::new()? })
     }
 }
 
@@ -70,6 +75,7 @@ impl Seen {
 pub fn run(options: Options) -> Result<Report, DecisionsError> {
     let mut fleet = fleet::made_up(options.nodes.get(), options.pools.get())?;
     let policy = Policy::default();
+    let memory = floor::Memory::like(options.nodes.get());
     let stretches = (options.thousands.get().saturating_mul(1_000)).div_ceil(STRETCH).max(1) + WARM_UP;
     let mut all = (0..options.threads.get()).map(|_| Seen::new()).collect::<Result<Vec<_>, _>>()?;
     for stretch in 0..stretches {
@@ -83,10 +89,14 @@ pub fn run(options: Options) -> Result<Report, DecisionsError> {
                 .zip(&mut all)
                 .map(|(number, seen)| {
                     let dice = Dice::new(u64::from(stretch) << 32 | number);
-                    let (view, policy, start) = (&*view, &policy, &start);
+                    let (view, policy, start, memory) = (&*view, &policy, &start, &memory);
                     scope.spawn(move || {
                         start.wait();
-                        go(view, (requests, policy), (now, dice), count.then_some(seen));
+                        let mut seen = count.then_some(seen);
+                        go(view, (requests, policy), (now, dice.clone()), seen.as_deref_mut());
+                        if let Some(seen) = seen {
+                            seen.floor.measure(memory, dice);
+                        }
                     })
                 })
                 .collect();

@@ -118,6 +118,11 @@ impl Case {
         Trial { seed, workload: Workload::draw(&self.sources, seed), capacity }
     }
 
+    /// Lets spot pools be never short.
+    pub(crate) fn let_spot_be_never_short(&mut self) {
+        self.spot.fill(SpotOf::Never);
+    }
+
     /// Returns the share of streams that must be lost, where theory knows: one machine, a Poisson process, nobody waits.
     #[must_use]
     pub fn theory(&self) -> Option<f64> {

@@ -5,12 +5,13 @@
 //!   [`case`]: both, ready to be drawn from.
 //! * [`workload`]: the streams and files of one seed. [`world`]: nodes, streams and files in simulated time.
 //! * [`router`]: who places streams, with the production scheduler inside. [`policy`]: what is compared.
-//! * [`replay`]: recorded decisions made again by another policy. [`bound`]: what nobody can beat. [`run`]: every contender on every seed. [`outcome`]: what came of it, in figures;
+//! * [`ideal`]: the same without one imperfection. [`replay`]: recorded decisions made again by another policy. [`bound`]: what nobody can beat. [`run`]: every contender on every seed. [`outcome`]: what came of it, in figures;
 //!   [`statistics`]: of several seeds; [`plot`]: in drawings.
 
 pub mod bound;
 pub mod case;
 mod commitment;
+pub mod ideal;
 pub mod library;
 pub mod outcome;
 pub mod plot;

@@ -68,6 +68,12 @@ pub struct Outcome {
     pub first_result_ms: [u64; 3],
     /// Gap of forced moves, 99th percentile, in milliseconds.
     pub move_gap_p99_ms: u64,
+    /// Streams that had to leave their node and found another slot; one that moved twice counts twice.
+    pub moves: u64,
+    /// Nodes that said they were full to such a stream, per stream.
+    pub move_nacks: f64,
+    /// Nodes that such a stream asked, 99th percentile.
+    pub move_tries_p99: u64,
     /// Where the distance from the bound went.
     pub loss: Loss,
     /// Nodes launched.
@@ -143,6 +149,9 @@ impl Outcome {
             decisions_per_s: run.decisions as f64 / run.deciding.as_secs_f64().max(1e-9),
             first_result_ms: [0.5, 0.95, 0.99].map(|share| millis(run.first_result_quantile(share))),
             move_gap_p99_ms: millis(run.gap_quantile(0.99)),
+            moves: run.moves.placed(),
+            move_nacks: run.moves.full as f64 / run.moves.placed().max(1) as f64,
+            move_tries_p99: run.moves.tries_p99(),
             loss: Loss::of(run, bound, cost),
             launches: run.launches,
             preempted: run.preempted,

@@ -28,7 +28,7 @@ use files::Files;
 use nodes::Nodes;
 use streams::{Stream, Waiting};
 
-pub use record::{BIN, Bin, Cause, Record};
+pub use record::{BIN, Bin, Cause, Moves, Record};
 
 /// How finely time is looked at where nothing happens: reports, files and waiting streams are seen to this often.
 const TICK: Duration = Duration::from_millis(250);
@@ -147,7 +147,7 @@ impl<'a> World<'a> {
             Event::Ready(node) => self.ready(node),
             Event::Kill(node) => self.kill(node),
             Event::Crash(node) => self.crash(node),
-            Event::Lost(session, since) => self.move_lost(session, since),
+            Event::Lost(session, node, since) => self.move_lost(session, node, since),
             Event::SpotNotice(pool, level) => self.spot_notice(pool, level),
             Event::SpotDrop(pool, level) => self.spot_drop(pool, level),
             Event::ZoneNotice(failure) => self.zone_notice(failure),

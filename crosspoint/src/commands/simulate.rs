@@ -1,11 +1,13 @@
 //! `crosspoint simulate`: the scheduler over recorded or drawn days, beside baselines and under bounds.
 
 mod compare;
+mod explain;
 mod files;
 mod report;
 
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use simulator::policy::NAMES;
@@ -16,7 +18,12 @@ use compare::{Compared, Tuning, compare};
 use files::Files;
 
 const EXAMPLES: &str = "\
-Scenarios that are built in: S (needs no trace), W1, W2, W3, W5a (need traces), W8 (Erlang's formula).
+Scenarios that are built in:
+  S, S-streams (without files)                     a synthetic week, needs no trace
+  W1, W2, W3, W5a, W1-streams … W3-streams         recorded weeks, need traces
+  W8                                               Erlang's formula
+  X1 crashes, X2 zone lost, X3 provider lost, X4 slow nodes, X5 no reports, X6 launches fail, X7 router cut off, X8 spot
+  price doubles, storm (600 streams placed anew)   failures, need no trace
 Policies that are built in: crosspoint and the baselines
   round_robin random least_loaded two_choices peak_ewma weighted cheapest    placement, under our scaling
   target_tracking spot_hedge hpa static_peak                                 scaling
@@ -27,6 +34,7 @@ Examples:
   crosspoint simulate S
   crosspoint simulate W1 W3 --traces traces --seeds 10 --json > results.jsonl
   crosspoint simulate S --policy crosspoint --policy hpa --policy hpa/a --tune
+  crosspoint simulate S --policy crosspoint --for 2days --seeds 10 --explain-loss
   crosspoint simulate mine.yaml --policy mine-policy.yaml --plot plots
   crosspoint simulate --replay decisions.jsonl --policy mine-policy.yaml";
 
@@ -47,14 +55,20 @@ pub(crate) struct Args {
     /// Runs per policy, each with other dice; the scenario's own number where it is not given
     #[arg(long, value_name = "N")]
     seeds: Option<NonZeroU64>,
+    /// Simulates as much time, such as `2days`, instead of the scenario's own
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
     /// Where traces are that a scenario names, besides its own directory and this one
     #[arg(long, value_name = "DIR")]
     traces: Vec<PathBuf>,
     /// Try every setting of each baseline's one knob, and show the cheapest that keeps 99.95 %
     #[arg(long)]
     tune: bool,
+    /// Run the first policy in worlds that each lack one imperfection, and show what it costs
+    #[arg(long)]
+    explain_loss: bool,
     /// Make the decisions of this log again by --policy, and show what would have changed
-    #[arg(long, value_name = "DECISIONS", conflicts_with_all = ["scenarios", "plot", "tune", "seeds"], requires = "policies")]
+    #[arg(long, value_name = "DECISIONS", conflicts_with_all = ["scenarios", "plot", "tune", "seeds", "explain_loss", "duration"], requires = "policies")]
     replay: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
@@ -84,14 +98,27 @@ impl Args {
         }
         let mut all = Vec::new();
         for name in &self.scenarios {
-            let case = files.case(name)?;
+            let case = files.case(name, self.duration)?;
             let seeds = self.seeds.map_or(case.seeds, NonZeroU64::get);
             let tuning = if self.tune { Tuning::Grid } else { Tuning::Published };
             let compared = compare(&case, seeds, &self.contenders(), &files, tuning)?;
             self.show(&compared)?;
+            if self.explain_loss {
+                self.explain(&compared, &files)?;
+            }
             all.push(compared);
         }
         self.draw(&all)
+    }
+
+    fn explain(&self, compared: &Compared, files: &Files) -> anyhow::Result<()> {
+        let Some(first) = self.contenders().into_iter().next() else { return Ok(()) };
+        let ideals = explain::ideals(compared, &first, files)?;
+        if self.output.json {
+            let runs = ideals.iter().flat_map(|(_, outcomes)| outcomes);
+            return runs.map(|outcome| Ok(print_json_line(&serde_json::to_value(outcome)?)?)).collect();
+        }
+        Ok(print(&report::of_ideals(compared, &ideals))?)
     }
 
     fn what_if(&self, log: &Path, files: &Files) -> anyhow::Result<()> {

@@ -54,6 +54,21 @@ impl ProviderLimits {
             Provider::Openai | Provider::Deepgram | Provider::Other => self.other,
         }
     }
+
+    /// Multiplies every limit.
+    #[must_use]
+    pub fn times(self, factor: u32) -> Self {
+        let times =
+            |limits: Option<Limits>| limits.map(|Limits { min, max }| Limits { min: min * factor, max: max * factor });
+        Self {
+            aws: times(self.aws),
+            gcp: times(self.gcp),
+            coreweave: times(self.coreweave),
+            on_prem: times(self.on_prem),
+            azure: times(self.azure),
+            other: times(self.other),
+        }
+    }
 }
 
 /// Bounds on a number of nodes.

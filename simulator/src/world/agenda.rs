@@ -19,7 +19,7 @@ pub(super) enum Event {
     /// A node dies without a word.
     Crash(NodeNumber),
     /// A stream's node died then, and by now its proxy knows.
-    Lost(SessionIndex, Timestamp),
+    Lost(SessionIndex, NodeNumber, Timestamp),
     /// A spot pool will have fewer nodes soon: this many.
     SpotNotice(usize, u32),
     /// A spot pool has this many nodes at most.

@@ -73,6 +73,8 @@ pub struct Record {
     pub tries: u64,
     /// Candidates that declined.
     pub nacks: u64,
+    /// Streams that had to leave their node.
+    pub moves: Moves,
     /// Streams that got a slot, moves included.
     pub placements: u64,
     /// Decisions of all routers.
@@ -104,6 +106,38 @@ pub struct Record {
     /// A running hash of all decisions, at the end of every minute.
     pub digests: Vec<u64>,
     digest: u64,
+}
+
+/// Streams that had to leave their node, and what it took to find another.
+#[derive(Clone, Debug, Default)]
+pub struct Moves {
+    /// Candidates that said they were full.
+    pub full: u64,
+    /// Streams by the candidates they asked, the last entry for everything above.
+    by_tries: [u64; MOST_TRIES],
+}
+
+/// The last entry of the histogram of tries.
+const MOST_TRIES: usize = 16;
+
+impl Moves {
+    /// Notes a stream that found a slot.
+    pub(super) fn placed_after(&mut self, tries: u32) {
+        let entry = usize::try_from(tries).unwrap_or(MOST_TRIES).min(MOST_TRIES - 1);
+        self.by_tries[entry] += 1;
+    }
+
+    /// Counts the streams that found a slot.
+    #[must_use]
+    pub fn placed(&self) -> u64 {
+        self.by_tries.iter().sum()
+    }
+
+    /// Returns the candidates that 99 in 100 of them asked at most.
+    #[must_use]
+    pub fn tries_p99(&self) -> u64 {
+        quantile(&self.by_tries, 0.99)
+    }
 }
 
 /// Failures among attempts.
@@ -140,6 +174,7 @@ impl Record {
             over: 0,
             tries: 0,
             nacks: 0,
+            moves: Moves::default(),
             placements: 0,
             decisions: 0,
             deciding: Duration::ZERO,
@@ -273,12 +308,12 @@ impl Record {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float to integer casts saturate")]
-fn quantile(counts: &[u32], share: f64) -> u64 {
-    let total: u64 = counts.iter().map(|count| u64::from(*count)).sum();
+fn quantile<T: Copy + Into<u64>>(counts: &[T], share: f64) -> u64 {
+    let total: u64 = counts.iter().map(|count| (*count).into()).sum();
     let wanted = (total as f64 * share).ceil() as u64;
     let mut seen = 0;
     let reached = counts.iter().position(|count| {
-        seen += u64::from(*count);
+        seen += (*count).into();
         seen >= wanted
     });
     reached.unwrap_or(0) as u64

@@ -64,6 +64,8 @@ pub(super) struct Waiting {
     since: Timestamp,
     until: Timestamp,
     why: WaitingFor,
+    /// Candidates that were asked so far.
+    tries: u32,
 }
 
 /// What a stream without a slot waits for.
@@ -100,8 +102,8 @@ impl World<'_> {
             WaitingFor::Start | WaitingFor::Return => since + self.case.patience,
             WaitingFor::Move => since + LONGEST_GAP,
         };
-        let waiting = Waiting { session, since, until, why };
-        if !self.try_place(waiting) {
+        let mut waiting = Waiting { session, since, until, why, tries: 0 };
+        if !self.try_place(&mut waiting) {
             if until > self.now {
                 self.waiting.push_back(waiting);
             } else {
@@ -111,8 +113,8 @@ impl World<'_> {
     }
 
     /// Asks a router, and walks down its candidates.
-    fn try_place(&mut self, waiting: Waiting) -> bool {
-        let Waiting { session, since, why, .. } = waiting;
+    fn try_place(&mut self, waiting: &mut Waiting) -> bool {
+        let Waiting { session, since, why, .. } = *waiting;
         let router = self.router_of(session);
         let asked = self.trial.workload.sessions[session as usize];
         let ask = Ask { session, tenant: asked.tenant, class: why.class() };
@@ -124,17 +126,25 @@ impl World<'_> {
         for node in candidates.into_iter().flatten() {
             walked += self.round_trip(node);
             self.record.tries += 1;
+            waiting.tries += 1;
             if self.nodes.accepts(node) {
                 self.routers[router].opened(node, self.now);
-                self.start(waiting, node, self.now.since(since) + walked);
+                self.start(*waiting, node, self.now.since(since) + walked);
                 return true;
             }
-            self.record.nacks += 1;
             let gone = self.nodes.get(node).phase == Phase::Gone;
-            let why = if gone { Declined::Silent } else { Declined::Full };
-            self.routers[router].declined(node, why, self.now);
+            let declined = if gone { Declined::Silent } else { Declined::Full };
+            self.note_declined(why, declined);
+            self.routers[router].declined(node, declined, self.now);
         }
         false
+    }
+
+    fn note_declined(&mut self, why: WaitingFor, declined: Declined) {
+        self.record.nacks += 1;
+        if (why, declined) == (WaitingFor::Move, Declined::Full) {
+            self.record.moves.full += 1;
+        }
     }
 
     fn router_of(&self, session: SessionIndex) -> usize {
@@ -152,7 +162,7 @@ impl World<'_> {
 
     /// Puts a stream on a node that took it, `waited` after it was asked for.
     fn start(&mut self, waiting: Waiting, node: NodeNumber, waited: Duration) {
-        let Waiting { session, why, .. } = waiting;
+        let Waiting { session, why, tries, .. } = waiting;
         self.put(session, node);
         let asked = self.trial.workload.sessions[session as usize];
         match why {
@@ -165,6 +175,7 @@ impl World<'_> {
             WaitingFor::Move => {
                 self.note_move(session);
                 self.record.gap(waited);
+                self.record.moves.placed_after(tries);
             }
             WaitingFor::Return => {}
         }
@@ -217,11 +228,11 @@ impl World<'_> {
         }
         let mut waiting: Vec<Waiting> = self.waiting.drain(..).collect();
         waiting.sort_by_key(|waiting| waiting.why != WaitingFor::Move);
-        for waiting in waiting {
+        for mut waiting in waiting {
             if self.streams[waiting.session as usize].ends <= self.now && waiting.why != WaitingFor::Start {
                 continue;
             }
-            if self.try_place(waiting) {
+            if self.try_place(&mut waiting) {
                 continue;
             }
             if waiting.until > self.now {
@@ -273,7 +284,7 @@ impl World<'_> {
             match (self.mechanisms.moves, warning) {
                 (Moves::Moved, Warning::None) => {
                     let after = Duration::from_secs_f64(self.dice.random::<f64>() * NOTICED_AFTER);
-                    self.agenda.at(self.now + after, Event::Lost(session, self.now));
+                    self.agenda.at(self.now + after, Event::Lost(session, node, self.now));
                 }
                 (Moves::Moved, Warning::Given) => self.seek(session, WaitingFor::Move, self.now),
                 (Moves::Retried, Warning::None | Warning::Given) => {
@@ -284,8 +295,11 @@ impl World<'_> {
         }
     }
 
-    /// Looks for another node for a stream whose node died a while ago.
-    pub(super) fn move_lost(&mut self, session: SessionIndex, since: Timestamp) {
+    /// Looks for another node for a stream whose node died a while ago. Its proxy says so, and routers tell each other.
+    pub(super) fn move_lost(&mut self, session: SessionIndex, node: NodeNumber, since: Timestamp) {
+        for router in &mut self.routers {
+            router.declined(node, Declined::Silent, self.now);
+        }
         if self.streams[session as usize].ends > self.now {
             self.seek(session, WaitingFor::Move, since);
         }
@@ -315,8 +329,8 @@ impl World<'_> {
     /// Opens the new leg before the old one is closed; where there is no slot the stream stays for now.
     fn move_ahead(&mut self, session: SessionIndex) {
         let Stream { node, place, .. } = self.streams[session as usize];
-        let waiting = Waiting { session, since: self.now, until: self.now, why: WaitingFor::Move };
-        if self.try_place(waiting) {
+        let mut waiting = Waiting { session, since: self.now, until: self.now, why: WaitingFor::Move, tries: 0 };
+        if self.try_place(&mut waiting) {
             if let Some(moved) = self.nodes.take(node, place) {
                 self.streams[moved as usize].place = place;
             }

@@ -1,6 +1,7 @@
 //! The files of a simulation: what is named is looked for among what is built in, then on disk.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use simulator::case::{Case, TraceDirs, Trial};
@@ -21,13 +22,14 @@ impl Files {
         Self { traces: traces.to_vec() }
     }
 
-    /// Reads a scenario with everything that it names.
+    /// Reads a scenario with everything that it names, to simulate as much time of it as it says or as is given.
     ///
     /// # Errors
     /// Fails on a file that cannot be read or is not understood.
-    pub(super) fn case(&self, name: &str) -> anyhow::Result<Case> {
+    pub(super) fn case(&self, name: &str, duration: Option<Duration>) -> anyhow::Result<Case> {
         let home = Path::new(name).parent().filter(|_| find(name, SCENARIOS).is_none());
-        let scenario: Scenario = named(name, SCENARIOS, None)?;
+        let mut scenario: Scenario = named(name, SCENARIOS, None)?;
+        scenario.duration = duration.unwrap_or(scenario.duration);
         let fleet = named(&scenario.fleet, FLEETS, home)?;
         let spot = scenario.spot.as_ref().map(|spot| named(spot, SPOT_SETS, home)).transpose()?;
         let here = home.map(Path::to_owned).into_iter();

@@ -1,5 +1,6 @@
 //! A comparison in words and columns, for people.
 
+use simulator::ideal::Ideal;
 use simulator::outcome::Outcome;
 use simulator::replay::{Sum, WhatIf};
 use simulator::run::Run;
@@ -44,6 +45,9 @@ pub(super) fn of(compared: &Compared) -> String {
     text += &render(&COLUMNS, rows, paint);
     text +=
         &format!("\nDollars beyond LB1s, by what they were paid for, in percent of it:\n{}", losses(compared, paint));
+    if compared.runs().any(|run| run.outcome.moves > 0) {
+        text += &format!("\nStreams that had to leave their node and found another slot:\n{}", moves(compared, paint));
+    }
     if let Some(lost) = compared.case.theory() {
         let found = mean(compared.rows.first().map_or(&[], Vec::as_slice), |outcome| outcome.rejected);
         let fewest = |outcome: &Outcome| outcome.fewest_rejected.unwrap_or_default();
@@ -56,6 +60,35 @@ pub(super) fn of(compared: &Compared) -> String {
         );
     }
     text + "\n" + LIMITS + "\n"
+}
+
+/// Words what a contender costs in worlds that each lack one imperfection.
+pub(super) fn of_ideals(compared: &Compared, ideals: &[(Ideal, Vec<Outcome>)]) -> String {
+    let columns = [
+        Column::Left("IN A WORLD WITH"),
+        Column::Right("x LB1s"),
+        Column::Right("LESS BY"),
+        Column::Right("SLO %"),
+        Column::Right("OVER %"),
+    ];
+    let real: Vec<&Outcome> = compared.rows.first().into_iter().flatten().map(|run| &run.outcome).collect();
+    let of = |outcomes: &[&Outcome], of: fn(&Outcome) -> f64| outcomes.iter().map(|one| of(one)).collect::<Vec<_>>();
+    let ratios = of(&real, |outcome| outcome.cost_ratio);
+    let row = |label: &str, outcomes: Vec<&Outcome>| {
+        let less = Interval::of_differences(&ratios, &of(&outcomes, |outcome| outcome.cost_ratio));
+        vec![
+            label.to_owned(),
+            interval(Interval::of(&of(&outcomes, |outcome| outcome.cost_ratio)), 1.0, 3),
+            if less.mean == 0.0 { "-".to_owned() } else { interval(less, 1.0, 3) },
+            interval(Interval::of(&of(&outcomes, |outcome| outcome.slo_attainment)), 100.0, 3),
+            interval(Interval::of(&of(&outcomes, |outcome| outcome.over)), 100.0, 2),
+        ]
+    };
+    let rows = ideals.iter().map(|(ideal, outcomes)| row(ideal.label(), outcomes.iter().collect()));
+    let rows = std::iter::once(row("everything as it is", real.clone())).chain(rows);
+    let name = real.first().map_or("", |outcome| outcome.policy.as_str());
+    let table = render(&columns, rows, Paint::stdout());
+    format!("\nWhat imperfections cost {name}, each ratio over the bound of its own world:\n{table}\n")
 }
 
 /// Words what another policy would have changed.
@@ -149,6 +182,29 @@ fn losses(compared: &Compared, paint: Paint) -> String {
             format!("{:.2}", mean(row, |outcome| outcome.decisions_per_s).mean / 1e6),
             format!("{p50}/{p95}/{p99}"),
             first.config_hash.clone(),
+        ])
+    });
+    render(&columns, rows, paint)
+}
+
+fn moves(compared: &Compared, paint: Paint) -> String {
+    let columns = [
+        Column::Left("POLICY"),
+        Column::Right("MOVES"),
+        Column::Right("GAP P99 MS"),
+        Column::Right("ASKED P99"),
+        Column::Right("SAID FULL, PER MOVE"),
+        Column::Right("DROPPED"),
+    ];
+    let rows = compared.rows.iter().filter_map(|row| {
+        let of = |of: fn(&Outcome) -> f64, digits| interval(mean(row, of), 1.0, digits);
+        Some(vec![
+            row.first()?.outcome.policy.clone(),
+            of(|outcome| outcome.moves as f64, 0),
+            of(|outcome| outcome.move_gap_p99_ms as f64, 0),
+            of(|outcome| outcome.move_tries_p99 as f64, 1),
+            of(|outcome| outcome.move_nacks, 4),
+            interval(mean(row, |outcome| outcome.dropped), 1e6, 1) + " in a million",
         ])
     });
     render(&columns, rows, paint)
