@@ -2,6 +2,7 @@
 
 mod agent;
 mod bench;
+mod chaos;
 mod config;
 mod costs;
 mod engine;
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Simulate(simulate::Args),
     /// Measure what it costs on this machine
     Bench(bench::Args),
+    /// Break everything on this machine under load, and tell what callers noticed
+    Chaos(chaos::Args),
     /// Print, check or describe the configuration
     Config(config::Args),
 }
@@ -84,6 +87,7 @@ impl Command {
             Self::Explain(args) => args.run().await,
             Self::Simulate(args) => Box::pin(args.run()).await,
             Self::Bench(args) => Box::pin(args.run()).await,
+            Self::Chaos(args) => Box::pin(args.run()).await,
             Self::Config(args) => args.run(),
         }
     }

@@ -1,10 +1,12 @@
-//! What the kernel says of processes and of the machine, read from `/proc`: processor time and memory. Linux only.
+//! What the kernel says of processes and of the machine, read from `/proc`: processor time and memory; and what it tells
+//! processes for us. Linux only.
 
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal as Number, kill_process};
 use thiserror::Error;
 
 /// The kernel's tick in `/proc`: a hundredth of a second on every architecture. Sums of ticks are exact to one tick,
@@ -17,7 +19,16 @@ const BEFORE_UTIME: usize = 11;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process(u32);
 
-/// `/proc` did not answer.
+/// What a process can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// `SIGSTOP`: it does nothing at all until it may go on.
+    Stop,
+    /// `SIGCONT`: it may go on.
+    GoOn,
+}
+
+/// The kernel did not answer, or not as expected.
 #[derive(Debug, Error)]
 pub enum KernelError {
     /// The process is gone, or this is not Linux.
@@ -35,6 +46,14 @@ pub enum KernelError {
         path: PathBuf,
         /// What it should hold.
         wanted: &'static str,
+    },
+    /// The process cannot be told anything.
+    #[error("cannot signal process {pid}: {source}")]
+    Deaf {
+        /// Its number.
+        pid: u32,
+        /// Why not.
+        source: io::Error,
     },
 }
 
@@ -67,6 +86,21 @@ impl Process {
     pub fn resident_bytes(self) -> Result<u64, KernelError> {
         let (path, text) = self.read("smaps_rollup")?;
         resident(&text).ok_or(KernelError::Strange { path, wanted: "Rss" })
+    }
+
+    /// Tells it something.
+    ///
+    /// # Errors
+    /// Fails when the process is gone, or is not ours.
+    pub fn signal(self, signal: Signal) -> Result<(), KernelError> {
+        let deaf = |source| KernelError::Deaf { pid: self.0, source };
+        let pid = i32::try_from(self.0).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| deaf(io::ErrorKind::NotFound.into()))?;
+        let number = match signal {
+            Signal::Stop => Number::STOP,
+            Signal::GoOn => Number::CONT,
+        };
+        kill_process(pid, number).map_err(|error| deaf(error.into()))
     }
 
     fn read(self, name: &str) -> Result<(PathBuf, String), KernelError> {

@@ -2,11 +2,13 @@
 //!
 //! * [`streams`]: what the proxy costs a stream: added latency, processor time, memory, and words lost (none).
 //! * [`decisions`]: what a placement decision costs on a large fleet.
+//! * [`chaos`]: what callers notice when processes die, hang and lose each other.
 //! * [`caller`]: one virtual caller who speaks coded audio and checks every word that comes back.
 //! * [`children`]: Crosspoint's own processes, started and ended by a test or a benchmark.
 //! * [`kernel`]: what the kernel says of a process: processor time and memory.
 
 pub mod caller;
+pub mod chaos;
 pub mod children;
 pub mod decisions;
 pub mod kernel;

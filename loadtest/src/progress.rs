@@ -46,6 +46,12 @@ impl Progress {
 pub(crate) struct Phase(ProgressBar);
 
 impl Phase {
+    /// Says how it goes, in front of the bar.
+    pub(crate) fn say(&self, words: impl Into<String>) {
+        self.0.set_message(words.into());
+        self.0.set_position(self.0.elapsed().as_secs());
+    }
+
     /// Waits until `end` while the bar follows the time.
     pub(crate) async fn follow(&self, end: Instant) {
         while Instant::now() < end {

@@ -4,6 +4,7 @@ mod bad_input;
 mod bad_start;
 mod bad_streams;
 mod bad_uploads;
+mod chaos;
 mod engines;
 mod hosts;
 mod keys;

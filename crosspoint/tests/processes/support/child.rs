@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child as Process, Command};
+use tokio::time::timeout;
 
 use super::{until, within};
 
@@ -63,8 +65,14 @@ impl Start {
 
     /// Runs it to its end.
     pub(crate) async fn output(self) -> anyhow::Result<Output> {
+        within("end of a command", self.output_within(Duration::MAX)).await?
+    }
+
+    /// Runs it to its end, which may take this long.
+    pub(crate) async fn output_within(self, patience: Duration) -> anyhow::Result<Output> {
         let (mut command, _folder) = self.command()?;
-        Ok(within("end of a command", command.stdin(Stdio::null()).kill_on_drop(true).output()).await??)
+        let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
+        Ok(timeout(patience, output).await.context("a command that ends")??)
     }
 
     fn command(&self) -> anyhow::Result<(Command, TempDir)> {
