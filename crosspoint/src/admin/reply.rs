@@ -12,6 +12,7 @@ pub(crate) struct Nodes {
 /// A node as last reported.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "two facts of an answer, independent of each other")]
 pub(crate) struct Node {
     pub(crate) node: String,
     pub(crate) pool: String,
@@ -28,6 +29,9 @@ pub(crate) struct Node {
     pub(crate) engine_pid: Option<u32>,
     pub(crate) error_share: f64,
     pub(crate) silent: bool,
+    pub(crate) drained: bool,
+    pub(crate) leases: u32,
+    pub(crate) score: Option<f64>,
 }
 
 /// A GPU of a node.
@@ -105,6 +109,7 @@ pub(crate) struct Pool {
     pub(crate) serving: u32,
     pub(crate) soft_slots: u32,
     pub(crate) used_slots: u32,
+    pub(crate) cost_per_hour: f64,
 }
 
 /// A pool's price, in dollars.

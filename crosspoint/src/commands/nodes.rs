@@ -77,7 +77,7 @@ fn row(node: &Node) -> Vec<String> {
     vec![
         node.node.clone(),
         node.pool.clone(),
-        if node.silent { format!("silent ({})", node.state) } else { node.state.clone() },
+        state(node),
         slots(node),
         node.queue_depth.to_string(),
         words::duration(node.chunk_latency_p95_ms),
@@ -95,6 +95,15 @@ fn slots(node: &Node) -> String {
         format!("{used_slots}/{soft_slots} ({hard_slots})")
     } else {
         format!("{used_slots}/{soft_slots}")
+    }
+}
+
+/// What a node is up to, and whether an operator wants it so.
+fn state(node: &Node) -> String {
+    match (node.silent, node.drained) {
+        (true, _) => format!("silent ({})", node.state),
+        (false, true) => format!("{} (drained)", node.state),
+        (false, false) => node.state.clone(),
     }
 }
 

@@ -10,6 +10,7 @@ mod limits;
 mod long_files;
 mod main_job;
 mod node_death;
+mod operators;
 mod redis_faults;
 mod router_faults;
 mod rules;

@@ -228,7 +228,10 @@ fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Sh
         placer: Placer::new(&[], config.place_timeout).unwrap(),
         chunks: Arc::new(tokio::sync::Semaphore::new(8)),
         config,
-        models: Models(BTreeMap::from([("sphinx-en-us".parse().unwrap(), scheduler::ModelSpec::default())])),
+        models: Arc::new(arc_swap::ArcSwap::from_pointee(Models(BTreeMap::from([(
+            "sphinx-en-us".parse().unwrap(),
+            scheduler::ModelSpec::default(),
+        )])))),
         reporter: reporter.clone(),
         http: reqwest::Client::new(),
         dialer,
