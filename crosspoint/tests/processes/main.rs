@@ -4,6 +4,8 @@ mod bad_input;
 mod bad_start;
 mod bad_streams;
 mod bad_uploads;
+mod compose;
+mod dashboards;
 mod engines;
 mod keys;
 mod limits;
