@@ -141,7 +141,7 @@ impl Bench {
         let uri = format!("/v1/listen?encoding=linear16&sample_rate=16000&{query}").parse().unwrap();
         let caller = Caller::unlimited("dev".parse().unwrap(), KeyId::dev());
         let caller = Caller { standing, ..caller };
-        let listen = Listen::read(&uri, &HeaderMap::new(), &shared.models, caller).unwrap();
+        let listen = Listen::read(&uri, &HeaderMap::new(), &shared.models.load(), caller).unwrap();
         let session = SessionId::from_random(1);
         let record =
             Record::begin(session, Trace::begin(), listen.asked.caller.clone(), Work::Stream, reporter.clone());
