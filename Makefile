@@ -3,6 +3,7 @@
 CARGO ?= cargo
 SPEECH := libpocketsphinx3 pocketsphinx-en-us
 STATE := redis-server
+WATCH := prometheus prometheus-alertmanager
 
 .PHONY: help demo test check bench autobahn build packages format
 
@@ -19,7 +20,7 @@ packages:
 	@scripts/install $(SPEECH)
 
 test: packages     ## every test, doc tests included
-	@scripts/install $(STATE)
+	@scripts/install $(STATE) $(WATCH)
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    $(CARGO) nextest run --locked --workspace && $(CARGO) test --locked --workspace --doc; \
 	else \

@@ -1,5 +1,6 @@
 //! The router's admin API, as a client.
 
+mod overview;
 mod reply;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use serde_json::Value;
 
 use crate::http::{body, root_cause};
 
+pub(crate) use overview::{Drained, Overview};
 pub(crate) use reply::{
     Attempt, Cost, Costs, Explanation, Gpu, Key, Keys, NewKey, Node, Nodes, Notice, Placement, Plan, PlannedPool, Pool,
     Pools, Rejected, RevokedKey, Session, Sessions, Spent,
@@ -135,7 +137,8 @@ impl Admin {
         AdminError::Unexpected { url: self.address(), cause }
     }
 
-    fn address(&self) -> String {
+    /// Returns where it is asked.
+    pub(crate) fn address(&self) -> String {
         self.base.as_str().trim_end_matches('/').to_owned()
     }
 

@@ -5,6 +5,7 @@ mod bench;
 mod chaos;
 mod config;
 mod costs;
+mod drain;
 mod engine;
 mod explain;
 mod keys;
@@ -16,6 +17,7 @@ mod proxy;
 mod router;
 mod sessions;
 mod simulate;
+mod top;
 mod transcribe;
 mod up;
 
@@ -39,6 +41,12 @@ pub(crate) enum Command {
     Node(node::Args),
     /// Turn audio files into text
     Transcribe(transcribe::Args),
+    /// Watch pools, nodes and streams, what they cost and how fast they are
+    Top(top::Args),
+    /// Close a node to new sessions, and wait until it has none
+    Drain(drain::Args),
+    /// Let a drained node take sessions again
+    Undrain(drain::UndrainArgs),
     /// List the nodes: what each serves, how full and how fast it is
     Nodes(nodes::Args),
     /// List the pools: where they are, what they cost, how full they are
@@ -78,6 +86,9 @@ impl Command {
             Self::Agent(args) => Box::pin(args.run()).await,
             Self::Engine(args) => Box::pin(args.run()).await,
             Self::Node(args) => Box::pin(args.run()).await,
+            Self::Top(args) => Box::pin(args.run()).await,
+            Self::Drain(args) => args.run().await,
+            Self::Undrain(args) => args.run().await,
             Self::Nodes(args) => args.run().await,
             Self::Pools(args) => args.run().await,
             Self::Plan(args) => args.run().await,

@@ -2,11 +2,13 @@
 //!
 //! * [`Config`]: the file as a type. `default.yaml` is its default, manual and example at once.
 //! * `problem`: what is wrong and where, with the line and a caret.
+//! * `reference`: the page of documentation that the default file makes.
 //! * `check`: what types alone cannot refuse. `overlay`: the environment's part.
 
 mod check;
 mod overlay;
 mod problem;
+mod reference;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -22,6 +24,7 @@ use store::StoreConfig;
 
 pub(crate) use problem::ConfigError;
 use problem::Source;
+pub(crate) use reference::markdown;
 
 /// The default file, with its comments.
 pub(crate) const DEFAULT_FILE: &str = include_str!("default.yaml");

@@ -2,7 +2,7 @@
 //!
 //! * [`commands`]: one module per subcommand.
 //! * [`roles`]: what makes a library's app a process.
-//! * [`config`]: the configuration file and the environment over it.
+//! * [`config`]: the configuration file and the environment over it. [`reload`]: what of it changes while a process runs.
 //! * [`admin`]: what the router answers. [`terminal`] and [`table`]: how answers look.
 
 mod admin;
@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod explanation;
 mod http;
+mod reload;
 mod roles;
 mod table;
 mod terminal;

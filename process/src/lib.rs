@@ -5,6 +5,7 @@
 //! * [`Memory`]: how much of what this process may have is in use.
 //! * [`logs`]: one subscriber, JSON lines or words for people.
 //! * [`Metrics`]: the recorder, and the page Prometheus scrapes.
+//! * [`reload`]: the configuration, read again on SIGHUP and when its file changes.
 //! * [`health`]: `/metrics`, `/livez` and `/readyz` on one listener.
 
 mod bound;
@@ -12,6 +13,7 @@ pub mod health;
 pub mod logs;
 mod memory;
 mod metrics_page;
+pub mod reload;
 mod shutdown;
 
 pub use bound::{BindError, Bound};

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, header};
 use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
 use scheduler::{Models, SessionId, Timestamp, Work};
 use session::CloseReason;
-use store::{Caller, Keyring, Quotas};
+use store::{Caller, Keyring, Limits, Quotas};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tracing::info;
@@ -55,7 +56,7 @@ pub enum ProxyError {
 /// What every request of this proxy shares.
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    pub(crate) models: Models,
+    pub(crate) models: Arc<ArcSwap<Models>>,
     pub(crate) facts: FactReader,
     pub(crate) placer: Placer,
     pub(crate) reporter: Reporter,
@@ -110,10 +111,26 @@ fn upload_bytes(headers: &HeaderMap, work: Work) -> u64 {
     }
 }
 
+/// Puts other models and limits in force while a proxy runs.
+#[derive(Clone)]
+pub struct Reins {
+    models: Arc<ArcSwap<Models>>,
+    keys: Arc<Keys>,
+}
+
+impl Reins {
+    /// Takes callers by `models` from now on, and keys that set no limits of their own by `limits`. Open sessions stay as they
+    /// are.
+    pub fn apply(&self, models: Models, limits: Limits) {
+        self.models.store(Arc::new(models));
+        self.keys.set_defaults(limits);
+    }
+}
+
 /// A proxy with its sockets bound.
 pub struct App {
     config: Config,
-    models: Models,
+    models: Arc<ArcSwap<Models>>,
     facts: FactReader,
     keys: Arc<Keys>,
     quotas: Arc<dyn Quotas>,
@@ -173,7 +190,7 @@ impl Config {
             callers: Bound::bind("callers", self.listen).await?,
             metrics: Bound::bind("metrics", self.metrics).await?,
             config: self,
-            models,
+            models: Arc::new(ArcSwap::from_pointee(models)),
             keys,
             quotas,
             usage,
@@ -200,6 +217,12 @@ impl App {
     #[must_use]
     pub fn metrics_address(&self) -> SocketAddr {
         self.metrics.address
+    }
+
+    /// Returns what puts other models and limits in force while it runs.
+    #[must_use]
+    pub fn reins(&self) -> Reins {
+        Reins { models: Arc::clone(&self.models), keys: Arc::clone(&self.keys) }
     }
 
     /// Serves until the drain begins; open streams go on inside `shutdown`.

@@ -8,9 +8,10 @@ mod issuers;
 mod tokens;
 
 use std::net::IpAddr;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use session::CloseReason;
 use store::{Caller, KEY_REFRESH, KeyError, Keyring, Limits, Scope, Secret, UnixTime, is_lent, key_id};
 use tokio::time::{MissedTickBehavior, interval};
@@ -27,14 +28,20 @@ pub(crate) use tokens::Tokens;
 pub(crate) struct Keys {
     keyring: Keyring,
     tokens: Tokens,
-    defaults: Limits,
+    defaults: ArcSwap<Limits>,
     alive: DropGuard,
 }
 
 impl Keys {
     /// Accepts what the keyring knows, and tokens; what sets no limits of its own has the default ones.
     pub(crate) fn new(keyring: Keyring, tokens: Tokens, defaults: Limits) -> Self {
+        let defaults = ArcSwap::from_pointee(defaults);
         Self { keyring, tokens, defaults, alive: CancellationToken::new().drop_guard() }
+    }
+
+    /// Changes the default limits; sessions that were admitted stay.
+    pub(crate) fn set_defaults(&self, defaults: Limits) {
+        self.defaults.store(Arc::new(defaults));
     }
 
     /// Returns what is cancelled when nobody needs these keys any more.
@@ -52,7 +59,7 @@ impl Keys {
             None => self.keyring.check(key, peer).await,
         };
         let caller = checked.and_then(|caller| caller.allowed(scope)).inspect_err(metrics::key_refused)?;
-        Ok(Caller { limits: caller.limits.or(self.defaults), ..caller })
+        Ok(Caller { limits: caller.limits.or(**self.defaults.load()), ..caller })
     }
 }
 
@@ -112,8 +119,6 @@ pub(crate) async fn follow(keys: Weak<Keys>, gone: CancellationToken) {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::sync::Arc;
-
     use store::Embedded;
 
     use super::*;

@@ -30,7 +30,7 @@ mod transcript;
 mod usage;
 mod wire;
 
-pub use app::{App, ProxyError};
+pub use app::{App, ProxyError, Reins};
 pub use callers::Origin;
 pub use config::Config;
 pub use delivery::{BadChunkLength, ChunkLength, FileLimits};

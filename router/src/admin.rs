@@ -1,8 +1,11 @@
 //! The admin API: HTTP and JSON for people and tools. Money is in US dollars, as numbers.
 
 mod costs;
+mod drains;
 mod keys;
+mod overview;
 mod plan;
+mod routes;
 mod views;
 
 use std::collections::BTreeSet;
@@ -11,9 +14,8 @@ use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use axum::{Json, Router};
 use scheduler::{
     Class, Compliance, Language, MicroDollars, NodeId, PoolName, Priority, Request, Residency, SessionId, Work,
@@ -25,35 +27,62 @@ use crate::billing::Billing;
 use crate::core::Core;
 use crate::keys::Registry;
 use plan::PlanView;
+use routes::Routes;
 use views::{DecisionView, NodeView, PoolView, SessionView};
+
+/// What the API looks like, in the words of `OpenAPI` 3.1.
+const DESCRIPTION: &str = include_str!("admin/openapi.json");
 
 /// Builds the routes.
 pub(crate) fn routes(core: Arc<Core>, billing: Arc<Billing>, registry: Option<Arc<Registry>>) -> Router {
+    let (router, paths) = all(core, billing, registry).finish();
+    let mut known: Vec<_> = paths.into_iter().map(|(_, path)| path).collect();
+    known.dedup();
+    let text = format!("no such path; there are {}", known.join(", "));
+    router.fallback(move || async move { problem(StatusCode::NOT_FOUND, text) })
+}
+
+fn all(core: Arc<Core>, billing: Arc<Billing>, registry: Option<Arc<Registry>>) -> Routes<()> {
     let keys = keys::routes(Arc::clone(&core), registry);
-    let costs = Router::new().route("/v1/costs", get(costs::costs)).with_state(billing);
-    let routes = Router::new()
-        .route("/v1/nodes", get(nodes))
-        .route("/v1/pools", get(pools))
-        .route("/v1/sessions", get(sessions))
-        .route("/v1/sessions/{session}", get(session))
-        .route("/v1/explain", post(explain))
-        .route("/v1/plan", get(plan))
-        .fallback(|| async {
-            let text = "no such path; there are /v1/nodes, /v1/pools, /v1/plan, /v1/sessions, /v1/costs, /v1/explain and \
-                        /v1/keys";
-            problem(StatusCode::NOT_FOUND, text)
-        })
+    let costs = Routes::new().get("/v1/costs", costs::costs).with_state(billing);
+    let routes = Routes::new()
+        .get("/v1/overview", overview::overview)
+        .get("/v1/nodes", nodes)
+        .post("/v1/nodes/{node}/drain", drains::drain)
+        .post("/v1/nodes/{node}/undrain", drains::undrain)
+        .get("/v1/pools", pools)
+        .get("/v1/sessions", sessions)
+        .get("/v1/sessions/{session}", session)
+        .post("/v1/explain", explain)
+        .get("/v1/plan", plan)
+        .get("/openapi.json", description)
         .with_state(core);
     routes.merge(costs).merge(keys)
 }
+
+async fn description() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION).into_response()
+}
+
+/// The body of a call that needs none is an empty object: a web page cannot send one here, as it could send a request without
+/// a body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
 fn problem(status: StatusCode, text: impl Into<String>) -> Response {
     (status, Json(json!({ "error": text.into() }))).into_response()
 }
 
 async fn nodes(State(core): State<Arc<Core>>) -> Response {
-    let now = core.now();
-    let mut views: Vec<NodeView> = core.view().nodes().map(|node| NodeView::new(node, now)).collect();
+    let (now, view, law, drained) = (core.now(), core.view(), core.law(), core.drains.drained());
+    let show = |node: scheduler::Node<'_>| {
+        let mut shown = NodeView::new(node, now);
+        shown.drained = drained.contains(&shown.node);
+        shown.score = view.pool(&node.report.pool).and_then(|pool| overview::score_of(node, pool, &law, now));
+        shown
+    };
+    let mut views: Vec<NodeView> = view.nodes().map(show).collect();
     for view in &mut views {
         view.leases = core.leases_on(&view.node).await;
     }
@@ -143,7 +172,8 @@ async fn explain(State(core): State<Arc<Core>>, question: Result<Json<Question>,
         Ok(question) => question,
         Err(rejection) => return problem(StatusCode::BAD_REQUEST, rejection.body_text()),
     };
-    let model = match core.models().resolve(&question.model, question.language.as_ref()) {
+    let law = core.law();
+    let model = match law.models.resolve(&question.model, question.language.as_ref()) {
         Ok(model) => model.clone(),
         Err(unknown) => return problem(StatusCode::BAD_REQUEST, unknown.to_string()),
     };
@@ -174,4 +204,32 @@ async fn explain(State(core): State<Arc<Core>>, question: Result<Json<Question>,
     };
     let decision = core.consider(&request);
     Json(DecisionView::new(&decision.placements, decision.refusal, &decision.rejected)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+    use store::{Embedded, Journal};
+
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn every_route_is_described_and_nothing_else_is() {
+        let store = Arc::new(Embedded::new());
+        let core = Arc::new(Core::new(&config::Policy::default(), &store, None));
+        let billing = Arc::new(Billing::new(store, (Journal::in_memory(), Vec::new())));
+        let (_, paths) = all(core, billing, None).finish();
+        let routes: BTreeSet<String> = paths.into_iter().map(|(method, path)| format!("{method} {path}")).collect();
+        let description: Value = serde_json::from_str(DESCRIPTION).unwrap();
+        let described: BTreeSet<String> = description["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |method| format!("{method} {path}")))
+            .collect();
+        assert_eq!(routes, described);
+    }
 }

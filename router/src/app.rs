@@ -8,7 +8,8 @@ use process::health::{self, Readiness};
 use process::{Bound, Shutdown};
 use proto::v1::agents_server::AgentsServer;
 use proto::v1::placement_server::PlacementServer;
-use store::{Affinity, Charge, Journal, Kept, Leases, Ledger, Lock, Reports, Verdicts};
+use scheduler::PolicyHash;
+use store::{Affinity, Charge, Drains, Journal, Kept, Leases, Ledger, Lock, Reports, Verdicts};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tracing::{info, warn};
@@ -51,12 +52,25 @@ pub enum RouterError {
 /// The journal of charges that the store did not take, and what it held when it was opened.
 pub type Charges = (Journal<Charge>, Vec<Kept<Charge>>);
 
+/// Puts another policy in force while a router runs.
+#[derive(Clone)]
+pub struct Reins(Arc<Core>);
+
+impl Reins {
+    /// Decides by `policy` from now on, and returns its hash. Open sessions stay where they are, also those on nodes of pools
+    /// that are there no more; such a node's agent is told so at its next report.
+    pub fn apply(&self, policy: &Policy) -> PolicyHash {
+        self.0.replace_law(policy)
+    }
+}
+
 /// A router with its sockets bound.
 pub struct App {
     config: Config,
     core: Arc<Core>,
     tokens: Tokens,
     reports: Arc<dyn Reports>,
+    drains: Arc<dyn Drains>,
     decisions: Option<DecisionFile>,
     verdicts: Arc<dyn Verdicts>,
     registry: Option<Arc<Registry>>,
@@ -82,7 +96,7 @@ impl Config {
         registry: Option<Registry>,
     ) -> Result<App, RouterError>
     where
-        S: Affinity + Leases + Lock + Reports + Verdicts + Ledger + 'static,
+        S: Affinity + Drains + Leases + Lock + Reports + Verdicts + Ledger + 'static,
     {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
@@ -92,10 +106,9 @@ impl Config {
         let tokens = Tokens::new(self.agent_token_file.clone());
         tokens.check().await?;
         let grpc = Bound::bind("agents and proxies", self.listen).await?;
-        let planner = policy.planner.clone();
-        let core = Arc::new(Core::new(policy, &store, decisions));
+        let core = Arc::new(Core::new(&policy, &store, decisions));
         Ok(App {
-            planning: Planning::new(Arc::clone(&core), store.clone(), planner, grpc.address.to_string()),
+            planning: Planning::new(Arc::clone(&core), store.clone(), grpc.address.to_string()),
             tokens,
             grpc,
             admin: Bound::bind("the admin API", self.admin).await?,
@@ -104,6 +117,7 @@ impl Config {
             core,
             billing: Arc::new(Billing::new(store.clone(), charges)),
             reports: store.clone(),
+            drains: store.clone(),
             verdicts: store,
             registry: registry.map(Arc::new),
             config: self,
@@ -131,6 +145,12 @@ impl App {
         self.metrics.address
     }
 
+    /// Returns what puts another policy in force while it runs.
+    #[must_use]
+    pub fn reins(&self) -> Reins {
+        Reins(Arc::clone(&self.core))
+    }
+
     /// Serves until the drain begins.
     pub async fn run(self, shutdown: Shutdown) {
         let readiness = Readiness::default();
@@ -149,6 +169,8 @@ impl App {
         if let Some(file) = self.decisions {
             shutdown.spawn("decision log", decisions::write(file, shutdown.clone()));
         }
+        let draining = sharing::share_drains(Arc::clone(&self.core), self.drains, shutdown.clone());
+        shutdown.spawn("drains", draining);
         let putting = sharing::put(Arc::clone(&self.core), Arc::clone(&self.reports), shutdown.clone());
         shutdown.spawn("reports to the store", putting);
         shutdown.spawn("leases to give back", owed::give_back(Arc::clone(&self.core), shutdown.clone()));

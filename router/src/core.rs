@@ -2,15 +2,18 @@
 
 mod batch;
 mod fleet;
+mod law;
 mod leases;
+mod moves;
 mod slots;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use scheduler::{
-    Allowed, Class, Decision, Dice, FleetView, Models, NodeId, Policy, Priority, Refusal, Report, Request, Seat,
-    SessionId, Timestamp, UnknownPool, decide, explain,
+    Allowed, Class, Decision, Dice, FleetView, Priority, Refusal, Report, Request, Seat, Timestamp, UnknownPool,
+    decide, explain,
 };
 use store::{Affinity, Claim, Leases, REPORT_LIFE};
 use tokio::time::Instant;
@@ -19,14 +22,17 @@ use crate::config;
 use crate::decisions::DecisionLog;
 use crate::ledger::Ledger;
 use crate::metrics;
+use crate::outcomes::Outcomes;
 use crate::owed::Owed;
 use crate::planning::{Board, Starts};
-use crate::sharing::{Heard, Outbox};
+use crate::sharing::{Drains, Heard, Outbox};
 
 use batch::BatchChunks;
 pub(crate) use batch::Orders;
 pub(crate) use fleet::FleetGuard;
 use fleet::SharedFleet;
+pub(crate) use law::Law;
+use moves::Held;
 use slots::Slots;
 
 /// In a larger fleet the explanation of a decision that found a node is left out: it looks at every node.
@@ -43,8 +49,10 @@ pub(crate) struct Core {
     owed: Owed,
     pub(crate) leases: Arc<dyn Leases>,
     pub(crate) affinity: Arc<dyn Affinity>,
-    policy: Policy,
-    models: Models,
+    pub(crate) drains: Drains,
+    pub(crate) outcomes: Outcomes,
+    held: Held,
+    law: ArcSwap<Law>,
     slots: Slots,
     batch: BatchChunks,
     decisions: Option<DecisionLog>,
@@ -52,12 +60,14 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new<S>(policy: config::Policy, store: &Arc<S>, decisions: Option<DecisionLog>) -> Self
+    pub(crate) fn new<S>(policy: &config::Policy, store: &Arc<S>, decisions: Option<DecisionLog>) -> Self
     where
         S: Affinity + Leases + 'static,
     {
+        let fleet = SharedFleet::new(policy.pools.clone());
+        let law = Law::new(policy, fleet.view().shared_pools());
         Self {
-            fleet: SharedFleet::new(policy.pools),
+            fleet,
             ledger: Mutex::new(Ledger::default()),
             outbox: Outbox::default(),
             heard: Heard::default(),
@@ -66,10 +76,12 @@ impl Core {
             starts: Starts::default(),
             leases: store.clone(),
             affinity: store.clone(),
+            drains: Drains::default(),
+            outcomes: Outcomes::default(),
+            held: Held::default(),
             slots: Slots::new(&policy.choice.limits),
             batch: BatchChunks::default(),
-            policy: policy.choice,
-            models: policy.models,
+            law: ArcSwap::from_pointee(law),
             decisions,
             started: Instant::now(),
         }
@@ -119,24 +131,18 @@ impl Core {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn models(&self) -> &Models {
-        &self.models
-    }
-
-    pub(crate) fn batch(&self) -> &BatchChunks {
-        &self.batch
-    }
-
     /// Works out the open set, the nodes that rest and what there is; once a second.
     pub(crate) fn tick(&self) {
         let now = self.now();
         let waiting = self.slots.waiting();
-        let arrivals = self.slots.arrivals(self.policy.limits.open.arrivals, now);
+        let law = self.law();
+        let arrivals = self.slots.arrivals(law.policy.limits.open.arrivals, now);
         let mut fleet = self.fleet_mut();
         let streams = fleet.streams() + waiting;
-        let ticked = fleet.tick(scheduler::Demand { streams, arrivals }, &self.policy, now);
+        let ticked = fleet.tick(scheduler::Demand { streams, arrivals }, &law.policy, now);
         drop(fleet);
         metrics::ticked(&ticked, waiting);
+        self.clear_drained(now);
     }
 
     /// Lets those who wait for a slot look again, as many as there are slots; several times a second.
@@ -148,39 +154,39 @@ impl Core {
     pub(crate) fn consider(&self, request: &Request) -> Decision {
         let (view, now) = (self.view(), self.now());
         let mut decision = self.decide(&view, request, now);
-        decision.rejected = explain(&view, request, &self.policy, now);
+        decision.rejected = explain(&view, request, &self.law_on(&view).policy, now);
         decision
     }
 
     fn decide(&self, view: &FleetView, request: &Request, now: Timestamp) -> Decision {
-        let mut decision = self.decide_in_silence(view, request, now);
+        let law = self.law_on(view);
+        let mut decision = self.decide_in_silence(view, request, &law, now);
         if decision.refusal == Some(Refusal::NotAllowed) {
-            let refused = Allowed::of(view, request, &self.policy.rules).err();
+            let refused = Allowed::of(view, request, &law.policy.rules).err();
             decision.refused_by = refused.map(|refusal| refusal.to_string());
         }
         decision
     }
 
-    fn decide_in_silence(&self, view: &FleetView, request: &Request, now: Timestamp) -> Decision {
+    fn decide_in_silence(&self, view: &FleetView, request: &Request, law: &Law, now: Timestamp) -> Decision {
+        let policy = &law.policy;
         let seed = rand::random();
-        if let Some(decision) =
-            self.decisions.as_ref().and_then(|log| log.record(view, request, &self.policy, (now, seed)))
-        {
+        if let Some(decision) = self.decisions.as_ref().and_then(|log| log.record(view, request, policy, (now, seed))) {
             return decision;
         }
         let began = std::time::Instant::now();
-        let choice = decide(view, request, &self.policy, now, &mut Dice::new(seed));
+        let choice = decide(view, request, policy, now, &mut Dice::new(seed));
         metrics::decided(began.elapsed());
         let decision = view.decision(&choice, request, Vec::new());
         if view.nodes().nth(EXPLAINED_NODES).is_some() && decision.refusal.is_none() {
             return decision;
         }
-        Decision { rejected: explain(view, request, &self.policy, now), ..decision }
+        Decision { rejected: explain(view, request, policy, now), ..decision }
     }
 
     /// Places a session: at once if it can, after a wait if it may.
     pub(crate) async fn place(&self, request: &Request, patience: Duration) -> Decision {
-        let (asked_at, patience) = (self.now(), patience.min(self.policy.limits.queue.patience));
+        let (asked_at, patience) = (self.now(), patience.min(self.law().policy.limits.queue.patience));
         let near = self.near(request).await;
         let request = near.as_ref().unwrap_or(request);
         // Who has patience was asked before, and was counted then.
@@ -258,7 +264,8 @@ impl Core {
             return;
         }
         let view = self.view();
-        let Ok(allowed) = Allowed::of(&view, request, &self.policy.rules) else { return };
+        let law = self.law_on(&view);
+        let Ok(allowed) = Allowed::of(&view, request, &law.policy.rules) else { return };
         let allowed = allowed.fallback().pools().map(|pool| pool.name.clone()).collect();
         match decision.refusal {
             None => self.starts.placed(Some(allowed), self.now()),
@@ -266,13 +273,14 @@ impl Core {
         }
     }
 
-    /// Notes that these sessions go on, and who holds them.
-    pub(crate) fn live(&self, held: &[(SessionId, NodeId)], orders: &Orders) {
-        let (mut fleet, now) = (self.fleet_mut(), self.now());
-        for (session, node) in held {
-            self.batch.held_by(*session, orders);
-            fleet.note_alive(node, now);
-        }
+    /// Counts the sessions that wait for a slot.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.slots.waiting()
+    }
+
+    /// Returns how long this router has been there.
+    pub(crate) fn up(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Notes that a session gave its slot back, and lets one in who waits for it.
@@ -283,5 +291,34 @@ impl Core {
     /// Returns when a refused caller should ask again.
     pub(crate) fn retry_after(&self) -> Duration {
         self.slots.retry_after(self.now())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! A node's report, as an agent makes it.
+
+    use scheduler::{EngineApi, NodeState, Report};
+
+    /// Returns the first report of a node with four slots.
+    pub(crate) fn report(node: &str, pool: &str) -> Report {
+        Report {
+            node: node.parse().unwrap(),
+            pool: pool.parse().unwrap(),
+            address: "127.0.0.1:9".to_owned(),
+            state: NodeState::Serving,
+            models: ["sphinx-en-us".parse().unwrap()].into(),
+            api: EngineApi::Listen,
+            engine_models: [].into(),
+            soft_slots: 4,
+            hard_slots: 4,
+            used_slots: 0,
+            queue_depth: 0,
+            chunk_latency_p95: std::time::Duration::from_millis(20),
+            realtime_factor: 0.1,
+            gpus: Vec::new(),
+            sequence: 1,
+            engine_pid: None,
+        }
     }
 }

@@ -81,6 +81,14 @@ impl DecisionLog {
         Ok((log, DecisionFile { file, lines: receiver }))
     }
 
+    /// Writes the policy that decisions are made by from now on.
+    pub(crate) fn law(&self, policy: &Policy) {
+        let line = Line::Policy { hash: policy.hash(), policy: Box::new(policy.clone()) };
+        if self.lines.try_send(line).is_err() {
+            metrics::decision_left_out();
+        }
+    }
+
     /// Makes a decision and writes it, if it belongs to the sample.
     pub(crate) fn record(
         &self,

@@ -5,6 +5,7 @@
 //! * `placement`: place, renew, outcomes. `admin`: HTTP and JSON for people and tools.
 //! * `core`: the fleet, the leases and the ledger that all three share. `ledger`: what each session was, why, and what it cost.
 //! * `decisions`: a sample of decisions in a file, to be made again.
+//! * `outcomes`: what became of sessions that asked to be placed.
 //! * `affinity`: sessions that come back to their node.
 //! * `concurrency`: sessions that count against their key's limit.
 //! * `keys`: the API keys that were made or revoked here.
@@ -27,6 +28,7 @@ mod decisions;
 mod keys;
 mod ledger;
 mod metrics;
+mod outcomes;
 mod owed;
 mod placement;
 mod planning;
@@ -34,7 +36,7 @@ mod sharing;
 mod tokens;
 mod watch;
 
-pub use app::{App, Charges, RouterError};
+pub use app::{App, Charges, Reins, RouterError};
 pub use config::{Config, Policy};
 pub use decisions::{DecisionLogConfig, DecisionLogError};
 pub use keys::Registry;

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use scheduler::filter::Reason;
 use scheduler::plan::Plan;
-use scheduler::{Decision, PoolName, Refusal, Ticked};
+use scheduler::{Decision, MicroDollars, PoolName, Refusal, Ticked};
 use store::Amounts;
+
+use crate::outcomes::{OUTCOMES, PoolSum};
 
 const DECIDE: &str = "crosspoint_router_decide_seconds";
 const PLACEMENTS: &str = "crosspoint_router_placements_total";
@@ -26,6 +29,11 @@ const SHORT: &str = "crosspoint_planner_short_slots";
 const TARGET: &str = "crosspoint_planner_target_ratio";
 const LEADING: &str = "crosspoint_planner_leading";
 const PLANS: &str = "crosspoint_planner_plans_total";
+const MOVES: &str = "crosspoint_router_moves_asked_total";
+const DRAINED: &str = "crosspoint_router_drained_nodes";
+const POOL_NODES: &str = "crosspoint_router_pool_nodes";
+const POOL_SLOTS: &str = "crosspoint_router_pool_slots";
+const POOL_PRICE: &str = "crosspoint_router_pool_node_hour_dollars";
 
 const AUDIO: &str = "crosspoint_router_audio_seconds_total";
 const GPU: &str = "crosspoint_router_gpu_seconds_total";
@@ -100,12 +108,26 @@ pub(crate) fn describe() {
     describe_gauge!(SHORT, "slots of the last plan that no pool may grow for");
     describe_gauge!(TARGET, "share of slots that streams may fill, by the last plan");
     describe_gauge!(LEADING, "1 on the router that plans, 0 on others");
+    describe_counter!(MOVES, "times that a proxy was asked to move a stream from a drained node");
+    describe_gauge!(DRAINED, "nodes that operators closed to new sessions");
+    describe_gauge!(POOL_NODES, "nodes of a pool, by whether they take sessions");
+    describe_gauge!(POOL_SLOTS, "slots of a pool's nodes that take sessions: served well at once, and in use");
+    describe_gauge!(POOL_PRICE, "US dollars that a node-hour of a pool costs, as configured");
+    gauge!(DRAINED).set(0.0);
     describe_counter!(PLANS, "plans of this router, by what became of them");
-    gauge!(LEADING).set(0.0);
+    for name in [SESSIONS, WAITING, AGENTS, LEADING, REQUIRED, SHORT, TARGET] {
+        gauge!(name).set(0.0);
+    }
+    for name in [WAITED, REVOKED, EJECTED, LEFT_OUT, MOVES] {
+        counter!(name).absolute(0);
+    }
+    for reason in Reason::LABELS {
+        counter!(REJECTIONS, "reason" => reason).absolute(0);
+    }
     for outcome in ["published", "fenced"] {
         counter!(PLANS, "outcome" => outcome).absolute(0);
     }
-    for outcome in ["placed", "full", "not_allowed", "no_live_node", "over_limit", "files_only"] {
+    for outcome in OUTCOMES {
         counter!(PLACEMENTS, "outcome" => outcome).absolute(0);
     }
     for outcome in ["taken", "refused"] {
@@ -113,7 +135,7 @@ pub(crate) fn describe() {
     }
     for call in [
         "claim", "count", "renew", "release", "remember", "let_go", "last_leg", "put", "read", "verdicts", "keys",
-        "charge", "plan",
+        "charge", "plan", "drains",
     ] {
         counter!(STORE, "call" => call).absolute(0);
     }
@@ -161,6 +183,31 @@ pub(crate) fn decision_left_out() {
 
 pub(crate) fn report_taken() {
     counter!(REPORTS, "outcome" => "taken").increment(1);
+}
+
+pub(crate) fn move_asked() {
+    counter!(MOVES).increment(1);
+}
+
+pub(crate) fn drained(nodes: usize) {
+    gauge!(DRAINED).set(nodes as f64);
+}
+
+/// Shows a pool as it is; pools are those of the configuration, so that labels are bounded.
+pub(crate) fn pool(sum: &PoolSum, price: MicroDollars) {
+    let name = sum.name.to_string();
+    gauge!(POOL_NODES, "pool" => name.clone(), "state" => "serving").set(sum.serving as f64);
+    gauge!(POOL_NODES, "pool" => name.clone(), "state" => "other").set((sum.nodes - sum.serving) as f64);
+    gauge!(POOL_SLOTS, "pool" => name.clone(), "slots" => "soft").set(f64::from(sum.soft_slots));
+    gauge!(POOL_SLOTS, "pool" => name.clone(), "slots" => "used").set(f64::from(sum.used_slots));
+    gauge!(POOL_PRICE, "pool" => name).set(price.dollars());
+}
+
+/// Shows that a pool is configured no more.
+pub(crate) fn pool_gone(name: &PoolName) {
+    let sum = PoolSum { name: name.clone(), nodes: 0, serving: 0, soft_slots: 0, used_slots: 0 };
+    pool(&sum, MicroDollars::ZERO);
+    gauge!(DESIRED, "pool" => name.to_string()).set(0.0);
 }
 
 pub(crate) fn store_failed(call: &'static str) {

@@ -51,6 +51,7 @@ impl Placement for PlacementDoor {
             None => self.core.place(&request, patience).await,
         };
         metrics::placed(&decision);
+        self.core.outcomes.note(&decision);
         self.core.ledger().decided(&request, &decision, self.core.now());
         let lease = request.session.to_string();
         Ok(Response::new(reply_from_decision(&decision, &lease, self.core.retry_after())))
@@ -147,7 +148,7 @@ async fn renew(core: &Core, renewal: &Renewal, orders: &Orders) {
 async fn open(core: &Core, opened: &Opened, orders: &Orders) {
     let Some((session, node)) = names(&opened.session, &opened.node) else { return };
     core.leg_opened(&node);
-    core.batch().held_by(session, orders);
+    core.opened_on(session, &node, orders);
     core.renew(&[Lease::slot(&node, session)]).await;
     let entry = whole(opened.file.as_deref(), session);
     core.ledger().renewed(entry, core.now());
@@ -173,6 +174,7 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
         core.release(lease).await;
     }
     core.freed();
+    core.over(session);
     core.let_go(session).await;
     debug!(%session, reason = ended.reason, "session ended");
     let ending = Ending {

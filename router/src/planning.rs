@@ -71,9 +71,10 @@ struct Leading {
 
 impl Planning {
     /// Prepares to plan; `name` is what people are told who leads.
-    pub(crate) fn new(core: Arc<Core>, lock: Arc<dyn Lock>, config: PlannerConfig, name: String) -> Self {
+    pub(crate) fn new(core: Arc<Core>, lock: Arc<dyn Lock>, name: String) -> Self {
         let holder = format!("{name}#{:016x}", rand::random::<u64>());
         let began = core.now();
+        let config = core.law().planner.clone();
         Self { core, lock, config, name, holder, turn: None, began }
     }
 
@@ -122,7 +123,20 @@ impl Planning {
         Ok(Some(memory))
     }
 
+    /// Goes on with the configuration that is in force now.
+    fn keep_to_the_law(&mut self) {
+        let law = self.core.law();
+        if self.config == law.planner {
+            return;
+        }
+        self.config.clone_from(&law.planner);
+        if let Some(leading) = &mut self.turn {
+            leading.planner = Planner::resume(self.config.clone(), leading.planner.memory().clone());
+        }
+    }
+
     async fn lead(&mut self, token: Token) -> Result<(), StoreAway> {
+        self.keep_to_the_law();
         // With another number this router did not lead for a while, and somebody else may have learned more.
         let leading = match self.turn.take().filter(|leading| leading.token == token) {
             Some(leading) => leading,
@@ -202,9 +216,9 @@ mod tests {
     impl One {
         fn start(store: &Arc<Embedded>, name: &str) -> Self {
             let policy = Policy { pools: vec![pool()], ..Policy::default() };
-            let core = Arc::new(Core::new(policy, store, None));
+            let core = Arc::new(Core::new(&policy, store, None));
             let shutdown = Shutdown::new();
-            let planning = Planning::new(Arc::clone(&core), store.clone(), PlannerConfig::default(), name.to_owned());
+            let planning = Planning::new(Arc::clone(&core), store.clone(), name.to_owned());
             shutdown.spawn("planning", planning.run(shutdown.clone()));
             Self { core, shutdown }
         }

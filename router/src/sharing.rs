@@ -1,6 +1,7 @@
 //! Shares what agents say with the other routers: what this one heard goes to the store in batches, what others heard comes
 //! back with its age. While the store is away each router goes on with the agents that report to it and with what it knew of others.
 
+mod drains;
 mod others;
 mod verdicts;
 
@@ -18,6 +19,7 @@ use crate::core::Core;
 use crate::metrics;
 use others::Others;
 
+pub(crate) use drains::{Changed, Drains, share_drains};
 pub(crate) use verdicts::{Heard, share};
 
 /// How often what was heard goes to the store.

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use crate::core::Core;
 use crate::metrics;
+use crate::outcomes::PoolSum;
 
 const EVERY: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_secs(1);
@@ -68,6 +69,10 @@ fn look(core: &Core, before: &BTreeSet<NodeId>, forget_after: Duration) -> BTree
         info!(%node, "node is no longer silent");
     }
     metrics::nodes(reporting, silent.len());
+    let view = core.view();
+    for pool in view.pools() {
+        metrics::pool(&PoolSum::of(pool, &view, now), pool.price.node_hour);
+    }
     let live = {
         let mut ledger = core.ledger();
         ledger.lose_silent(LEASE_LIFE, now);

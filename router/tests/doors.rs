@@ -353,3 +353,75 @@ async fn a_node_tells_what_its_cloud_has_in_mind_and_gets_no_sessions() {
     assert!(reply.placements.is_empty(), "{reply:?}");
     assert_eq!(reply.rejected[0].text, "draining: aws: this host is terminated");
 }
+
+/// Follows a reference of the description.
+fn schema<'a>(description: &'a Value, at: &'a Value) -> &'a Value {
+    let name = at["$ref"].as_str().or_else(|| at["oneOf"][0]["$ref"].as_str());
+    name.map_or(at, |name| &description["components"]["schemas"][name.rsplit('/').next().unwrap()])
+}
+
+/// Collects the keys of an answer that the description does not know.
+fn undescribed(description: &Value, at: &Value, answer: &Value, path: &str, found: &mut Vec<String>) {
+    let at = schema(description, at);
+    match answer {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                let known = at["properties"].get(key).or_else(|| at.get("additionalProperties"));
+                match known {
+                    Some(known) => undescribed(description, known, value, &format!("{path}.{key}"), found),
+                    None => found.push(format!("{path}.{key}")),
+                }
+            }
+        }
+        Value::Array(items) => {
+            items.iter().for_each(|item| undescribed(description, &at["items"], item, path, found));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[tokio::test]
+async fn what_the_admin_api_answers_is_described() {
+    let mut router = Running::start().await;
+    router.report(report("a")).await.unwrap();
+    router.placement().await.place(request(SESSION)).await.unwrap();
+    router.tell(vec![record(2)]).await;
+    let description = router.get("/openapi.json").await;
+    assert_eq!(description["openapi"], "3.1.0");
+    let session = format!("/v1/sessions/{SESSION}");
+    for (path, asked) in [
+        ("/v1/overview", "/v1/overview"),
+        ("/v1/nodes", "/v1/nodes"),
+        ("/v1/pools", "/v1/pools"),
+        ("/v1/sessions", "/v1/sessions"),
+        ("/v1/sessions/{session}", session.as_str()),
+        ("/v1/costs", "/v1/costs"),
+    ] {
+        let answer = router.get(asked).await;
+        let at = &description["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+        let mut found = Vec::new();
+        undescribed(&description, at, &answer, path, &mut found);
+        assert_eq!(found, [""; 0], "{answer}");
+    }
+    let overview = router.get("/v1/overview").await;
+    assert_eq!((&overview["placed"], &overview["nodes"]["serving"]), (&json!(1), &json!(1)));
+}
+
+#[tokio::test]
+async fn a_drain_is_taken_from_tools_and_from_no_web_page() {
+    let mut router = Running::start().await;
+    router.report(report("a")).await.unwrap();
+    let client = reqwest::Client::new();
+    let drain = format!("{}/v1/nodes/a-1/drain", router.admin);
+    assert_eq!(client.post(&drain).send().await.unwrap().status(), 400, "a page could send that");
+    let answer: Value = client.post(&drain).json(&json!({})).send().await.unwrap().json().await.unwrap();
+    let expected =
+        json!({"node": "a-1", "drained": true, "changed": true, "state": "draining", "used_slots": 0, "leases": 0});
+    assert_eq!(answer, expected);
+    let unknown = client.post(format!("{}/v1/nodes/a-2/drain", router.admin)).json(&json!({})).send().await.unwrap();
+    assert_eq!(unknown.status(), 404);
+    let text: Value = unknown.json().await.unwrap();
+    assert_eq!(text["error"], "no node is called a-2, did you mean a-1?");
+    let refused = router.placement().await.place(request(SESSION)).await.unwrap().into_inner();
+    assert!(refused.refusal.is_some());
+}

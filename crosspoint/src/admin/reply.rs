@@ -12,6 +12,7 @@ pub(crate) struct Nodes {
 /// A node as last reported.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "two facts of an answer, independent of each other")]
 pub(crate) struct Node {
     pub(crate) node: String,
     pub(crate) pool: String,
@@ -38,6 +39,9 @@ pub(crate) struct Node {
 pub(crate) struct Notice {
     pub(crate) kind: String,
     pub(crate) left_ms: Option<f64>,
+    pub(crate) drained: bool,
+    pub(crate) leases: u32,
+    pub(crate) score: Option<f64>,
 }
 
 /// A GPU of a node.
@@ -115,6 +119,7 @@ pub(crate) struct Pool {
     pub(crate) serving: u32,
     pub(crate) soft_slots: u32,
     pub(crate) used_slots: u32,
+    pub(crate) cost_per_hour: f64,
 }
 
 /// A pool's price, in dollars.

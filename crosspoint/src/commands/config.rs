@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Config, DEFAULT_FILE};
+use crate::config::{Config, DEFAULT_FILE, markdown};
 use crate::terminal::{print, print_json};
 
 const EXAMPLES: &str = "\
@@ -37,6 +37,9 @@ enum Action {
     /// Print the JSON Schema of the file
     #[command(after_help = EXAMPLES)]
     Schema,
+    /// Print the page of documentation that the default file makes
+    #[command(hide = true)]
+    Reference,
 }
 
 impl Args {
@@ -53,6 +56,7 @@ impl Args {
                 let name = file.map_or_else(|| "default configuration".to_owned(), |file| file.display().to_string());
                 print(&format!("{name}: ok"))?;
             }
+            Action::Reference => print(&markdown())?,
             Action::Schema => print_json(&serde_json::to_value(schemars::schema_for!(Config))?)?,
         }
         Ok(())

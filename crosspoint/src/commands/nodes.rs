@@ -83,7 +83,7 @@ fn row(node: &Node) -> Vec<String> {
     vec![
         node.node.clone(),
         node.pool.clone(),
-        if node.silent { format!("silent ({})", node.state) } else { node.state.clone() },
+        state(node),
         slots(node),
         node.queue_depth.to_string(),
         words::duration(node.chunk_latency_p95_ms),
@@ -112,6 +112,15 @@ fn told(node: &Node) -> Option<Vec<String>> {
     });
     let told: Vec<_> = notice.into_iter().chain(node.reason.clone()).collect();
     (!told.is_empty()).then(|| vec![node.node.clone(), told.join(": ")])
+}
+
+/// What a node is up to, and whether an operator wants it so.
+fn state(node: &Node) -> String {
+    match (node.silent, node.drained) {
+        (true, _) => format!("silent ({})", node.state),
+        (false, true) => format!("{} (drained)", node.state),
+        (false, false) => node.state.clone(),
+    }
 }
 
 fn gpus(nodes: &[Node]) -> Vec<Vec<String>> {

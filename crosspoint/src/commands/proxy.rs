@@ -10,6 +10,8 @@ use serde_json::json;
 use store::{Embedded, KeyIndex, Keyring, Quotas, Redis, Secret, StoreConfig};
 use tracing::warn;
 
+use crate::config::Config;
+use crate::reload;
 use crate::roles::RoleArgs;
 
 const EXAMPLES: &str = "\
@@ -53,6 +55,10 @@ impl Args {
             warn!(opens = others, "store.redis is not set: keys of `crosspoint keys` are not known here");
         }
         let shutdown = Shutdown::new();
+        let (reins, file) = (app.reins(), self.role.config.clone());
+        let load = move || Config::load(file.as_deref());
+        let apply = move |next: &Config| reins.apply(next.models.clone(), next.proxy.limits);
+        reload::start(reload::PROXY, self.role.config.clone(), (load, apply), &shutdown);
         shutdown.spawn("proxy", app.run(shutdown.clone()));
         self.role.announce(&addresses, &words)?;
         // The sessions end themselves at `drain`; the second is for their farewells.

@@ -7,6 +7,7 @@ use serde_json::json;
 use store::{Embedded, Journal, KeyIndex, Redis, StoreConfig};
 
 use crate::config::Config;
+use crate::reload;
 use crate::roles::{QUICK_DRAIN, RoleArgs};
 
 const EXAMPLES: &str = "\
@@ -38,6 +39,12 @@ impl Args {
         let words =
             format!("router: agents and proxies {}, admin API http://{}", app.grpc_address(), app.admin_address());
         let shutdown = Shutdown::new();
+        let (reins, file) = (app.reins(), self.role.config.clone());
+        let load = move || Config::load(file.as_deref());
+        let apply = move |next: &Config| {
+            reins.apply(&policy(next));
+        };
+        reload::start(reload::ROUTER, self.role.config.clone(), (load, apply), &shutdown);
         shutdown.spawn("router", app.run(shutdown.clone()));
         self.role.announce(&addresses, &words)?;
         self.role.until_done(&shutdown, QUICK_DRAIN).await;

@@ -17,6 +17,7 @@ use crate::commands::engine::Voice;
 use crate::commands::proxy::keyring;
 use crate::commands::router::{no_charges, policy, registry, with_ledger};
 use crate::config::Config;
+use crate::reload;
 use crate::roles::{RoleArgs, new_dev_key};
 use crate::terminal::note;
 use banner::Banner;
@@ -98,6 +99,7 @@ impl Args {
         };
 
         let shutdown = Shutdown::new();
+        self.follow(router.reins(), proxy.reins(), &shutdown);
         shutdown.spawn("router", router.run(shutdown.clone()));
         shutdown.spawn("proxy", proxy.run(shutdown.clone()));
         let fleet = self.start_nodes(&config).await?;
@@ -108,6 +110,21 @@ impl Args {
         fleet.watch(&shutdown, &nodes);
         self.role.until_done(&shutdown, DRAIN + Duration::from_secs(6)).await;
         Ok(())
+    }
+
+    /// Follows the configuration, as far as this command does not say otherwise.
+    fn follow(&self, router: router::Reins, proxy: proxy::Reins, shutdown: &Shutdown) {
+        let file = self.role.config.clone();
+        let load = move || {
+            let mut config = Config::load(file.as_deref())?;
+            config.placement.slow_start = WARM;
+            Ok(config)
+        };
+        let apply = move |next: &Config| {
+            router.apply(&policy(next));
+            proxy.apply(next.models.clone(), next.proxy.limits);
+        };
+        reload::start(reload::UP, self.role.config.clone(), (load, apply), shutdown);
     }
 
     fn place(&self, config: &mut Config) {

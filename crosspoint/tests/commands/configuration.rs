@@ -65,3 +65,12 @@ async fn the_schema_names_every_section() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn the_reference_is_what_the_default_file_says() -> anyhow::Result<()> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let written = crosspoint(&["config", "reference"]).await?;
+    let stale = "docs/configuration.md is stale: crosspoint config reference > docs/configuration.md";
+    assert!(std::fs::read_to_string(page)? == written.out, "{stale}");
+    Ok(())
+}

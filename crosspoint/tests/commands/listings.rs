@@ -221,7 +221,20 @@ async fn a_router_that_is_not_there_is_told_with_its_address() -> anyhow::Result
 
 #[tokio::test]
 async fn every_command_shows_examples_and_wrong_usage_ends_with_2() -> anyhow::Result<()> {
-    for command in ["transcribe", "nodes", "pools", "plan", "sessions", "costs", "explain", "config", "keys"] {
+    for command in [
+        "transcribe",
+        "nodes",
+        "pools",
+        "plan",
+        "sessions",
+        "costs",
+        "explain",
+        "config",
+        "keys",
+        "top",
+        "drain",
+        "undrain",
+    ] {
         let outcome = crosspoint(&[command, "--help"]).await?;
         assert!(outcome.out.contains(&format!("\nExamples:\n  crosspoint {command}")), "{}", outcome.out);
         assert_eq!(crosspoint(&[command, "--no-such-flag"]).await?.code, Some(2));

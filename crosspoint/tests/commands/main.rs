@@ -3,5 +3,6 @@
 mod configuration;
 mod fake;
 mod listings;
+mod operators;
 mod simulate;
 mod transcribe;

@@ -48,7 +48,7 @@ async fn transcribe(State(shared): State<Arc<Shared>>, request: Request) -> Resp
 async fn list(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
     let exchange = Exchange::begin(shared.new_session());
     let answered =
-        transcription::caller(&shared, &request, Scope::Models).await.map(|_caller| models::all(&shared.models));
+        transcription::caller(&shared, &request, Scope::Models).await.map(|_caller| models::all(&shared.models.load()));
     exchange.end(answered.unwrap_or_else(|problem| problem.answer()))
 }
 
@@ -60,7 +60,7 @@ async fn one(
     let exchange = Exchange::begin(shared.new_session());
     let name = name.map_or_else(|_| request.uri().path().to_owned(), |Path(name)| name);
     let caller = transcription::caller(&shared, &request, Scope::Models).await;
-    let answered = caller.and_then(|_caller| models::one(&shared.models, &name));
+    let answered = caller.and_then(|_caller| models::one(&shared.models.load(), &name));
     exchange.end(answered.unwrap_or_else(|problem| problem.answer()))
 }
 

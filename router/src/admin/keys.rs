@@ -4,19 +4,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use humantime::format_rfc3339_seconds;
 use scheduler::{KeyId, Pool, PoolName, Residency, TenantId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Grants, KeyOrder, KeyRecord, Limits, Scope, UnixTime};
 
-use super::problem;
+use super::routes::Routes;
+use super::{Nothing, problem};
 use crate::core::Core;
 use crate::keys::{Extent, KeysError, Registry, Spread};
 
@@ -34,10 +34,11 @@ struct Door {
 }
 
 /// Builds the routes; without a registry each says why.
-pub(super) fn routes(core: Arc<Core>, registry: Option<Arc<Registry>>) -> Router {
-    Router::new()
-        .route("/v1/keys", get(list).post(create))
-        .route("/v1/keys/{key}/revoke", post(revoke))
+pub(super) fn routes(core: Arc<Core>, registry: Option<Arc<Registry>>) -> Routes<()> {
+    Routes::new()
+        .get("/v1/keys", list)
+        .post("/v1/keys", create)
+        .post("/v1/keys/{key}/revoke", revoke)
         .with_state(Door { core, registry })
 }
 
@@ -199,11 +200,6 @@ async fn list(State(door): State<Door>) -> Response {
     };
     Json(json!({ "keys": views, "complete": complete })).into_response()
 }
-
-/// The body is an empty object: a web page cannot send one here, as it could send a request without a body.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 async fn revoke(
     State(door): State<Door>,

@@ -13,12 +13,34 @@ use serde::Serialize;
 
 use crate::ledger::{Attempt, Cost, Entry, Life};
 use crate::metrics::refusal_label;
+use crate::outcomes::PoolSum;
 
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
+/// Whether a node can be counted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// It takes sessions.
+    Serving,
+    /// It reports that it takes none.
+    Other,
+    /// It does not report.
+    Silent,
+}
+
+impl Heard {
+    pub(super) fn of(node: Node<'_>, now: Timestamp) -> Self {
+        if node.age(now) >= SUSPECT_AFTER {
+            return Self::Silent;
+        }
+        if node.report.state == NodeState::Serving { Self::Serving } else { Self::Other }
+    }
+}
+
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "two facts of an answer, independent of each other")]
 pub(super) struct NodeView {
     pub(super) node: NodeId,
     pool: PoolName,
@@ -36,6 +58,8 @@ pub(super) struct NodeView {
     chunk_latency_p95_ms: f64,
     realtime_factor: f32,
     error_share: f32,
+    pub(super) score: Option<MicroDollars>,
+    pub(super) drained: bool,
     gpus: Vec<Gpu>,
     engine_pid: Option<u32>,
     reason: Option<String>,
@@ -62,6 +86,8 @@ impl NodeView {
                 left_ms: notice.left.map(|left| milliseconds(left.saturating_sub(node.age(now)))),
             }),
             reason: report.reason,
+            score: None,
+            drained: false,
             node: report.node,
             pool: report.pool,
             address: report.address,
@@ -95,15 +121,13 @@ pub(super) struct PoolView {
     serving: usize,
     soft_slots: u32,
     used_slots: u32,
+    cost_per_hour: MicroDollars,
 }
 
 impl PoolView {
     pub(super) fn new(pool: &Pool, fleet: &FleetView, now: Timestamp) -> Self {
-        let members: Vec<_> = fleet.nodes().filter(|node| node.report.pool == pool.name).collect();
-        let serving: Vec<_> = members
-            .iter()
-            .filter(|node| node.report.state == NodeState::Serving && node.age(now) < SUSPECT_AFTER)
-            .collect();
+        let sum = PoolSum::of(pool, fleet, now);
+        let reporting = fleet.nodes().filter(|node| node.report.pool == pool.name && node.age(now) < SUSPECT_AFTER);
         Self {
             name: pool.name.clone(),
             provider: pool.provider,
@@ -114,10 +138,11 @@ impl PoolView {
             residency: pool.residency.clone(),
             compliance: pool.compliance.clone(),
             round_trip_ms: milliseconds(pool.link.round_trip),
-            nodes: members.len(),
-            serving: serving.len(),
-            soft_slots: serving.iter().map(|node| node.report.soft_slots).sum(),
-            used_slots: serving.iter().map(|node| node.report.used_slots).sum(),
+            nodes: sum.nodes,
+            serving: sum.serving,
+            soft_slots: sum.soft_slots,
+            used_slots: sum.used_slots,
+            cost_per_hour: reporting.map(|_| pool.price.node_hour).sum(),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Slots when they are short: who is admitted, who waits, and when those who are refused should come back.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use scheduler::{
     Class, Dice, Fairness, FleetView, Limits, Pace, Queue, Rate, Request, RetryBudget, Timestamp, Waiting,
     predicted_wait, retry_after,
@@ -18,7 +19,7 @@ const LOSS: (u32, Duration) = (10, Duration::from_secs(2));
 
 /// Who waits, and what happened lately.
 pub(super) struct Slots {
-    fairness: Fairness,
+    fairness: ArcSwap<Fairness>,
     state: Mutex<State>,
 }
 
@@ -47,7 +48,13 @@ impl Slots {
             pace: Pace::default(),
             budget: RetryBudget::default(),
         };
-        Self { fairness: limits.fairness.clone(), state: Mutex::new(state) }
+        Self { fairness: ArcSwap::from_pointee(limits.fairness.clone()), state: Mutex::new(state) }
+    }
+
+    /// Keeps to other limits from now on; who waits already stays.
+    pub(super) fn set_limits(&self, limits: &Limits) {
+        self.fairness.store(Arc::new(limits.fairness.clone()));
+        self.state().queue.set_length(limits.queue.length);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -61,7 +68,7 @@ impl Slots {
             Class::New => {
                 state.arrivals.note(now);
                 if request.exclude.is_empty() {
-                    state.budget.earn(&self.fairness);
+                    state.budget.earn(&self.fairness.load());
                 }
             }
             Class::Failover => state.moves.note(now),
@@ -77,10 +84,11 @@ impl Slots {
         own: impl FnOnce() -> u32,
         now: Timestamp,
     ) -> bool {
+        let fairness = self.fairness.load();
         let (free, slots) = (view.free_slots(), view.soft_slots());
         let used = slots.saturating_sub(free);
-        let crowded = slots > 0 && used as f32 > slots as f32 * self.fairness.load.get();
-        if crowded && !self.fairness.allows(own(), used, slots) {
+        let crowded = slots > 0 && used as f32 > slots as f32 * fairness.load.get();
+        if crowded && !fairness.allows(own(), used, slots) {
             return false;
         }
         let mut state = self.state();

@@ -13,6 +13,9 @@ use tokio::time::timeout;
 
 use super::{until, within};
 
+/// The configuration file in a process's own folder.
+const CONFIG: &str = "crosspoint.yaml";
+
 /// How a process is started: arguments, a configuration of its own, variables.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Start {
@@ -55,7 +58,7 @@ impl Start {
             .kill_on_drop(true)
             .spawn()?;
         let mut stdout = BufReader::new(process.stdout.take().context("a standard output")?);
-        let child = Child { process, log, _folder: folder };
+        let child = Child { process, log, folder };
         let mut line = String::new();
         within("word of a child", stdout.read_line(&mut line)).await??;
         let ready = serde_json::from_str(&line);
@@ -80,7 +83,7 @@ impl Start {
         let mut command = Command::new(env!("CARGO_BIN_EXE_crosspoint"));
         command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value))).args(&self.arguments);
         if let Some(yaml) = &self.config {
-            let file = folder.path().join("crosspoint.yaml");
+            let file = folder.path().join(CONFIG);
             std::fs::write(&file, yaml)?;
             command.arg("--config").arg(file);
         }
@@ -93,13 +96,18 @@ impl Start {
 pub(crate) struct Child {
     process: Process,
     log: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Child {
     /// Returns what it has logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Replaces its configuration file.
+    pub(crate) fn rewrite(&self, yaml: &str) -> anyhow::Result<()> {
+        Ok(std::fs::write(self.folder.path().join(CONFIG), yaml)?)
     }
 
     /// Tells whether it is still there.

@@ -2,6 +2,7 @@
 //!
 //! * [`child`]: one process of ours. [`up`]: everything at once, and what its router says.
 //! * [`redis`]: a Redis to kill. [`router`]: one of several routers, asked as a proxy would. [`proxy`]: a proxy of its own.
+//! * [`prometheus`]: a real one, with the rules that are shipped.
 //! * [`stub`]: servers of other makers, as faithful as their sources.
 //! * [`keys`]: keys, and a proxy that reads them.
 //! * [`http`]: answers, and refusals with everything that SDKs read. [`stream`]: a caller of `/v1/listen`.
@@ -11,6 +12,7 @@
 pub(crate) mod child;
 pub(crate) mod http;
 pub(crate) mod keys;
+pub(crate) mod prometheus;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod router;

@@ -36,6 +36,11 @@ impl Proxy {
         self.child.log()
     }
 
+    /// Returns where its metrics are.
+    pub(crate) fn metrics_address(&self) -> &str {
+        &self.ready.metrics
+    }
+
     /// Returns its metrics page.
     pub(crate) async fn metrics(&self) -> anyhow::Result<String> {
         let client = reqwest::Client::builder().no_proxy().build()?;

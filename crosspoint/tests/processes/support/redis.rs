@@ -104,7 +104,7 @@ impl Redis {
 }
 
 /// Every test has a loopback address of its own, so that the port cannot be taken, nor while Redis is away.
-fn free_address() -> Ipv4Addr {
+pub(crate) fn free_address() -> Ipv4Addr {
     static TESTS: AtomicU8 = AtomicU8::new(32);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, TESTS.fetch_add(1, Ordering::Relaxed), high, low)

@@ -25,6 +25,8 @@ struct Ready {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Node {
     pub(crate) name: String,
+    /// Where its engine is, and the metrics of both.
+    pub(crate) engine: String,
 }
 
 /// Writes what a stream asks for.
@@ -140,6 +142,11 @@ impl Router {
     /// Returns what it has logged so far.
     pub(crate) fn log(&self) -> String {
         self.child.log()
+    }
+
+    /// Replaces its configuration file.
+    pub(crate) fn rewrite(&self, yaml: &str) -> anyhow::Result<()> {
+        self.child.rewrite(yaml)
     }
 
     /// Asks the admin API for a node once it serves.

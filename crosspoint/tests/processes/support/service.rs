@@ -256,6 +256,17 @@ impl Service {
         all
     }
 
+    /// Returns where every process shows its metrics, by the job that scrapes it. A node's engine and agent share a page.
+    pub(crate) fn targets(&self) -> Vec<(&'static str, Vec<String>)> {
+        let nodes: Vec<_> = self.nodes.iter().map(|(_, node)| node.engine.clone()).collect();
+        vec![
+            ("crosspoint-router", self.routers.iter().map(|router| router.metrics().to_owned()).collect()),
+            ("crosspoint-proxy", vec![self.proxy.metrics_address().to_owned()]),
+            ("crosspoint-agent", nodes[..1].to_vec()),
+            ("crosspoint-engine", nodes),
+        ]
+    }
+
     /// Returns the nodes' names.
     pub(crate) fn node_names(&self) -> impl Iterator<Item = &str> {
         self.nodes.iter().map(|(_, node)| node.name.as_str())

@@ -108,6 +108,21 @@ impl Up {
         nobody_left(&self.ready.nodes).await
     }
 
+    /// Returns what it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.child.log()
+    }
+
+    /// Replaces its configuration file.
+    pub(crate) fn rewrite(&self, yaml: &str) -> anyhow::Result<()> {
+        self.child.rewrite(yaml)
+    }
+
+    /// Returns its metrics page.
+    pub(crate) async fn metrics_page(&self) -> anyhow::Result<String> {
+        Ok(self.client.get(format!("http://{}/metrics", self.ready.metrics)).send().await?.text().await?)
+    }
+
     /// Asks the router.
     pub(crate) async fn ask(&self, path: &str) -> anyhow::Result<Value> {
         let url = format!("http://{}/v1/{path}", self.ready.admin);
@@ -164,7 +179,7 @@ impl Up {
 
     /// Returns how many sessions of a kind of work ended for a reason, by the proxy's count.
     pub(crate) async fn ended(&self, work: &str, reason: &str) -> anyhow::Result<u64> {
-        let page = self.client.get(format!("http://{}/metrics", self.ready.metrics)).send().await?.text().await?;
+        let page = self.metrics_page().await?;
         let labels = [format!("work=\"{work}\""), format!("reason=\"{reason}\"")];
         let mut lines = page.lines().filter(|line| line.starts_with("crosspoint_proxy_sessions_total{"));
         let line = lines.find(|line| labels.iter().all(|label| line.contains(label)));

@@ -40,7 +40,7 @@ pub(super) async fn serve(
 ) -> Result<Response<Body>, Problem> {
     let key = presented(request.headers())?.key;
     let caller = shared.keys.check(&key, peer(&request), Scope::Transcribe).await?;
-    let mut listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
+    let mut listen = Listen::read(request.uri(), request.headers(), &shared.models.load(), caller)?;
     shared.facts.add(&mut listen.asked.facts, Service::Listen, request.headers(), peer(&request));
     let (parts, body) = request.into_parts();
     let content_type = content_type(&parts.headers);

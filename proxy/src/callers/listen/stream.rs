@@ -37,7 +37,7 @@ pub(super) async fn serve(
     }
     let Presented { key, subprotocol } = presented(request.headers())?;
     let caller = shared.keys.check(&key, peer(&request), Scope::Listen).await?;
-    let mut listen = Listen::read(request.uri(), request.headers(), &shared.models, caller)?;
+    let mut listen = Listen::read(request.uri(), request.headers(), &shared.models.load(), caller)?;
     shared.facts.add(&mut listen.asked.facts, Service::Listen, request.headers(), peer(&request));
     let upgrade = hyper::upgrade::on(&mut request);
     let record = shared.admit(session, request.headers(), &listen.asked.caller, Work::Stream).await?;

@@ -158,7 +158,7 @@ impl Reading<'_> {
     }
 
     fn order(&self, form: &Form) -> Result<Order, Problem> {
-        let mut order = Order::read(form, &self.headers, &self.shared.models, self.caller.clone())?;
+        let mut order = Order::read(form, &self.headers, &self.shared.models.load(), self.caller.clone())?;
         self.shared.facts.add(&mut order.asked.facts, Service::Transcriptions, &self.headers, self.peer);
         Ok(order)
     }

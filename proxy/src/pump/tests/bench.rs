@@ -170,7 +170,7 @@ impl Bench {
         let uri = format!("/v1/listen?encoding=linear16&sample_rate=16000&{query}").parse().unwrap();
         let caller = Caller::unlimited("dev".parse().unwrap(), KeyId::dev());
         let caller = Caller { standing, ..caller };
-        let listen = Listen::read(&uri, &HeaderMap::new(), &shared.models, caller).unwrap();
+        let listen = Listen::read(&uri, &HeaderMap::new(), &shared.models.load(), caller).unwrap();
         let session = SessionId::from_random(1);
         let record =
             Record::begin(session, Trace::begin(), listen.asked.caller.clone(), Work::Stream, reporter.clone());
@@ -264,7 +264,10 @@ fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Sh
         placer: Placer::new(&[], config.place_timeout).unwrap(),
         chunks: Arc::new(tokio::sync::Semaphore::new(8)),
         config,
-        models: Models(BTreeMap::from([("sphinx-en-us".parse().unwrap(), scheduler::ModelSpec::default())])),
+        models: Arc::new(arc_swap::ArcSwap::from_pointee(Models(BTreeMap::from([(
+            "sphinx-en-us".parse().unwrap(),
+            scheduler::ModelSpec::default(),
+        )])))),
         reporter: reporter.clone(),
         http: reqwest::Client::new(),
         dialer,

@@ -325,7 +325,10 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
         placer: Placer::new(&[format!("http://{router}")], config.place_timeout).unwrap(),
         chunks: Arc::new(tokio::sync::Semaphore::new(8)),
         config,
-        models: Models(BTreeMap::from([("sphinx-en-us".parse().unwrap(), spec)])),
+        models: Arc::new(arc_swap::ArcSwap::from_pointee(Models(BTreeMap::from([(
+            "sphinx-en-us".parse().unwrap(),
+            spec,
+        )])))),
         reporter: reporter.clone(),
         http: reqwest::Client::builder().no_proxy().build().unwrap(),
         dialer: Arc::new(Tcp),
