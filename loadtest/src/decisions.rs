@@ -94,9 +94,7 @@ pub fn run(options: Options) -> Result<Report, DecisionsError> {
                         start.wait();
                         let mut seen = count.then_some(seen);
                         go(view, (requests, policy), (now, dice.clone()), seen.as_deref_mut());
-                        if let Some(seen) = seen {
-                            seen.floor.measure(memory, dice);
-                        }
+                        seen.into_iter().for_each(|seen| seen.floor.measure(memory, dice.clone()));
                     })
                 })
                 .collect();
