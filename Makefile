@@ -4,7 +4,7 @@ CARGO ?= cargo
 SPEECH := libpocketsphinx3 pocketsphinx-en-us
 STATE := redis-server
 
-.PHONY: help demo test check bench build packages format
+.PHONY: help demo test check bench autobahn build packages format
 
 help:              ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -35,6 +35,11 @@ check:             ## format, lints, docs, dependency diagram
 bench:             ## what the proxy costs: latency, CPU and memory under 400 streams
 	$(CARGO) build --locked --release --package crosspoint
 	@"$$($(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/crosspoint" bench streams
+
+autobahn:          ## a conformance suite of WebSockets against the relay, where Python 2.7 can be had
+	$(CARGO) build --locked --release --package crosspoint-relay --example echo
+	@folder="$$($(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"; \
+	scripts/autobahn "$$folder/release/examples/echo" "$$folder/autobahn"
 
 format:            ## put the code in shape
 	$(CARGO) fmt --all

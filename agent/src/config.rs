@@ -1,4 +1,8 @@
 //! What an operator may say to an agent, and the first look at whether it makes sense.
+//!
+//! * `engine`: where its engine is and whose pages it has.
+
+mod engine;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,13 +11,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
-use scheduler::{EngineApi, ModelName, NodeId, PoolName};
+use scheduler::{ModelName, NodeId, PoolName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tonic::transport::Endpoint;
 
-use crate::engine::{Kind, OpenAi, page_of};
+use crate::error::AgentError;
+use crate::link::Routers;
+use crate::notices::NoticesConfig;
 use crate::reporter::Identity;
+use crate::token::Token;
+
+pub use engine::{EngineConfig, ServerConfig};
 
 /// The shortest report interval, configured or ordered by a router.
 pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
@@ -30,6 +39,8 @@ pub struct Config {
     pub pool: Option<PoolName>,
     /// Routers that may hear the reports, as `http://host:port`; one at a time does, the next when it goes away.
     pub routers: Vec<String>,
+    /// File with the token that routers want from agents; read again at each call. None is sent when absent.
+    pub token_file: Option<PathBuf>,
     /// The engine on this host.
     pub engine: EngineConfig,
     /// `host:port` where proxies reach the engine; the host and port of `engine.url` when absent.
@@ -40,6 +51,14 @@ pub struct Config {
     pub gpus: GpuSource,
     /// The NVIDIA management library; `libnvidia-ml.so.1` on the loader's path when absent.
     pub nvml_library: Option<PathBuf>,
+    /// XIDs that leave a card in service, beside those that only tell of a fault in a program.
+    pub ignore_xids: BTreeSet<u64>,
+    /// Where the cloud says that it will take this host away.
+    pub notices: NoticesConfig,
+    /// How long the engine's streams may go on after a SIGTERM before the agent ends.
+    #[serde(with = "scheduler::units::duration")]
+    #[schemars(with = "String")]
+    pub drain: Duration,
     /// Time between reports, 100 ms to 1 min; changes are reported at once. A router may order another interval.
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
@@ -48,24 +67,6 @@ pub struct Config {
     pub slots: SlotsConfig,
     /// Where `/metrics`, `/livez` and `/readyz` are served; nowhere when null. Port 0 takes a free one.
     pub metrics: Option<SocketAddr>,
-}
-
-/// Where the engine is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct EngineConfig {
-    /// Base URL of the engine's pages, as the agent reaches them.
-    pub url: String,
-    /// Which API it speaks to proxies.
-    pub api: EngineApi,
-    /// The page that answers with status 200 while it is well.
-    pub health: String,
-    /// Files that it hears at the same time. For `openai` only, and required there: such engines do not say.
-    pub slots: Option<NonZeroU32>,
-    /// What it calls those of `models` that it knows by another name. For `openai` only.
-    pub models: BTreeMap<ModelName, ModelName>,
-    /// File with the key that it wants before it lists its models. For `openai` only.
-    pub key: Option<PathBuf>,
 }
 
 /// Slots, where the engine's own figures shall not hold.
@@ -95,86 +96,20 @@ impl Default for Config {
             node: None,
             pool: None,
             routers: vec!["http://127.0.0.1:7400".to_owned()],
+            token_file: None,
             engine: EngineConfig::default(),
             advertise: None,
             models: "sphinx-en-us".parse().into_iter().collect(),
             gpus: GpuSource::default(),
             nvml_library: None,
+            ignore_xids: BTreeSet::new(),
+            notices: NoticesConfig::default(),
+            drain: Duration::from_secs(15 * 60),
             report_interval: Duration::from_secs(1),
             slots: SlotsConfig::default(),
             metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 7482))),
         }
     }
-}
-
-impl Default for EngineConfig {
-    fn default() -> Self {
-        Self {
-            url: "http://127.0.0.1:8090".to_owned(),
-            api: EngineApi::default(),
-            health: "/health".to_owned(),
-            slots: None,
-            models: BTreeMap::new(),
-            key: None,
-        }
-    }
-}
-
-/// Says why an agent cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum AgentError {
-    /// No pool was named.
-    #[error("pool is missing: set it to the name of the pool this node belongs to")]
-    NoPool,
-    /// The host has no name that can name a node.
-    #[error("the host's name cannot name this node ({0}): set node")]
-    NoNode(String),
-    /// No router was named.
-    #[error("routers is empty: set at least one router, such as http://127.0.0.1:7400")]
-    NoRouter,
-    /// A router or engine URL that the agent cannot use.
-    #[error("expected {key} to be a URL such as http://127.0.0.1:7400, got {got:?}")]
-    BadUrl {
-        /// Where it was configured.
-        key: &'static str,
-        /// What was configured.
-        got: String,
-    },
-    /// An engine of which nobody knows how much it can do.
-    #[error("engine.slots is missing: set it to how many files the engine hears at the same time")]
-    NoSlots,
-    /// An engine whose files proxies would send to another path.
-    #[error("expected engine.url without a path, for proxies send files to /v1/audio/transcriptions, got {0:?}")]
-    UrlWithPath(String),
-    /// A setting that an engine of this API does not heed.
-    #[error("engine.{0} is for engine.api openai only: remove it, or set engine.api")]
-    NotForListen(&'static str),
-    /// A name for a model that is not served.
-    #[error("engine.models names {0}, which models does not list")]
-    UnservedModel(ModelName),
-    /// An address that proxies could not use.
-    #[error("expected advertise to be host:port, got {0:?}")]
-    BadAdvertise(String),
-    /// An interval out of bounds.
-    #[error("expected report_interval from 100ms to 1m, got {}", humantime::format_duration(*.0))]
-    BadInterval(Duration),
-    /// The metrics listener's address cannot be bound.
-    #[error("cannot listen on {address} for metrics: {error}")]
-    Bind {
-        /// What was configured.
-        address: SocketAddr,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// The recorder of metrics cannot be installed.
-    #[error(transparent)]
-    Metrics(#[from] process::MetricsError),
-    /// The HTTP client cannot be built.
-    #[error("cannot build the HTTP client: {0}")]
-    Client(reqwest::Error),
-    /// The system gives no thread for the GPUs.
-    #[error("cannot start the thread that reads the GPUs: {0}")]
-    Thread(std::io::Error),
 }
 
 impl Config {
@@ -187,6 +122,7 @@ impl Config {
             api: self.engine.api,
             models: self.names()?,
             soft_slots: self.slots.soft,
+            on_rebalance: self.notices.rebalance,
         })
     }
 
@@ -199,37 +135,15 @@ impl Config {
         Ok(self.models.iter().map(|ours| (ours.clone(), theirs(ours))).collect())
     }
 
-    /// Returns where the engine's pages are, and which it has.
-    pub(crate) fn engine_kind(&self) -> Result<Kind, AgentError> {
-        let (base, engine) = (self.engine_url()?, &self.engine);
-        let health = page_of(&base, &engine.health);
-        match engine.api {
-            EngineApi::Listen => {
-                let heedless = [
-                    ("slots", engine.slots.is_some()),
-                    ("models", !engine.models.is_empty()),
-                    ("key", engine.key.is_some()),
-                ];
-                match heedless.into_iter().find(|(_, is_set)| *is_set) {
-                    Some((key, _)) => Err(AgentError::NotForListen(key)),
-                    None => Ok(Kind::Own { health, metrics: page_of(&base, "metrics") }),
-                }
-            }
-            EngineApi::OpenAi if base.path() != "/" => Err(AgentError::UrlWithPath(engine.url.clone())),
-            EngineApi::OpenAi => Ok(Kind::OpenAi(OpenAi {
-                health,
-                models: page_of(&base, "v1/models"),
-                key: engine.key.clone(),
-                slots: engine.slots.ok_or(AgentError::NoSlots)?,
-                wanted: self.names()?,
-                listed: None,
-            })),
-        }
-    }
-
     /// Returns the engine's base URL.
     pub(crate) fn engine_url(&self) -> Result<Url, AgentError> {
         plain_url("engine.url", &self.engine.url)
+    }
+
+    /// Returns who may hear the reports.
+    pub(crate) fn routers(&self) -> Result<Routers, AgentError> {
+        let token = Token::new(self.token_file.clone());
+        Ok(Routers { list: self.endpoints()?.into(), token, interval: self.interval()? })
     }
 
     /// Returns the routers in the order they are tried.
@@ -280,7 +194,7 @@ impl Config {
     }
 }
 
-fn plain_url(key: &'static str, text: &str) -> Result<Url, AgentError> {
+pub(crate) fn plain_url(key: &'static str, text: &str) -> Result<Url, AgentError> {
     let bad = || AgentError::BadUrl { key, got: text.to_owned() };
     let url = Url::parse(text).map_err(|_| bad())?;
     if url.scheme() == "http" && url.has_host() { Ok(url) } else { Err(bad()) }
@@ -325,31 +239,6 @@ mod tests {
         let engine = EngineConfig { url: "localhost:9000".to_owned(), ..EngineConfig::default() };
         let error = Config { engine, ..config() }.engine_url().unwrap_err();
         assert!(error.to_string().starts_with("expected engine.url to be a URL"), "{error}");
-    }
-
-    #[test]
-    fn what_an_engine_of_the_other_api_needs_is_said() {
-        let engine = |yaml: &str| Config { engine: serde_json::from_str(yaml).unwrap(), ..config() };
-        for (yaml, expected) in [
-            (
-                r#"{"api":"openai"}"#,
-                "engine.slots is missing: set it to how many files the engine hears at the same time",
-            ),
-            (
-                r#"{"api":"openai","slots":1,"url":"http://gpu:8000/asr"}"#,
-                "expected engine.url without a path, for proxies send files to /v1/audio/transcriptions, \
-                 got \"http://gpu:8000/asr\"",
-            ),
-            (r#"{"slots":4}"#, "engine.slots is for engine.api openai only: remove it, or set engine.api"),
-            (
-                r#"{"api":"openai","slots":1,"models":{"whisper":"x"}}"#,
-                "engine.models names whisper, which models does not list",
-            ),
-        ] {
-            assert_eq!(engine(yaml).engine_kind().unwrap_err().to_string(), expected);
-        }
-        let named = engine(r#"{"api":"openai","slots":1,"models":{"sphinx-en-us":"small"}}"#).identity().unwrap();
-        assert_eq!(named.models.values().map(ModelName::as_str).collect::<Vec<_>>(), ["small"]);
     }
 
     #[test]

@@ -1,32 +1,72 @@
-//! The engine, as its pages show it. Five times a second the agent asks for `/health` (is it well, which process) and
-//! `/metrics` (slots in use): over a connection on the same host that stays open this costs well under a millisecond,
-//! works with any engine that has the two pages, and bounds how old a "change" can be without the engine knowing agents.
-//! Engines of another API have other pages: see [`openai`].
+//! The engine, as its pages show it. Our own is asked five times a second whether it is well (`/health`) and what it does
+//! (`/metrics`): over a connection on the same host that stays open this costs well under a millisecond, and bounds how old
+//! a change can be without the engine knowing agents. Others have larger pages and are asked once a second.
+//!
+//! * [`own`]: ours. [`deepgram`]: Deepgram self-hosted. [`triton`]: NVIDIA Triton.
+//! * [`openai`]: servers of `/v1/audio/transcriptions`; [`vllm`]: what one of them tells of its load.
+//! * `pages`: reading any of them.
 
+mod deepgram;
+mod error;
 mod openai;
+mod own;
+mod pages;
+mod triton;
+mod vllm;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
+use reqwest::Url;
 use scheduler::{ModelName, NodeState};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use crate::config::AgentError;
-use crate::page::Page;
+use crate::error::AgentError;
 
+pub(crate) use deepgram::Deepgram;
+use error::ProbeError;
 pub(crate) use openai::OpenAi;
+pub(crate) use own::Own;
+use pages::Pages;
+pub(crate) use triton::Triton;
+pub(crate) use vllm::Vllm;
 
-/// Time between two looks at the engine.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
-/// An engine that takes longer for a page counts as failing.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// The longest page that is read, in bytes.
-const LONGEST_PAGE: usize = 1 << 20;
+/// Time between two looks at an engine whose pages are small, ...
+const OFTEN: Duration = Duration::from_millis(200);
+/// ... and at one whose pages are long.
+const SELDOM: Duration = Duration::from_secs(1);
+
+/// Whose pages an engine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Server {
+    /// Ours.
+    Crosspoint,
+    /// Deepgram self-hosted.
+    Deepgram,
+    /// NVIDIA Triton.
+    Triton,
+    /// vLLM.
+    Vllm,
+    /// Another OpenAI-compatible server.
+    Openai,
+}
+
+impl Server {
+    /// Returns its name, for people.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Crosspoint => "crosspoint",
+            Self::Deepgram => "Deepgram",
+            Self::Triton => "Triton",
+            Self::Vllm => "vLLM",
+            Self::Openai => "OpenAI-compatible server",
+        }
+    }
+}
 
 /// The engine as last seen.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,12 +82,14 @@ pub(crate) struct Engine {
 /// What the engine says of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Figures {
+    /// Whose pages it has.
+    pub(crate) server: Option<Server>,
     /// Streams it serves at all.
     pub(crate) slots: u32,
     /// Streams it serves well, where it says so.
     pub(crate) soft_slots: Option<u32>,
-    /// Streams it serves now.
-    pub(crate) used: u32,
+    /// Streams it serves now, where it says so.
+    pub(crate) used: Option<u32>,
     /// Work that waits inside it.
     pub(crate) queue_depth: u32,
     /// Compute seconds per second of audio.
@@ -58,6 +100,8 @@ pub(crate) struct Figures {
     pub(crate) pid: Option<u32>,
     /// Models that it serves and what it calls them, where it tells; else those that were configured.
     pub(crate) models: Option<BTreeMap<ModelName, ModelName>>,
+    /// What is not right although it serves, for people.
+    pub(crate) remark: Option<String>,
 }
 
 impl Default for Engine {
@@ -83,27 +127,6 @@ impl Engine {
     }
 }
 
-/// Says why a look at the engine showed nothing.
-#[derive(Debug, thiserror::Error)]
-enum ProbeError {
-    #[error("no answer from {url}: {reason}")]
-    Unreachable { url: Url, reason: String },
-    #[error("expected status 200 from {url}, got {status}")]
-    Status { url: Url, status: StatusCode },
-    #[error("expected at most {LONGEST_PAGE} bytes from {0}, got more")]
-    TooLong(Url),
-    #[error("expected status \"ok\" or \"draining\" from /health, got {0:?}")]
-    Unwell(String),
-    #[error("expected crosspoint_engine_slots and crosspoint_engine_active_streams on /metrics, got neither or one")]
-    NoSlots,
-    #[error("expected a list of models from {0}")]
-    NoList(Url),
-    #[error("expected one of {wanted} among the models that the engine lists, got {listed}")]
-    NoModel { wanted: String, listed: String },
-    #[error("cannot read engine.key {}: {error}", .file.display())]
-    Key { file: PathBuf, error: std::io::Error },
-}
-
 /// The health page, as far as an agent cares. Other engines say nothing, or not in JSON: then 200 is enough.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -123,119 +146,117 @@ impl Health {
 }
 
 /// Looks at one engine.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Probe {
     pages: Pages,
-    kind: Kind,
+    kinds: Kinds,
 }
 
 /// Which pages it has.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Kind {
     /// Those of our own engine.
-    Own {
-        /// Is it well, and which process.
-        health: Url,
-        /// Its slots.
-        metrics: Url,
-    },
+    Own(Own),
+    /// Those of Deepgram self-hosted.
+    Deepgram(Box<Deepgram>),
+    /// Those of Triton.
+    Triton(Box<Triton>),
     /// Those of an OpenAI-compatible server.
-    OpenAi(OpenAi),
+    OpenAi(Box<OpenAi>),
 }
 
-/// Reads pages, over one connection that stays open.
-#[derive(Clone, Debug)]
-struct Pages(Client);
+/// What is known of which pages it has.
+#[derive(Debug)]
+pub(crate) enum Kinds {
+    /// These.
+    Known(Kind),
+    /// Those of one of these: the first that answers.
+    OneOf {
+        /// Where they are.
+        url: Url,
+        /// What it may be, the likeliest first.
+        kinds: Vec<Kind>,
+    },
+}
 
 impl Probe {
-    /// Makes a probe for an engine of this kind.
-    pub(crate) fn new(kind: Kind) -> Result<Self, AgentError> {
-        let client = Client::builder()
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .timeout(PATIENCE)
-            .pool_max_idle_per_host(1)
-            .build()
-            .map_err(AgentError::Client)?;
-        Ok(Self { pages: Pages(client), kind })
+    /// Makes a probe for an engine of one of these kinds.
+    pub(crate) fn new(kinds: Kinds) -> Result<Self, AgentError> {
+        Ok(Self { pages: Pages::new()?, kinds })
     }
 
     /// Looks again and again until the watchers are gone.
     pub(crate) async fn keep_looking(mut self, engine: watch::Sender<Engine>) {
-        let mut looks = tokio::time::interval(LOOK_INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !engine.is_closed() {
-            looks.tick().await;
+            let next = Instant::now() + self.kinds.interval();
             let look = self.look().await;
             let now = engine.borrow().after(look);
             log_change(&engine.borrow(), &now);
             engine.send_replace(now);
+            sleep_until(next).await;
         }
+    }
+
+    /// Looks once.
+    pub(crate) async fn first_look(mut self) -> Engine {
+        let look = self.look().await;
+        Engine::default().after(look)
     }
 
     async fn look(&mut self) -> Result<(NodeState, Figures), ProbeError> {
-        match &mut self.kind {
-            Kind::Own { health, metrics } => {
-                let health: Health = serde_json::from_slice(&self.pages.get(health).await?).unwrap_or_default();
-                let state = health.state()?;
-                Ok((state, figures(&self.pages.get(metrics).await?, health.pid)?))
+        match &mut self.kinds {
+            Kinds::Known(kind) => kind.look(&self.pages).await,
+            Kinds::OneOf { url, kinds } => {
+                let (found, seen) = recognise(url, kinds, &self.pages).await?;
+                self.kinds = Kinds::Known(kinds.swap_remove(found));
+                Ok(seen)
             }
-            Kind::OpenAi(engine) => engine.look(&self.pages).await,
         }
     }
 }
 
-impl Pages {
-    async fn get(&self, url: &Url) -> Result<Vec<u8>, ProbeError> {
-        self.get_with(url, |request| request).await
-    }
-
-    async fn get_with(
-        &self,
-        url: &Url,
-        sign: impl FnOnce(RequestBuilder) -> RequestBuilder,
-    ) -> Result<Vec<u8>, ProbeError> {
-        let unreachable = |error: reqwest::Error| ProbeError::Unreachable {
-            url: url.clone(),
-            reason: innermost(&error.without_url()),
-        };
-        let response = sign(self.0.get(url.clone())).send().await.map_err(unreachable)?;
-        match response.status() {
-            StatusCode::OK => {
-                body(response).await.map_err(unreachable)?.ok_or_else(|| ProbeError::TooLong(url.clone()))
+/// Finds the kind whose pages answer. When none does, the first one's words are told: it is the likeliest.
+async fn recognise(url: &Url, kinds: &mut [Kind], pages: &Pages) -> Result<(usize, (NodeState, Figures)), ProbeError> {
+    let mut first = None;
+    for (place, kind) in kinds.iter_mut().enumerate() {
+        match kind.look(pages).await {
+            Ok(seen) => return Ok((place, seen)),
+            // Its pages are there, and say what is wrong.
+            Err(error @ (ProbeError::Sick(_) | ProbeError::NoCapacity(_) | ProbeError::NoTritonSlots)) => {
+                return Err(error);
             }
-            status => Err(ProbeError::Status { url: url.clone(), status }),
+            Err(error @ (ProbeError::Unreachable { .. } | ProbeError::Unwell(_))) if first.is_none() => {
+                return Err(error);
+            }
+            Err(error) => first = first.or_else(|| Some(error.to_string())),
+        }
+    }
+    Err(ProbeError::Unknown { url: url.clone(), reason: first.unwrap_or_default() })
+}
+
+impl Kinds {
+    fn interval(&self) -> Duration {
+        match self {
+            Self::Known(Kind::Own(_) | Kind::OpenAi(_)) => OFTEN,
+            Self::Known(Kind::Deepgram(_) | Kind::Triton(_)) | Self::OneOf { .. } => SELDOM,
         }
     }
 }
 
-/// Reads a body to its end; nothing when it is too long.
-async fn body(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if bytes.len() + chunk.len() > LONGEST_PAGE {
-            return Ok(None);
+impl Kind {
+    async fn look(&mut self, pages: &Pages) -> Result<(NodeState, Figures), ProbeError> {
+        match self {
+            Self::Own(own) => own.look(pages).await,
+            Self::Deepgram(deepgram) => deepgram.look(pages).await,
+            Self::Triton(triton) => triton.look(pages).await,
+            Self::OpenAi(server) => server.look(pages).await,
         }
-        bytes.extend_from_slice(&chunk);
     }
-    Ok(Some(bytes))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the factor is near 1, reports carry it in single precision")]
-fn figures(page: &[u8], pid: Option<u32>) -> Result<Figures, ProbeError> {
-    let text = String::from_utf8_lossy(page);
-    let page = Page::parse(&text);
-    let latency = page.value("crosspoint_engine_chunk_latency_p95_seconds").unwrap_or_default();
-    Ok(Figures {
-        slots: page.count("crosspoint_engine_slots").ok_or(ProbeError::NoSlots)?,
-        soft_slots: page.count("crosspoint_engine_soft_slots"),
-        used: page.count("crosspoint_engine_active_streams").ok_or(ProbeError::NoSlots)?,
-        queue_depth: page.count("crosspoint_engine_queue_depth").unwrap_or_default(),
-        realtime_factor: page.value("crosspoint_engine_realtime_factor").unwrap_or_default() as f32,
-        chunk_latency_p95: Duration::try_from_secs_f64(latency).unwrap_or_default(),
-        pid,
-        models: None,
-    })
+/// Turns seconds into a duration; what is none is zero.
+fn seconds(seconds: Option<f64>) -> Duration {
+    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default()
 }
 
 /// Returns the address of a page under `base`.
@@ -256,7 +277,10 @@ pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
 
 fn log_change(before: &Engine, now: &Engine) {
     match (&before.problem, &now.problem) {
-        (Some(_), None) => info!(slots = now.figures.slots, pid = now.figures.pid, "engine answers"),
+        (Some(_), None) => {
+            let server = now.figures.server.map(Server::name);
+            info!(server, slots = now.figures.slots, pid = now.figures.pid, "engine answers");
+        }
         (None, Some(problem)) => warn!(%problem, "engine stopped answering"),
         (Some(old), Some(problem)) if old != problem => warn!(%problem, "engine does not answer"),
         (Some(_) | None, Some(_) | None) => {}
@@ -267,31 +291,15 @@ fn log_change(before: &Engine, now: &Engine) {
 mod tests {
     use super::*;
 
-    const PAGE: &[u8] = b"crosspoint_engine_slots 5\ncrosspoint_engine_active_streams 2\n\
-        crosspoint_engine_queue_depth 3\ncrosspoint_engine_realtime_factor 0.25\n\
-        crosspoint_engine_chunk_latency_p95_seconds 0.04\n";
-
     fn gone() -> Result<(NodeState, Figures), ProbeError> {
         Err(ProbeError::NoSlots)
-    }
-
-    #[test]
-    fn a_page_becomes_figures() {
-        let figures = figures(PAGE, Some(7)).unwrap();
-        assert_eq!((figures.slots, figures.used, figures.queue_depth, figures.soft_slots), (5, 2, 3, None));
-        assert_eq!(figures.chunk_latency_p95, Duration::from_millis(40));
-    }
-
-    #[test]
-    fn a_page_without_slots_is_no_engine() {
-        assert!(matches!(figures(b"up 1\n", None), Err(ProbeError::NoSlots)));
     }
 
     #[test]
     fn an_engine_starts_until_it_first_answered_and_fails_only_after_that() {
         let starting = Engine::default().after(gone());
         assert_eq!(starting.state, NodeState::Starting);
-        let serving = starting.after(Ok((NodeState::Serving, figures(PAGE, None).unwrap())));
+        let serving = starting.after(Ok((NodeState::Serving, Figures { slots: 5, ..Figures::default() })));
         let failing = serving.after(gone());
         assert_eq!((failing.state, failing.figures.slots), (NodeState::Failing, 5));
     }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::{Gauge, counter, gauge};
+use scheduler::NoticeKind;
 
-use crate::gpus::Card;
+use crate::gpus::{Card, Fault};
 
 /// What became of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,35 @@ impl Gauges {
             Readings::from(card).show(card.index);
         }
         *shown = here;
+    }
+}
+
+/// Counts a fault of a card, or of a program on it.
+pub(crate) fn gpu_fault(fault: Fault) {
+    counter!("crosspoint_agent_gpu_faults_total", "fault" => fault.label()).increment(1);
+}
+
+/// Counts that NVIDIA's library is not there or stopped working.
+pub(crate) fn driver_failed() {
+    counter!("crosspoint_agent_driver_failures_total").increment(1);
+}
+
+/// Counts a notice from the cloud.
+pub(crate) fn noticed(kind: NoticeKind) {
+    counter!("crosspoint_agent_notices_total", "kind" => notice_label(kind)).increment(1);
+}
+
+/// Shows whether the cloud's notices can be read.
+pub(crate) fn notices_readable(fault: Option<&str>) {
+    gauge!("crosspoint_agent_notices_readable").set(if fault.is_none() { 1.0 } else { 0.0 });
+}
+
+/// Returns a kind of notice as a label.
+pub(crate) const fn notice_label(kind: NoticeKind) -> &'static str {
+    match kind {
+        NoticeKind::Rebalance => "rebalance",
+        NoticeKind::Preemption => "preemption",
+        NoticeKind::Maintenance => "maintenance",
     }
 }
 

@@ -1,5 +1,6 @@
 //! The host's GPUs: NVIDIA's library, an invented card, or none. Only this module touches NVML.
 
+mod faults;
 mod nvml;
 mod sampler;
 mod simulated;
@@ -12,7 +13,9 @@ use scheduler::{Gpu, NodeId, Ratio};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::config::{AgentError, Config, GpuSource};
+use crate::config::{Config, GpuSource};
+use crate::error::AgentError;
+pub(crate) use faults::Fault;
 use sampler::{Sampled, Sampler};
 use simulated::Simulated;
 
@@ -26,6 +29,49 @@ pub(crate) struct Card {
     pub(crate) index: u32,
     /// Its readings.
     pub(crate) gpu: Gpu,
+}
+
+/// A card that is out of service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Out {
+    /// NVML's index.
+    pub(crate) index: u32,
+    /// Why, for people.
+    pub(crate) why: String,
+}
+
+/// Every card of this host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Host {
+    /// Those that answer.
+    pub(crate) cards: Vec<Card>,
+    /// Those that are out of service, whether they answer or not.
+    pub(crate) out: Vec<Out>,
+}
+
+impl Host {
+    /// Returns how many of an engine's slots are in service: those of its cards that are, each having the same share.
+    pub(crate) fn slots_in_service(&self, slots: u32) -> u32 {
+        let is_out = |card: &&Card| self.out.iter().any(|out| out.index == card.index);
+        let out = self.out.len();
+        let well = self.cards.len() - self.cards.iter().filter(is_out).count();
+        if out == 0 {
+            return slots;
+        }
+        let share = u64::from(slots) * well as u64 / (well + out) as u64;
+        share.try_into().unwrap_or(slots)
+    }
+
+    /// Tells whether no card is left.
+    pub(crate) fn is_out(&self) -> bool {
+        !self.out.is_empty() && self.slots_in_service(u32::MAX) == 0
+    }
+
+    /// Says what is out of service, and why.
+    pub(crate) fn why_out(&self) -> Option<String> {
+        let why = self.out.iter().map(|out| out.why.as_str()).collect::<Vec<_>>().join(", ");
+        (!why.is_empty()).then_some(why)
+    }
 }
 
 /// Where readings come from.
@@ -44,7 +90,8 @@ impl Gpus {
     pub(crate) fn open(config: &Config, node: &NodeId) -> Result<Self, AgentError> {
         Ok(Self(match config.gpus {
             GpuSource::Nvml => {
-                let sampler = Sampler::start(config.nvml_library.clone(), config.report_interval);
+                let sampler =
+                    Sampler::start(config.nvml_library.clone(), config.ignore_xids.clone(), config.report_interval);
                 Source::Nvml(sampler.map_err(AgentError::Thread)?)
             }
             GpuSource::Simulated => Source::Simulated(Simulated::new(node)),
@@ -59,11 +106,21 @@ impl Gpus {
     }
 
     /// Returns the last readings, without ever waiting for a driver. A simulated card follows `load`.
-    pub(crate) fn read(&mut self, load: Ratio, now: Instant) -> Vec<Card> {
+    pub(crate) fn read(&mut self, load: Ratio, now: Instant) -> Host {
         match &mut self.0 {
             Source::Nvml(sampler) => sampler.read(now),
-            Source::Simulated(simulated) => vec![Card { index: 0, gpu: simulated.read(load) }],
-            Source::None => Vec::new(),
+            Source::Simulated(simulated) => {
+                Host { cards: vec![Card { index: 0, gpu: simulated.read(load) }], out: Vec::new() }
+            }
+            Source::None => Host::default(),
+        }
+    }
+
+    /// Returns the last readings as they are, for whoever asks whether a report is due.
+    pub(crate) fn last(&self) -> Host {
+        match &self.0 {
+            Source::Nvml(sampler) => sampler.last(),
+            Source::Simulated(_) | Source::None => Host::default(),
         }
     }
 
@@ -88,9 +145,12 @@ pub(crate) enum FirstLook {
 
 impl FirstLook {
     /// Says what there is, for people; waits for the driver for 2 s at most.
-    pub(crate) async fn describe(self) -> String {
+    ///
+    /// # Errors
+    /// Fails with what is missing, where there should be cards.
+    pub(crate) async fn describe(self) -> Result<String, String> {
         match self {
-            Self::Known(text) => text.to_owned(),
+            Self::Known(text) => Ok(text.to_owned()),
             Self::Sampled(mut samples) => {
                 let known = samples.wait_for(|sampled| !matches!(sampled, Sampled::Pending));
                 match tokio::time::timeout(FIRST_LOOK, known).await {
@@ -99,5 +159,26 @@ impl FirstLook {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(well: u32, out: u32) -> Host {
+        let gpu = Simulated::new(&"a".parse().unwrap()).read(Ratio::ZERO);
+        let card = |index| Card { index, gpu: gpu.clone() };
+        let fault = |index| Out { index, why: format!("GPU {index}: XID 79") };
+        Host { cards: (0..well + out).map(card).collect(), out: (well..well + out).map(fault).collect() }
+    }
+
+    #[test]
+    fn each_card_has_the_same_share_of_the_slots() {
+        for (well, out, slots) in [(0, 0, 24), (2, 0, 24), (1, 1, 12), (3, 1, 18), (0, 2, 0)] {
+            assert_eq!(host(well, out).slots_in_service(24), slots, "{well} of {}", well + out);
+        }
+        assert!(host(0, 1).is_out() && !host(1, 1).is_out() && !host(0, 0).is_out());
+        assert_eq!(host(1, 1).why_out().unwrap(), "GPU 1: XID 79");
     }
 }

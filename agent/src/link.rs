@@ -23,6 +23,7 @@ use crate::engine::Engine;
 use crate::gauges::Outcome;
 use crate::reporter::Reporter;
 use crate::stream::{Ended, Stream};
+use crate::token::Token;
 
 /// A router that refused is asked again after this: its configuration may have been mended.
 const AFTER_REFUSAL: Duration = Duration::from_secs(5);
@@ -64,10 +65,31 @@ pub(crate) struct Signs {
     pub(crate) readiness: Readiness,
 }
 
+/// Who may hear the reports.
+#[derive(Clone, Debug)]
+pub(crate) struct Routers {
+    /// In the order they are tried.
+    pub(crate) list: Arc<[Endpoint]>,
+    /// What they want from agents.
+    pub(crate) token: Token,
+    /// Time between reports, until one orders another.
+    pub(crate) interval: Duration,
+}
+
+/// When an agent ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Ends {
+    /// Cancelled when the node takes no more sessions.
+    pub(crate) drain: ShutdownToken,
+    /// Cancelled when its sessions are over.
+    pub(crate) over: ShutdownToken,
+}
+
 /// The agent's side of the conversation with its routers.
 #[derive(Debug)]
 pub(crate) struct Link {
     routers: Arc<[Endpoint]>,
+    token: Token,
     interval: Duration,
     engine: watch::Receiver<Engine>,
     reporter: Reporter,
@@ -85,20 +107,34 @@ struct Complaints {
     refused: Option<String>,
 }
 
+/// How many routers did not take the reports since one did, or since the last wait.
+#[derive(Debug, Default)]
+struct Round {
+    tried: usize,
+    longest: Duration,
+}
+
+impl Round {
+    /// Returns how long to wait before the next of `routers` is tried: not at all before all of them were.
+    fn wait(&mut self, wait: Duration, routers: usize) -> Duration {
+        self.tried += 1;
+        self.longest = self.longest.max(wait);
+        if self.tried < routers {
+            return Duration::ZERO;
+        }
+        std::mem::take(self).longest
+    }
+}
+
 impl Link {
     /// Makes a link that has reached nobody yet.
-    pub(crate) fn new(
-        routers: Vec<Endpoint>,
-        interval: Duration,
-        engine: watch::Receiver<Engine>,
-        reporter: Reporter,
-        signs: Signs,
-    ) -> Self {
+    pub(crate) fn new(routers: Routers, engine: watch::Receiver<Engine>, reporter: Reporter, signs: Signs) -> Self {
         let mut seed = DefaultHasher::new();
         (&reporter.identity().node, std::process::id()).hash(&mut seed);
         Self {
-            routers: routers.into(),
-            interval,
+            routers: routers.list,
+            token: routers.token,
+            interval: routers.interval,
             engine,
             reporter,
             signs,
@@ -109,15 +145,21 @@ impl Link {
         }
     }
 
-    /// Reports until the drain begins.
-    pub(crate) async fn keep_reporting(mut self, drain: ShutdownToken) {
+    /// Reports until the node's work is over. A router that goes away is followed by the next at once; only when none of the
+    /// list takes the reports is there a wait.
+    pub(crate) async fn keep_reporting(mut self, ends: Ends) {
         let routers = Arc::clone(&self.routers);
+        let mut round = Round::default();
         for router in routers.iter().cycle() {
-            let ended = self.report_to(router, &drain).await;
+            let ended = self.report_to(router, &ends).await;
             self.reporter.gauges().disconnected();
-            // A router that leaves during the drain is nothing to complain of.
-            if drain.is_cancelled() {
+            // A router that leaves when all is over is nothing to complain of.
+            if ends.over.is_cancelled() {
                 return;
+            }
+            if self.was_good() {
+                round = Round::default();
+                self.backoff.reset();
             }
             let wait = match ended {
                 Ended::Drained => return,
@@ -125,45 +167,54 @@ impl Link {
                 Ended::Lost(reason) => self.note_lost(router, reason),
             };
             tokio::select! {
-                () = drain.cancelled() => return,
-                () = sleep(wait) => {}
+                () = ends.over.cancelled() => return,
+                () = sleep(round.wait(wait, routers.len())) => {}
             }
         }
     }
 
-    async fn report_to(&mut self, router: &Endpoint, drain: &ShutdownToken) -> Ended {
+    async fn report_to(&mut self, router: &Endpoint, ends: &Ends) -> Ended {
         self.reporter.forget();
+        if ends.drain.is_cancelled() {
+            self.reporter.drain();
+        }
         let first = self.reporter.report(&self.engine.borrow_and_update());
         let opened = tokio::select! {
-            () = drain.cancelled() => return Ended::Drained,
-            opened = Stream::open(router, report_to_wire(&first)) => opened,
+            () = ends.over.cancelled() => return Ended::Drained,
+            opened = Stream::open(router, &self.token, report_to_wire(&first)) => opened,
         };
         match opened {
             Ok(stream) => {
                 self.reporter.note_sent(&first);
                 self.reporter.gauges().report(Outcome::Sent);
-                self.converse(router, stream, drain).await
+                self.converse(router, stream, ends).await
             }
             Err(ended) => ended,
         }
     }
 
     /// Reports once per interval and at once on an urgent change, until the stream ends.
-    async fn converse(&mut self, router: &Endpoint, mut stream: Stream, drain: &ShutdownToken) -> Ended {
+    async fn converse(&mut self, router: &Endpoint, mut stream: Stream, ends: &Ends) -> Ended {
         let mut interval = self.interval;
         let mut said = Instant::now();
         loop {
             tokio::select! {
                 biased;
-                () = drain.cancelled() => {
-                    let farewell = self.reporter.farewell(&self.engine.borrow());
+                () = ends.over.cancelled() => {
+                    self.reporter.drain();
+                    let farewell = self.reporter.report(&self.engine.borrow());
                     stream.close(report_to_wire(&farewell)).await;
                     return Ended::Drained;
+                }
+                () = ends.drain.cancelled(), if self.reporter.is_open() => {
+                    self.reporter.drain();
+                    said = self.say(&stream);
                 }
                 order = stream.order() => match order {
                     Ok(Order::Accepted(accepted)) => interval = self.note_accepted(router, accepted),
                     Err(ended) => return ended,
                 },
+                () = self.reporter.noticed() => said = self.say(&stream),
                 changed = self.engine.changed() => match changed {
                     Ok(()) if self.reporter.is_urgent(&self.engine.borrow_and_update()) => said = self.say(&stream),
                     Ok(()) => {}
@@ -172,6 +223,11 @@ impl Link {
                 () = sleep_until(said + interval) => said = self.say(&stream),
             }
         }
+    }
+
+    /// Tells whether the stream that just ended was a good one.
+    fn was_good(&self) -> bool {
+        self.accepted.is_some_and(|since| since.elapsed() >= GOOD_STREAM)
     }
 
     fn say(&mut self, stream: &Stream) -> Instant {
@@ -214,9 +270,7 @@ impl Link {
 
     /// Notes that a router is not there; returns how long to wait.
     fn note_lost(&mut self, router: &Endpoint, reason: String) -> Duration {
-        if self.accepted.take().is_some_and(|since| since.elapsed() >= GOOD_STREAM) {
-            self.backoff.reset();
-        }
+        self.accepted = None;
         let wait = self.backoff.after_failure(&mut self.dice);
         if std::mem::replace(&mut self.complaints.unreachable, true) {
             debug!(router = %router.uri(), reason, ?wait, "router still cannot be reached");
@@ -229,5 +283,18 @@ impl Link {
 
     fn stand(&self, standing: Standing) {
         self.signs.standing.send_replace(standing);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_router_is_tried_at_once_and_the_first_again_after_the_longest_wait() {
+        let (mut round, short) = (Round::default(), Duration::from_millis(70));
+        let waits: Vec<_> = [AFTER_REFUSAL, short, short, short].into_iter().map(|wait| round.wait(wait, 2)).collect();
+        assert_eq!(waits, [Duration::ZERO, AFTER_REFUSAL, Duration::ZERO, short]);
+        assert_eq!(Round::default().wait(short, 1), short);
     }
 }

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use scheduler::{EngineApi, ModelName, NodeId, NodeState, PoolName, Ratio, Report};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::engine::{Engine, Figures};
 use crate::gauges::Gauges;
-use crate::gpus::Gpus;
+use crate::gpus::{Gpus, Host};
+use crate::notices::{Heard, Notices, OnRebalance};
 
 /// What does not change while the agent lives.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub(crate) struct Identity {
     pub(crate) models: BTreeMap<ModelName, ModelName>,
     /// Soft slots, where the operator set them.
     pub(crate) soft_slots: Option<NonZeroU32>,
+    /// What a recommendation to rebalance means here.
+    pub(crate) on_rebalance: OnRebalance,
 }
 
 impl Identity {
@@ -51,6 +55,7 @@ struct Urgent {
     used: u32,
     pid: Option<u32>,
     models: Vec<ModelName>,
+    reason: Option<String>,
 }
 
 impl From<&Report> for Urgent {
@@ -62,8 +67,17 @@ impl From<&Report> for Urgent {
             used: report.used_slots,
             pid: report.engine_pid,
             models: report.models.iter().cloned().collect(),
+            reason: report.reason.clone(),
         }
     }
+}
+
+/// Whether the node takes sessions, as far as its agent has a say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    Open,
+    /// The agent was told to end.
+    Closed,
 }
 
 /// Writes this node's reports.
@@ -71,29 +85,33 @@ impl From<&Report> for Urgent {
 pub(crate) struct Reporter {
     identity: Identity,
     gpus: Gpus,
+    notices: watch::Receiver<Notices>,
     gauges: Gauges,
+    door: Door,
     sequence: u64,
     said: Option<Urgent>,
 }
 
 impl Reporter {
     /// Makes a reporter that has said nothing yet.
-    pub(crate) fn new(identity: Identity, gpus: Gpus, gauges: Gauges) -> Self {
-        Self { identity, gpus, gauges, sequence: 0, said: None }
+    pub(crate) fn new(identity: Identity, gpus: Gpus, notices: watch::Receiver<Notices>, gauges: Gauges) -> Self {
+        Self { identity, gpus, notices, gauges, door: Door::Open, sequence: 0, said: None }
     }
 
     /// Writes the next report.
     pub(crate) fn report(&mut self, engine: &Engine) -> Report {
-        let figures = &engine.figures;
-        let cards = self.gpus.read(load(figures), Instant::now());
-        self.gauges.cards(&cards);
+        let now = Instant::now();
+        let host = self.gpus.read(load(&engine.figures), now);
+        self.gauges.cards(&host.cards);
         self.sequence += 1;
-        let models = self.identity.models(figures);
+        let heard = self.notices.borrow().gravest().cloned();
+        let urgent = self.urgent(engine, &host, heard.as_ref());
+        let models = self.identity.models(&engine.figures);
         Report {
             node: self.identity.node.clone(),
             pool: self.identity.pool.clone(),
             address: self.identity.address.clone(),
-            state: engine.state,
+            state: urgent.state,
             models: models.keys().cloned().collect(),
             api: self.identity.api,
             engine_models: models
@@ -101,21 +119,36 @@ impl Reporter {
                 .filter(|(ours, theirs)| ours != theirs)
                 .map(|(ours, theirs)| (ours.clone(), theirs.clone()))
                 .collect(),
-            soft_slots: self.identity.soft_slots(figures),
-            hard_slots: figures.slots,
-            used_slots: figures.used,
-            queue_depth: figures.queue_depth,
-            chunk_latency_p95: figures.chunk_latency_p95,
-            realtime_factor: figures.realtime_factor,
-            gpus: cards.into_iter().map(|card| card.gpu).collect(),
+            soft_slots: urgent.soft_slots,
+            hard_slots: urgent.slots,
+            used_slots: urgent.used,
+            queue_depth: engine.figures.queue_depth,
+            chunk_latency_p95: engine.figures.chunk_latency_p95,
+            realtime_factor: engine.figures.realtime_factor,
+            gpus: host.cards.into_iter().map(|card| card.gpu).collect(),
             sequence: self.sequence,
-            engine_pid: figures.pid,
+            engine_pid: engine.figures.pid,
+            reason: urgent.reason,
+            notice: heard.map(|heard| heard.notice(now)),
         }
     }
 
-    /// Writes the report that says goodbye.
-    pub(crate) fn farewell(&mut self, engine: &Engine) -> Report {
-        Report { state: NodeState::Draining, ..self.report(engine) }
+    /// Takes no more sessions from now on.
+    pub(crate) fn drain(&mut self) {
+        self.door = Door::Closed;
+    }
+
+    /// Tells whether sessions are taken.
+    pub(crate) fn is_open(&self) -> bool {
+        self.door == Door::Open
+    }
+
+    /// Resolves when the cloud has said something new.
+    pub(crate) async fn noticed(&mut self) {
+        if self.notices.changed().await.is_err() {
+            // Nobody listens to a cloud.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Notes that a report is on its way to the router.
@@ -128,17 +161,45 @@ impl Reporter {
         self.said = None;
     }
 
-    /// Tells whether the engine has changed so that the router must hear of it at once.
+    /// Tells whether something has changed so that the router must hear of it at once.
     pub(crate) fn is_urgent(&self, engine: &Engine) -> bool {
-        let now = Urgent {
-            state: engine.state,
-            slots: engine.figures.slots,
-            soft_slots: self.identity.soft_slots(&engine.figures),
-            used: engine.figures.used,
-            pid: engine.figures.pid,
-            models: self.identity.models(&engine.figures).keys().cloned().collect(),
-        };
+        let now = self.urgent(engine, &self.gpus.last(), self.notices.borrow().gravest());
         self.said.as_ref() != Some(&now)
+    }
+
+    fn urgent(&self, engine: &Engine, host: &Host, heard: Option<&Heard>) -> Urgent {
+        let figures = &engine.figures;
+        Urgent {
+            state: self.state(engine.state, host, heard),
+            slots: host.slots_in_service(figures.slots),
+            soft_slots: host.slots_in_service(self.identity.soft_slots(figures)),
+            used: figures.used.unwrap_or_default(),
+            pid: figures.pid,
+            models: self.identity.models(figures).keys().cloned().collect(),
+            reason: self.reason(engine, host, heard),
+        }
+    }
+
+    fn state(&self, engine: NodeState, host: &Host, heard: Option<&Heard>) -> NodeState {
+        let goes = heard.is_some_and(|heard| heard.drains(self.identity.on_rebalance));
+        match (engine, self.door) {
+            (_, Door::Closed) => NodeState::Draining,
+            (NodeState::Serving, Door::Open) if host.is_out() => NodeState::Failing,
+            (NodeState::Serving, Door::Open) if goes => NodeState::Draining,
+            (state, Door::Open) => state,
+        }
+    }
+
+    /// Says why the node does not serve, or serves less than it could.
+    fn reason(&self, engine: &Engine, host: &Host, heard: Option<&Heard>) -> Option<String> {
+        let door = match self.door {
+            Door::Open => None,
+            Door::Closed => Some("its agent was told to end".to_owned()),
+        };
+        let heard = heard.map(|heard| heard.text.clone());
+        let engine = engine.problem.clone().or_else(|| engine.figures.remark.clone());
+        let reasons: Vec<_> = [heard, door, host.why_out(), engine].into_iter().flatten().collect();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 
     /// Returns the gauges that the reports are counted on.
@@ -153,7 +214,8 @@ impl Reporter {
 }
 
 fn load(figures: &Figures) -> Ratio {
-    if figures.slots == 0 { Ratio::ZERO } else { Ratio::clamped(figures.used as f32 / figures.slots as f32) }
+    let used = figures.used.unwrap_or_default();
+    if figures.slots == 0 { Ratio::ZERO } else { Ratio::clamped(used as f32 / figures.slots as f32) }
 }
 
 #[cfg(test)]
@@ -168,16 +230,17 @@ mod tests {
             api: EngineApi::Listen,
             models: BTreeMap::new(),
             soft_slots: soft_slots.and_then(NonZeroU32::new),
+            on_rebalance: OnRebalance::Tell,
         }
     }
 
     fn engine(used: u32) -> Engine {
-        let figures = Figures { slots: 10, used, ..Figures::default() };
+        let figures = Figures { slots: 10, used: Some(used), ..Figures::default() };
         Engine { state: NodeState::Serving, figures, problem: None }
     }
 
     fn reporter() -> Reporter {
-        Reporter::new(identity(None), Gpus::none(), Gauges::default())
+        Reporter::new(identity(None), Gpus::none(), watch::channel(Notices::default()).1, Gauges::default())
     }
 
     #[test]
@@ -206,12 +269,36 @@ mod tests {
     #[test]
     fn every_report_counts_up() {
         let mut reporter = reporter();
-        let sequences = [reporter.report(&engine(0)).sequence, reporter.farewell(&engine(0)).sequence];
+        let sequences = [reporter.report(&engine(0)).sequence, reporter.report(&engine(0)).sequence];
         assert_eq!(sequences, [1, 2]);
     }
 
     #[test]
-    fn the_last_report_says_draining() {
-        assert_eq!(reporter().farewell(&engine(2)).state, NodeState::Draining);
+    fn an_agent_that_was_told_to_end_says_draining() {
+        let mut reporter = reporter();
+        reporter.drain();
+        let report = reporter.report(&engine(2));
+        assert_eq!((report.state, report.reason.as_deref()), (NodeState::Draining, Some("its agent was told to end")));
+    }
+
+    #[test]
+    fn a_host_without_a_card_in_service_fails_and_says_why() {
+        let out = crate::gpus::Out { index: 0, why: "GPU 0: XID 79".to_owned() };
+        let host = Host { cards: Vec::new(), out: vec![out] };
+        let urgent = reporter().urgent(&engine(2), &host, None);
+        assert_eq!((urgent.state, urgent.slots, urgent.used), (NodeState::Failing, 0, 2));
+        assert_eq!(urgent.reason.as_deref(), Some("GPU 0: XID 79"));
+    }
+
+    #[test]
+    fn a_host_that_will_be_taken_away_takes_no_more() {
+        let heard = |kind| Heard { kind, deadline: None, text: "AWS will terminate this host".to_owned() };
+        let urgent = reporter().urgent(&engine(0), &Host::default(), Some(&heard(scheduler::NoticeKind::Preemption)));
+        assert_eq!(
+            (urgent.state, urgent.reason.unwrap()),
+            (NodeState::Draining, "AWS will terminate this host".to_owned())
+        );
+        let told = reporter().urgent(&engine(0), &Host::default(), Some(&heard(scheduler::NoticeKind::Rebalance)));
+        assert_eq!(told.state, NodeState::Serving);
     }
 }

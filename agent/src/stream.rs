@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::v1::agents_client::AgentsClient;
 use proto::v1::node_order::Order;
-use proto::v1::{NodeOrder, NodeReport};
+use proto::v1::{CheckRequest, NodeOrder, NodeReport};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -13,6 +13,7 @@ use tonic::{Code, Status, Streaming};
 
 use crate::engine::innermost;
 use crate::gauges::Outcome;
+use crate::token::Token;
 
 /// A router that takes longer to take the connection is not there.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
@@ -48,13 +49,14 @@ impl Stream {
     ///
     /// # Errors
     /// Fails with how it ended: the router is not there, or does not want the report.
-    pub(crate) async fn open(router: &Endpoint, first: NodeReport) -> Result<Self, Ended> {
+    pub(crate) async fn open(router: &Endpoint, token: &Token, first: NodeReport) -> Result<Self, Ended> {
         let channel = lively(router.clone()).connect().await.map_err(|error| Ended::Lost(innermost(&error)))?;
         let (reports, queue) = mpsc::channel(1);
         // The queue is empty, there is room for one.
         let _ = reports.try_send(first);
         let mut client = AgentsClient::new(channel);
-        match timeout(OPEN_DEADLINE, client.report(ReceiverStream::new(queue))).await {
+        let call = token.sign(ReceiverStream::new(queue)).await.map_err(|error| Ended::Refused(error.to_string()))?;
+        match timeout(OPEN_DEADLINE, client.report(call)).await {
             Ok(Ok(response)) => Ok(Self { reports, orders: response.into_inner() }),
             Ok(Err(status)) => Err(ended(&status)),
             Err(_) => Err(Ended::Lost(format!("no answer to the call within {OPEN_DEADLINE:?}"))),
@@ -93,6 +95,20 @@ impl Stream {
         };
         // A router that does not listen will notice the silence.
         let _ = timeout(FAREWELL_DEADLINE, heard).await;
+    }
+}
+
+/// Asks a router whether it would take the reports of a node.
+///
+/// # Errors
+/// Fails with how it ended: the router is not there, or would not.
+pub(crate) async fn check(router: &Endpoint, token: &Token, node: CheckRequest) -> Result<(), Ended> {
+    let channel = lively(router.clone()).connect().await.map_err(|error| Ended::Lost(innermost(&error)))?;
+    let call = token.sign(node).await.map_err(|error| Ended::Refused(error.to_string()))?;
+    match timeout(OPEN_DEADLINE, AgentsClient::new(channel).check(call)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(status)) => Err(ended(&status)),
+        Err(_) => Err(Ended::Lost(format!("no answer to the call within {OPEN_DEADLINE:?}"))),
     }
 }
 

@@ -11,8 +11,8 @@ use serde_json::Value;
 use crate::http::{body, root_cause};
 
 pub(crate) use reply::{
-    Attempt, Cost, Costs, Explanation, Gpu, Key, Keys, NewKey, Node, Nodes, Placement, Plan, PlannedPool, Pool, Pools,
-    Rejected, RevokedKey, Session, Sessions, Spent,
+    Attempt, Cost, Costs, Explanation, Gpu, Key, Keys, NewKey, Node, Nodes, Notice, Placement, Plan, PlannedPool, Pool,
+    Pools, Rejected, RevokedKey, Session, Sessions, Spent,
 };
 
 /// The longest a router may take to be reached, and to answer.

@@ -8,10 +8,11 @@ use anyhow::Context as _;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Which of our crates each crate may depend on.
-const DIAGRAM: [(&str, &[&str]); 13] = [
+const DIAGRAM: [(&str, &[&str]); 14] = [
     ("scheduler", &[]),
     ("audio", &[]),
     ("process", &[]),
+    ("relay", &[]),
     ("proto", &["scheduler"]),
     ("session", &["scheduler", "audio"]),
     ("simulator", &["scheduler"]),

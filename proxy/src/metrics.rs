@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use scheduler::Work;
-use session::{CloseReason, Usage};
+use session::{Cause, CloseReason, Usage};
 use store::{JournalError, KeyError};
 
 const SESSIONS: &str = "crosspoint_proxy_sessions_total";
@@ -16,6 +16,9 @@ const PLACE: &str = "crosspoint_proxy_place_seconds";
 const OPEN: &str = "crosspoint_proxy_leg_open_seconds";
 const FIRST: &str = "crosspoint_proxy_first_result_seconds";
 const LEGS: &str = "crosspoint_proxy_legs_total";
+const FAILOVERS: &str = "crosspoint_proxy_failovers_total";
+const GAP: &str = "crosspoint_proxy_failover_gap_seconds";
+const REPLAYED: &str = "crosspoint_proxy_replayed_seconds_total";
 const CHUNKS: &str = "crosspoint_proxy_chunks_total";
 const CHUNKS_IN_FLIGHT: &str = "crosspoint_proxy_chunks_in_flight";
 const CERTIFICATES: &str = "crosspoint_proxy_certificates_total";
@@ -38,6 +41,12 @@ pub(crate) fn describe() {
     describe_histogram!(OPEN, "time a node took to open a stream's leg");
     describe_histogram!(FIRST, "time from the open of a stream to its first result");
     describe_counter!(LEGS, "legs to nodes, by how they began or ended");
+    describe_counter!(FAILOVERS, "legs of streams that were given up, by why");
+    describe_histogram!(GAP, "time from the last result of a leg that was lost to the first of its successor");
+    describe_counter!(REPLAYED, "audio that was sent again to a stream's next node");
+    for cause in [Cause::Lost, Cause::Unanswered, Cause::Behind, Cause::Nonsense] {
+        counter!(FAILOVERS, "cause" => cause_label(cause)).absolute(0);
+    }
     describe_counter!(CHUNKS, "chunks of files, by what a node made of them");
     describe_gauge!(CHUNKS_IN_FLIGHT, "chunks of files decoded and not yet heard");
     describe_counter!(CERTIFICATES, "changes of the TLS certificate, by whether the new one is shown");
@@ -61,7 +70,7 @@ pub(crate) fn describe() {
             counter!(SESSIONS, "work" => work_label(work), "reason" => reason.label()).absolute(0);
         }
     }
-    for name in [AUDIO, BYTES_IN, BYTES_OUT, QUOTA_ALONE, UNSENT, UNWATCHED] {
+    for name in [REPLAYED, AUDIO, BYTES_IN, BYTES_OUT, QUOTA_ALONE, UNSENT, UNWATCHED] {
         counter!(name).absolute(0);
     }
     gauge!(CHUNKS_IN_FLIGHT).set(0.0);
@@ -130,6 +139,28 @@ pub(crate) fn leg_refused() {
 
 pub(crate) fn leg_lost() {
     counter!(LEGS, "outcome" => "lost").increment(1);
+}
+
+fn cause_label(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Lost => "lost",
+        Cause::Unanswered => "unanswered",
+        Cause::Behind => "behind",
+        Cause::Nonsense => "nonsense",
+    }
+}
+
+pub(crate) fn failover(cause: Cause) {
+    counter!(FAILOVERS, "cause" => cause_label(cause)).increment(1);
+}
+
+pub(crate) fn failover_gap(gap: Duration) {
+    histogram!(GAP).record(gap.as_secs_f64());
+}
+
+/// Counts audio to the nearest second.
+pub(crate) fn replayed(audio: Duration) {
+    counter!(REPLAYED).increment((audio + Duration::from_millis(500)).as_secs());
 }
 
 pub(crate) fn first_result(took: Duration) {

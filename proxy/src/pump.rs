@@ -3,7 +3,9 @@
 
 mod admission;
 mod caller;
+mod ear;
 mod leg;
+mod moves;
 #[cfg(test)]
 mod tests;
 mod wake;
@@ -16,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use scheduler::{Class, Placement, Request, Timestamp};
-use session::{Action, CloseReason, Session};
+use session::{CloseReason, Session};
 use store::End;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::Sleep;
@@ -32,6 +34,9 @@ use crate::engines::{LegHeaders, OpenError};
 use crate::metrics;
 use crate::record::Record;
 use crate::wire::{LegSocket, Pipe};
+use ear::Ear;
+use leg::Leg;
+use moves::Gap;
 use wake::Wake;
 
 pub(crate) use admission::{Admitted, admit};
@@ -43,18 +48,22 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the farewell may take: the last results, the close, the caller's answer to it.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// The timer is never set closer than this, but for a drain.
-const LEAST_WAIT: Duration = Duration::from_secs(1);
+const LEAST_WAIT: Duration = Duration::from_millis(20);
 /// How long the timer sleeps where time alone brings nothing about.
 const MOST_WAIT: Duration = Duration::from_secs(10);
-/// Messages of a node that make no sense, in one leg, before it is given up.
-const GARBAGE: u32 = 3;
-
-type Opened = (Instant, Placement, Result<LegSocket, OpenError>);
 type Placed = Result<Vec<Placement>, CloseReason>;
+
+/// What became of opening a leg.
+struct Opened {
+    epoch: u32,
+    began: Instant,
+    placement: Placement,
+    leg: Result<LegSocket, OpenError>,
+}
 
 /// Something the pump waits for besides its sockets.
 enum Pending {
-    Open(Pin<Box<dyn Future<Output = Opened> + Send>>),
+    Open(u32, Pin<Box<dyn Future<Output = Opened> + Send>>),
     Ask(Pin<Box<dyn Future<Output = Placed> + Send>>),
 }
 
@@ -66,8 +75,11 @@ pub(crate) struct Pump {
     interims: Interims,
     query: String,
     record: Record,
-    leg: Option<LegSocket>,
-    to_leg: VecDeque<Message>,
+    /// One leg serves; a second one may stand by while the first is suspect.
+    legs: Vec<Leg>,
+    /// The leg that serves, or served last.
+    serving: Option<u32>,
+    ear: Option<Ear>,
     to_caller: VecDeque<Message>,
     pending: Option<Pending>,
     timer: Pin<Box<Sleep>>,
@@ -77,9 +89,9 @@ pub(crate) struct Pump {
     drain_at: Option<Timestamp>,
     key_ended: Pin<Box<dyn Future<Output = End> + Send>>,
     pings: caller::Pings,
-    garbage: u32,
     began: Timestamp,
     first_result: FirstResult,
+    gap: Gap,
 }
 
 /// Whether the caller has seen a result.
@@ -109,15 +121,16 @@ impl Pump {
             interims: listen.interims,
             query: listen.leg_query(Interims::Wanted),
             record,
-            leg: None,
-            to_leg: VecDeque::new(),
+            legs: Vec::new(),
+            serving: None,
+            ear: listen.format.map(Ear::new),
             to_caller: VecDeque::new(),
             pending: None,
             caller_blocked: None,
             pings: caller::Pings::default(),
-            garbage: 0,
             began: now,
             first_result: FirstResult::Awaited,
+            gap: Gap::new(now),
         }
     }
 
@@ -128,27 +141,30 @@ impl Pump {
         async move {
             let began = Instant::now();
             let leg = open(dialer.as_ref(), &placement.address, &query, &headers, timeout).await;
-            (began, placement, leg)
+            Opened { epoch, began, placement, leg }
         }
     }
 
-    /// Takes a leg that opened or did not. The error is the node's word that the request itself is bad.
-    fn opened(&mut self, (began, placement, leg): Opened) -> Result<Option<Action>, String> {
-        match leg {
-            Ok(leg) => {
+    /// Takes a leg that opened or did not. The error is the node's word that the request itself is bad: that counts before
+    /// another node has taken it.
+    fn opened(&mut self, opened: Opened) -> Result<(), String> {
+        let Opened { epoch, began, placement, leg } = opened;
+        let now = self.shared.now();
+        let cause = match leg {
+            Ok(socket) => {
                 metrics::leg_opened(began.elapsed());
-                self.record.opened(&self.wanted, &placement, self.session.epoch());
-                self.leg = Some(leg);
-                self.garbage = 0;
-                Ok(self.session.leg_opened(self.shared.now()))
+                self.legs.push(Leg::new(epoch, socket));
+                self.session.leg_opened(epoch, now);
+                return Ok(());
             }
-            Err(OpenError::TryAnother(cause)) => {
-                metrics::leg_refused();
-                self.record.failed(&placement.node, &cause);
-                Ok(Some(self.session.leg_failed(CloseReason::NodeFailed)))
-            }
-            Err(OpenError::CallersFault { text, .. }) => Err(text),
-        }
+            Err(OpenError::TryAnother(cause)) => cause,
+            Err(OpenError::CallersFault { text, .. }) if self.session.node().is_none() => return Err(text),
+            Err(OpenError::CallersFault { text, .. }) => text,
+        };
+        metrics::leg_refused();
+        self.record.refused(&placement.node, &cause);
+        self.session.leg_refused(epoch, CloseReason::NodeFailed, now);
+        Ok(())
     }
 
     /// Ends a stream whose caller left before its 101 arrived.
@@ -160,23 +176,14 @@ impl Pump {
     /// Moves messages until the session ends, then says farewell.
     pub(crate) async fn run<P: Pipe>(mut self: Box<Self>, mut caller: WebSocketStream<P>) {
         let reason = loop {
+            self.tell_all();
+            if let Some(reason) = self.act() {
+                break reason;
+            }
             let wake = self.wake(&mut caller).await;
-            let action = self.take(wake);
+            self.take(wake);
             self.record.used(self.session.usage(self.shared.now()));
             self.rearm();
-            match action {
-                None => {}
-                Some(Action::Replay) => self.replay(),
-                Some(Action::Open { epoch, placement }) => {
-                    self.drop_leg();
-                    self.pending = Some(Pending::Open(Box::pin(self.opening(epoch, placement))));
-                }
-                Some(Action::Ask) => {
-                    self.drop_leg();
-                    self.pending = Some(Pending::Ask(Box::pin(self.asking())));
-                }
-                Some(Action::End(reason)) => break reason,
-            }
         };
         let last = std::mem::take(&mut self.to_caller);
         // The node is free before the caller has taken its leave, which it may never do.
@@ -186,46 +193,51 @@ impl Pump {
         }
     }
 
-    fn take(&mut self, wake: Wake) -> Option<Action> {
+    fn take(&mut self, wake: Wake) {
         match wake {
-            Wake::Caller(message) => self.take_caller(message).or_else(|| self.tick_if_late()),
-            Wake::Leg(message) => self.take_leg(message),
-            Wake::Opened(opened) => {
-                self.opened(*opened).unwrap_or_else(|_text| Some(self.session.end(CloseReason::BadRequest)))
+            Wake::Caller(message) => {
+                self.take_caller(message);
+                self.tick_if_late();
             }
-            Wake::Placed(answer) => Some(self.session.placed(answer)),
+            Wake::Leg(epoch, message) => self.take_leg(epoch, message),
+            Wake::Opened(opened) => {
+                if self.opened(*opened).is_err() {
+                    self.session.end(CloseReason::BadRequest);
+                }
+            }
+            Wake::Placed(answer) => self.session.placed(answer, self.shared.now()),
             Wake::Drain => {
                 self.note_drain();
                 self.arm();
-                None
             }
-            Wake::KeyEnded(end) => Some(self.end_for_key(end)),
+            Wake::KeyEnded(end) => self.end_for_key(end),
             Wake::Time => self.tick(),
         }
     }
 
-    fn tick(&mut self) -> Option<Action> {
+    fn tick(&mut self) {
         let now = self.shared.now();
         if self.shared.shutdown.token().is_cancelled() {
             self.note_drain();
         }
-        if self.drain_at.is_some_and(|at| now >= at) {
-            return Some(self.session.end(CloseReason::Draining));
-        }
         // A caller that never stops keeps this from being looked at elsewhere.
         if let Some(end) = self.key_ended.as_mut().now_or_never() {
-            return Some(self.end_for_key(end));
-        }
-        if self.caller_blocked.is_some_and(|since| now.since(since) >= PATIENCE) {
-            return Some(self.session.end(CloseReason::CallerSlow));
+            self.end_for_key(end);
+        } else if self.drain_at.is_some_and(|at| now >= at) {
+            self.session.end(CloseReason::Draining);
+        } else if self.caller_blocked.is_some_and(|since| now.since(since) >= PATIENCE) {
+            self.session.end(CloseReason::CallerSlow);
+        } else {
+            self.session.tick(now);
         }
         self.arm();
-        self.judge_leg("took audio and gave nothing for too long", |session| session.tick(now))
     }
 
     /// Looks at the clock where a caller that never stops has kept the timer from being asked.
-    fn tick_if_late(&mut self) -> Option<Action> {
-        if self.shared.now() >= self.timer_at { self.tick() } else { None }
+    fn tick_if_late(&mut self) {
+        if self.shared.now() >= self.timer_at {
+            self.tick();
+        }
     }
 
     fn note_drain(&mut self) {
@@ -233,7 +245,7 @@ impl Pump {
         self.drain_at.get_or_insert(end);
     }
 
-    /// Sets the timer to the next moment at which something may be due, at least a second away.
+    /// Sets the timer to the next moment at which something may be due.
     fn arm(&mut self) {
         let now = self.shared.now();
         let due = self.session.deadline().map_or(MOST_WAIT, |at| at.since(now).max(LEAST_WAIT));
@@ -251,20 +263,10 @@ impl Pump {
 
     fn asking(&mut self) -> impl Future<Output = Placed> + Send + use<> {
         self.wanted.class = Class::Failover;
-        self.wanted.exclude = self.session.candidates().failed().clone();
+        self.wanted.exclude = self.session.failed(self.shared.now());
         let (shared, wanted) = (Arc::clone(&self.shared), self.wanted.clone());
         let (trace, counting) = (self.record.trace(), self.record.counting());
         async move { shared.placer.place(&wanted, trace, &counting).await.map_err(|failure| failure.reason) }
-    }
-
-    /// Sends the new leg everything that the lost one did not answer for good.
-    fn replay(&mut self) {
-        self.to_leg = self.session.ring().iter().map(leg::message).collect();
-    }
-
-    fn drop_leg(&mut self) {
-        self.leg = None;
-        self.to_leg.clear();
     }
 
     fn settle(mut self: Box<Self>, reason: CloseReason) {

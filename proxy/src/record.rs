@@ -126,6 +126,17 @@ impl Record {
         }
     }
 
+    /// Notes that a node refused a leg, while the session may be served elsewhere.
+    pub(crate) fn refused(&self, node: &NodeId, cause: &str) {
+        info!(session = %self.session, trace = %self.trace.id(), %node, cause, "node refused a session, trying the next");
+        self.reporter.refused(self.session, node, cause.to_owned());
+    }
+
+    /// Gives back a slot that was promised and is not used.
+    pub(crate) fn unused(&self, node: &NodeId) {
+        self.reporter.unused(self.session, node);
+    }
+
     /// Notes that a node refused or lost the session.
     pub(crate) fn failed(&mut self, node: &NodeId, cause: &str) {
         self.left();

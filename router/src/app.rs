@@ -21,6 +21,7 @@ use crate::decisions::{DecisionFile, DecisionLog, DecisionLogError};
 use crate::keys::{Registry, keep_index};
 use crate::placement::PlacementDoor;
 use crate::planning::Planning;
+use crate::tokens::{Tokens, TokensError};
 use crate::{admin, decisions, metrics, owed, sharing, watch};
 
 /// Largest message taken on any call, in bytes.
@@ -39,6 +40,9 @@ pub enum RouterError {
     /// No metrics can be recorded.
     #[error(transparent)]
     Metrics(#[from] process::MetricsError),
+    /// The agents' tokens cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
     /// Decisions cannot be written.
     #[error(transparent)]
     Decisions(#[from] DecisionLogError),
@@ -51,6 +55,7 @@ pub type Charges = (Journal<Charge>, Vec<Kept<Charge>>);
 pub struct App {
     config: Config,
     core: Arc<Core>,
+    tokens: Tokens,
     reports: Arc<dyn Reports>,
     decisions: Option<DecisionFile>,
     verdicts: Arc<dyn Verdicts>,
@@ -84,11 +89,14 @@ impl Config {
         let log = self.decisions.as_ref().map(|log| DecisionLog::open(log, &policy.choice)).transpose()?;
         let (decisions, file) = log.unzip();
         metrics::describe_billing(policy.pools.iter().map(|pool| &pool.name));
+        let tokens = Tokens::new(self.agent_token_file.clone());
+        tokens.check().await?;
         let grpc = Bound::bind("agents and proxies", self.listen).await?;
         let planner = policy.planner.clone();
         let core = Arc::new(Core::new(policy, &store, decisions));
         Ok(App {
             planning: Planning::new(Arc::clone(&core), store.clone(), planner, grpc.address.to_string()),
+            tokens,
             grpc,
             admin: Bound::bind("the admin API", self.admin).await?,
             metrics: Bound::bind("metrics", self.metrics).await?,
@@ -150,8 +158,10 @@ impl App {
         shutdown.spawn("verdicts", sharing);
         shutdown.spawn("planning", self.planning.run(shutdown.clone()));
 
+        let open_to_strangers = self.tokens.are_off() && !self.grpc.address.ip().is_loopback();
         let agents = AgentsDoor {
             core: Arc::clone(&self.core),
+            tokens: self.tokens,
             shutdown: shutdown.clone(),
             report_interval: self.config.report_interval,
         };
@@ -159,6 +169,10 @@ impl App {
         let (reporter, grpc_health) = tonic_health::server::health_reporter();
         reporter.set_serving::<PlacementServer<PlacementDoor>>().await;
         info!(grpc = %self.grpc.address, admin = %self.admin.address, metrics = %self.metrics.address, "router serves");
+        if open_to_strangers {
+            warn!(grpc = %self.grpc.address, "anybody who reaches this address may report a node and be sent callers' audio: \
+                set router.agent_token_file, and keep the network your own");
+        }
         readiness.ready();
         let served = Server::builder()
             .http2_keepalive_interval(Some(SIGN_OF_LIFE))

@@ -1,6 +1,7 @@
 //! The router's part of the configuration.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use scheduler::plan::PlannerConfig;
@@ -28,6 +29,8 @@ pub struct Config {
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub forget_after: Duration,
+    /// File of tokens, one on each line, of which every agent must bring one; anybody may report when absent.
+    pub agent_token_file: Option<PathBuf>,
     /// Where a sample of decisions is written; nowhere when absent.
     pub decisions: Option<DecisionLogConfig>,
 }
@@ -41,6 +44,7 @@ impl Default for Config {
             metrics: loopback(7481),
             report_interval: Duration::from_secs(1),
             forget_after: Duration::from_secs(3600),
+            agent_token_file: None,
             decisions: None,
         }
     }

@@ -1,7 +1,8 @@
 //! The service: agents report to it, proxies ask it where a session shall be served, people ask it why.
 //!
 //! * [`Config`] → [`App`] (sockets bound) → [`App::run`].
-//! * `agents`: the report stream. `placement`: place, renew, outcomes. `admin`: HTTP and JSON for people and tools.
+//! * `agents`: the report stream. `tokens`: which agents may open it.
+//! * `placement`: place, renew, outcomes. `admin`: HTTP and JSON for people and tools.
 //! * `core`: the fleet, the leases and the ledger that all three share. `ledger`: what each session was, why, and what it cost.
 //! * `decisions`: a sample of decisions in a file, to be made again.
 //! * `affinity`: sessions that come back to their node.
@@ -30,9 +31,11 @@ mod owed;
 mod placement;
 mod planning;
 mod sharing;
+mod tokens;
 mod watch;
 
 pub use app::{App, Charges, RouterError};
 pub use config::{Config, Policy};
 pub use decisions::{DecisionLogConfig, DecisionLogError};
 pub use keys::Registry;
+pub use tokens::TokensError;

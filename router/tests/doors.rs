@@ -31,8 +31,12 @@ struct Running {
 
 impl Running {
     async fn start() -> Self {
+        Self::with(Config::default()).await
+    }
+
+    async fn with(config: Config) -> Self {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let config = Config { listen: free, admin: free, metrics: free, ..Config::default() };
+        let config = Config { listen: free, admin: free, metrics: free, ..config };
         let charges = (store::Journal::in_memory(), Vec::new());
         let app: App = config.build(policy(), Arc::new(store::Embedded::new()), charges, None).await.unwrap();
         let shutdown = Shutdown::new();
@@ -138,7 +142,7 @@ fn usage(records: Vec<UsageRecord>) -> Update {
 async fn acknowledged(orders: &mut Streaming<SessionOrder>) -> v1::Acknowledged {
     let acknowledged = match orders.message().await.unwrap().unwrap().order.unwrap() {
         Order::Acknowledged(acknowledged) => Some(acknowledged),
-        Order::Revoke(_) => None,
+        Order::Revoke(_) | Order::Migrate(_) => None,
     };
     acknowledged.unwrap()
 }
@@ -298,4 +302,54 @@ async fn the_admin_api_says_what_is_wrong_with_a_question() {
     let unknown = router.get(&format!("/v1/sessions/{SESSION}")).await;
     assert_eq!(unknown["error"], format!("no session {SESSION}; the last 10000 are kept"));
     assert!(router.get("/v1/nowhere").await["error"].as_str().unwrap().contains("/v1/pools"));
+}
+
+/// Asks whether the reports of a node would be taken.
+async fn check(router: &Running, pool: &str, token: Option<&str>) -> Result<(), tonic::Status> {
+    let mut client = AgentsClient::connect(router.grpc.clone()).await.unwrap();
+    let mut call = tonic::Request::new(v1::CheckRequest { node: "a-1".to_owned(), pool: pool.to_owned() });
+    if let Some(token) = token {
+        call.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    }
+    client.check(call).await.map(drop)
+}
+
+#[tokio::test]
+async fn only_agents_with_a_token_get_in_where_one_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens");
+    std::fs::write(&file, "a-token-that-nobody-guesses\n").unwrap();
+    let mut router = Running::with(Config { agent_token_file: Some(file), ..Config::default() }).await;
+    assert_eq!(check(&router, "a", Some("a-token-that-nobody-guesses")).await.map_err(|status| status.code()), Ok(()));
+    for wrong in [None, Some("a-token-that-somebody-guesses")] {
+        let status = check(&router, "a", wrong).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::Unauthenticated);
+    }
+    let refused = router.report(report("a")).await.unwrap_err();
+    assert!(refused.message().contains("set agent.token_file"), "{refused}");
+}
+
+#[tokio::test]
+async fn whoever_asks_is_told_whether_reports_would_be_taken_and_no_node_appears() {
+    let router = Running::start().await;
+    check(&router, "a", None).await.unwrap();
+    let refused = check(&router, "nowhere", None).await.unwrap_err();
+    assert_eq!(refused.message(), "no pool is called nowhere; configured pools: a");
+    assert_eq!(router.get("/v1/nodes").await, json!({ "nodes": [] }));
+}
+
+#[tokio::test]
+async fn a_node_tells_what_its_cloud_has_in_mind_and_gets_no_sessions() {
+    let mut router = Running::start().await;
+    let notice = v1::Notice { kind: v1::NoticeKind::Preemption.into(), left_milliseconds: Some(120_000) };
+    let reason = Some("aws: this host is terminated".to_owned());
+    let report = NodeReport { state: v1::NodeState::Draining.into(), notice: Some(notice), reason, ..report("a") };
+    router.report(report).await.unwrap();
+    let node = router.get("/v1/nodes").await["nodes"][0].take();
+    assert_eq!((&node["state"], &node["notice"]["kind"]), (&json!("draining"), &json!("preemption")));
+    let left = node["notice"]["left_ms"].as_f64().unwrap();
+    assert!(left > 100_000.0 && left < 120_000.0, "{left}");
+    let reply = router.placement().await.place(request(SESSION)).await.unwrap().into_inner();
+    assert!(reply.placements.is_empty(), "{reply:?}");
+    assert_eq!(reply.rejected[0].text, "draining: aws: this host is terminated");
 }

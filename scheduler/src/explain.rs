@@ -30,7 +30,7 @@ fn rejected(need: &Need<'_>, allowed: &Allowed<'_>) -> (Vec<Rejected>, bool) {
     let mut rejected = need.allowed().rejected(need.request, |pool| allowed.closed_by(pool));
     let mut counts = vec![0_usize; view.pools.len()];
     let mut could_serve = false;
-    for (index, line) in view.maps.nodes.values().map(|index| (*index, &view.lines[index.get()])) {
+    for (index, line) in view.maps.nodes().map(|(_, index)| (index, &view.lines[index.get()])) {
         let pool = line.pool;
         counts[pool.get()] += 1;
         if !need.allowed().contains(pool) {

@@ -47,10 +47,18 @@ pub enum Reason {
     },
     /// The engine is not answering yet.
     Starting,
-    /// The engine does not answer its agent.
-    Failing,
+    /// The node cannot serve: its engine does not answer, or its GPUs are out of service.
+    Failing {
+        /// What its agent says.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        because: Option<String>,
+    },
     /// The node finishes what it has.
-    Draining,
+    Draining {
+        /// What its agent says.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        because: Option<String>,
+    },
     /// The node cannot serve the model.
     WrongModel,
     /// The node's engine hears no streams.
@@ -86,6 +94,27 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every label, so that counters of reasons can begin at zero.
+    pub const LABELS: [&str; 17] = [
+        "residency",
+        "compliance",
+        "not_granted",
+        "rule",
+        "no_nodes",
+        "silent",
+        "starting",
+        "failing",
+        "draining",
+        "wrong_model",
+        "files_only",
+        "full",
+        "too_far",
+        "too_dear",
+        "already_failed",
+        "ejected",
+        "shunned",
+    ];
+
     /// Returns the reason as one word, for metrics and grouping.
     #[must_use]
     pub fn label(&self) -> &'static str {
@@ -97,8 +126,8 @@ impl Reason {
             Self::NoNodes => "no_nodes",
             Self::Silent { .. } => "silent",
             Self::Starting => "starting",
-            Self::Failing => "failing",
-            Self::Draining => "draining",
+            Self::Failing { .. } => "failing",
+            Self::Draining { .. } => "draining",
             Self::WrongModel => "wrong_model",
             Self::FilesOnly => "files_only",
             Self::Full { .. } => "full",
@@ -121,8 +150,10 @@ impl std::fmt::Display for Reason {
             Self::NoNodes => write!(f, "no agent has reported"),
             Self::Silent { age } => write!(f, "no report for {:.1} s", age.as_secs_f64()),
             Self::Starting => write!(f, "engine is starting"),
-            Self::Failing => write!(f, "engine does not answer its agent"),
-            Self::Draining => write!(f, "draining"),
+            Self::Failing { because: Some(because) } => write!(f, "failing: {because}"),
+            Self::Failing { because: None } => write!(f, "engine does not answer its agent"),
+            Self::Draining { because: Some(because) } => write!(f, "draining: {because}"),
+            Self::Draining { because: None } => write!(f, "draining"),
             Self::WrongModel => write!(f, "does not serve the model"),
             Self::FilesOnly => write!(f, "engine hears files only"),
             Self::Full { used, slots } => write!(f, "full: {used} of {slots} slots"),
@@ -150,8 +181,8 @@ impl Reason {
             | Self::FilesOnly => true,
             Self::Silent { .. }
             | Self::Starting
-            | Self::Failing
-            | Self::Draining
+            | Self::Failing { .. }
+            | Self::Draining { .. }
             | Self::Full { .. }
             | Self::TooFar { .. }
             | Self::TooDear { .. }
@@ -195,8 +226,8 @@ pub(crate) fn unfit(node: Node<'_>, request: &Request, patience: Duration, now: 
     let report = &node.report;
     match report.state {
         NodeState::Starting => return Some(Reason::Starting),
-        NodeState::Failing => return Some(Reason::Failing),
-        NodeState::Draining => return Some(Reason::Draining),
+        NodeState::Failing => return Some(Reason::Failing { because: report.reason.clone() }),
+        NodeState::Draining => return Some(Reason::Draining { because: report.reason.clone() }),
         NodeState::Serving => {}
     }
     let age = node.age(now);
@@ -250,6 +281,12 @@ mod tests {
                 "failing: engine does not answer its agent",
             ),
             (Report { state: NodeState::Draining, ..healthy() }, request(), now, "draining: draining"),
+            (
+                Report { state: NodeState::Failing, reason: Some("GPU 0: XID 79".to_owned()), ..healthy() },
+                request(),
+                now,
+                "failing: failing: GPU 0: XID 79",
+            ),
             (healthy(), request(), SUSPECT_AFTER, "silent: no report for 3.0 s"),
             (healthy(), tired, now, "already_failed: already failed this session"),
             (healthy(), other, now, "wrong_model: does not serve the model"),

@@ -3,12 +3,14 @@
 //!
 //! * [`Fleet`]: takes changes; one owner. [`FleetView`]: what decisions read; any number of readers.
 //! * `line`: a node in 64 bytes. `group`: the nodes of a pool that may be drawn from. `promises`: slots promised and not yet
-//!   reported. `maps`: from names to numbers. `notes`: what sessions met. `tick`: what is worked out once a second.
+//!   reported. `maps`: from names to numbers. `notes`: what sessions met. `orders`: what operators say. `tick`: what is worked
+//!   out once a second.
 
 mod group;
 mod line;
 mod maps;
 mod notes;
+mod orders;
 mod pool;
 mod promises;
 mod tick;
@@ -60,6 +62,8 @@ pub struct Beat {
 /// What happened on a node lately that its line does not say.
 #[derive(Clone, Debug, Default)]
 struct History {
+    /// What its agent said last, which an operator may overrule.
+    said: Option<NodeState>,
     /// Opens that failed in a row.
     failures: u32,
     /// Times it was ejected.
@@ -82,6 +86,8 @@ pub struct Fleet {
     breakers: Vec<Option<Breaker>>,
     open_set: OpenSet,
     ticked_at: Option<Timestamp>,
+    /// Nodes that operators drain.
+    drained: BTreeSet<NodeId>,
 }
 
 impl Default for Fleet {
@@ -102,6 +108,7 @@ impl Fleet {
             free: Vec::new(),
             open_set: OpenSet::default(),
             ticked_at: None,
+            drained: BTreeSet::new(),
         }
     }
 
@@ -120,6 +127,7 @@ impl Fleet {
     /// Says how many routers place sessions on these nodes, this one included.
     pub fn set_routers(&mut self, routers: u32) {
         self.view.others = routers.saturating_sub(1);
+        self.view.count_spent();
     }
 
     /// Sets the measured round trip to a pool.
@@ -143,13 +151,13 @@ impl Fleet {
     /// # Errors
     /// Fails when the report names a pool that is not configured.
     pub fn report(&mut self, report: Report, at: Timestamp) -> Result<NodeIndex, UnknownPool> {
-        let Some(pool) = self.view.maps.pool(&report.pool).and_then(|pool| u8::try_from(pool).ok()) else {
-            let known = self.view.pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(UnknownPool { pool: report.pool, known });
-        };
-        let report = report.sane();
+        let pool = self.view.place_of(&report.pool)?;
+        let said = report.state;
+        let state = self.ordered(&report.node, said);
+        let report = Report { state, ..report.sane() };
         let models = self.learn(&report.models);
         let node = self.number(&report.node);
+        self.histories[node.get()].said = Some(said);
         self.settle(node, report.used_slots, at);
         let mut line = self.view.lines[node.get()];
         line.pool = PoolIndex(pool);
@@ -163,16 +171,19 @@ impl Fleet {
 
     /// Takes a report that says nothing new but a few figures. A number that no node has is ignored.
     pub fn beat(&mut self, node: NodeIndex, beat: Beat, at: Timestamp) {
+        let Some(Some(report)) = self.view.reports.get(node.get()) else { return };
+        let state = self.ordered(&report.node, beat.state);
+        self.histories[node.get()].said = Some(beat.state);
         let Some(Some(report)) = self.view.reports.get_mut(node.get()) else { return };
         let report = Arc::make_mut(report);
-        report.state = beat.state;
+        report.state = state;
         report.used_slots = beat.used_slots;
         report.queue_depth = beat.queue_depth;
         report.chunk_latency_p95 = beat.chunk_latency_p95;
         report.clamp();
         let mut line = self.view.lines[node.get()];
         line.take(report, &self.view.pools[line.pool.get()], at);
-        line.become_standing(beat.state, at);
+        line.become_standing(state, at);
         self.settle(node, beat.used_slots, at);
         self.replace(node, line);
     }
@@ -209,7 +220,7 @@ impl Fleet {
         // Before the first open set is worked out every node is open; after it a new one waits for its turn.
         let side = if self.open_set.version() == 0 { Side::Open } else { Side::Closed };
         self.view.lines[node.get()] = Line { side, ..Line::gone() };
-        Arc::make_mut(&mut self.view.maps).nodes.insert(name.clone(), node);
+        Arc::make_mut(&mut self.view.maps).add_node(name, node);
         node
     }
 
@@ -255,13 +266,12 @@ impl Fleet {
 
     /// Forgets nodes that have been silent for `limit`, and returns their names.
     pub fn forget_silent(&mut self, limit: Duration, now: Timestamp) -> Vec<NodeId> {
-        let silent = |(_, node): &(&NodeId, &NodeIndex)| now.since(self.view.lines[node.get()].reported_at) >= limit;
-        let silent: Vec<_> =
-            self.view.maps.nodes.iter().filter(silent).map(|(name, node)| (name.clone(), *node)).collect();
+        let silent = |(_, node): &(&NodeId, NodeIndex)| now.since(self.view.lines[node.get()].reported_at) >= limit;
+        let silent: Vec<_> = self.view.maps.nodes().filter(silent).map(|(name, node)| (name.clone(), node)).collect();
         for (name, node) in &silent {
             self.replace(*node, Line { pool: self.view.lines[node.get()].pool, ..Line::gone() });
             self.view.reports[node.get()] = None;
-            Arc::make_mut(&mut self.view.maps).nodes.remove(name);
+            Arc::make_mut(&mut self.view.maps).forget_node(name);
             self.free.push(*node);
         }
         silent.into_iter().map(|(name, _)| name).collect()

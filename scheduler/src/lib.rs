@@ -71,7 +71,7 @@ pub use open::{OpenLimits, OpenSet, Steer};
 pub use policy::{Limits, Method, Policy, PolicyHash};
 pub use pool::{Compliance, Link, LinkMode, Market, Pool, Price, Provider, Residency, Tier};
 pub use record::{CannotReplay, DecisionRecord, FleetSnapshot, InFlight};
-pub use report::{Gpu, NodeState, Report};
+pub use report::{Gpu, NodeState, Notice, NoticeKind, Report};
 pub use request::{Class, Priority, Request, Work};
 pub use score::{ScoreTerms, Scoring};
 pub use units::{MicroDollars, Ratio, Timestamp};

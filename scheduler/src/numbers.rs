@@ -1,9 +1,9 @@
 //! Conversions from floats, in one place: casts saturate, and what is not a number becomes zero.
 
-/// Rounds to the nearest whole number.
+/// Rounds to the nearest whole number. On processors before SSE 4.1, which programs are made for, `f64::round` is a call.
 #[expect(clippy::cast_possible_truncation, reason = "casts from float saturate")]
 pub(crate) fn whole(number: f64) -> i64 {
-    number.round() as i64
+    (number + 0.5_f64.copysign(number)) as i64
 }
 
 /// Rounds down to a count.

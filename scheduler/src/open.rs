@@ -117,6 +117,12 @@ impl OpenSet {
         self.version == 0 || self.nodes.contains(&node)
     }
 
+    /// Lets nodes go that are there no more; pools may have new numbers, so that what was known of them is forgotten.
+    pub(crate) fn leave(&mut self, gone: &BTreeSet<NodeIndex>) {
+        self.nodes.retain(|node| !gone.contains(node));
+        self.closed_at.clear();
+    }
+
     /// Works out the next set. `ready` are the nodes that serve, in the order of their names.
     pub(crate) fn next(&self, mut ready: Vec<Openable>, demand: Demand, limits: &OpenLimits, now: Timestamp) -> Self {
         // The sort is stable, so that names decide between equals on every router alike.

@@ -15,7 +15,7 @@ use crate::open::OpenLimits;
 use crate::pool::Pool;
 use crate::rules::Rules;
 use crate::score::Scoring;
-use crate::units::{MicroDollars, Ratio, duration, positive_duration};
+use crate::units::{MicroDollars, Ratio, positive_duration};
 
 /// How a node is chosen among those that may serve. All but the first are what others do, each with one knob, and are there
 /// to be compared with.
@@ -86,10 +86,6 @@ pub struct Limits {
     pub slow_start: Duration,
     /// A pool with more than this share of its nodes silent, while their streams go on, is judged by its last reports.
     pub panic: Ratio,
-    /// How long a session that dropped is steered back to its node.
-    #[serde(with = "duration")]
-    #[schemars(with = "String")]
-    pub affinity: Duration,
     /// Which nodes new sessions are steered to.
     pub open: OpenLimits,
     /// Which nodes rest because they behave worse than their pool.
@@ -112,7 +108,6 @@ impl Default for Limits {
             band_least: MicroDollars(500),
             slow_start: Duration::from_secs(30),
             panic: Ratio::clamped(0.5),
-            affinity: Duration::from_secs(30),
             open: OpenLimits::default(),
             outliers: OutlierLimits::default(),
             breaker: BreakerLimits::default(),

@@ -47,6 +47,7 @@ fn set_pool_counts(view: &FleetView, [open, closed]: &PoolCounts) {
             .zip(counts)
             .for_each(|(pool, count)| view.promises.set_since_tick(pool, side, *count));
     }
+    view.count_spent();
 }
 
 impl FleetSnapshot {

@@ -12,6 +12,10 @@ use crate::units::Ratio;
 
 /// More slots than any one node has; a report that claims more is clamped.
 const MOST_SLOTS: u32 = 10_000;
+/// Characters of a reason that are kept.
+const LONGEST_REASON: usize = 240;
+/// No cloud says so long before that it takes a host away.
+const LONGEST_NOTICE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What a node is up to, by effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,6 +46,28 @@ pub struct Gpu {
     pub temperature_celsius: u32,
     /// Power draw, in milliwatts.
     pub power_milliwatts: u32,
+}
+
+/// What a cloud has in mind for a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// It is likelier than others to be taken away; nothing is decided.
+    Rebalance,
+    /// It is taken away.
+    Preemption,
+    /// It is stopped for maintenance.
+    Maintenance,
+}
+
+/// A cloud's word that a host will go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// What for.
+    pub kind: NoticeKind,
+    /// Time until then, when the report was written; none where the cloud does not say.
+    #[serde(with = "crate::units::optional_duration")]
+    pub left: Option<Duration>,
 }
 
 /// What an agent says of its node.
@@ -81,6 +107,12 @@ pub struct Report {
     pub sequence: u64,
     /// Process that hosts the engine, where the agent knows it (`crosspoint up` shows it: kill it and see).
     pub engine_pid: Option<u32>,
+    /// Why it does not serve, or serves less than it could, for people; at most 240 characters.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// What the cloud has in mind for its host.
+    #[serde(default)]
+    pub notice: Option<Notice>,
 }
 
 impl Report {
@@ -99,5 +131,31 @@ impl Report {
             self.realtime_factor = 0.0;
         }
         self.chunk_latency_p95 = self.chunk_latency_p95.min(Duration::from_secs(60));
+        let plain = |reason: &mut String| {
+            *reason = reason.chars().filter(|character| !character.is_control()).take(LONGEST_REASON).collect();
+        };
+        self.reason.iter_mut().for_each(plain);
+        if let Some(Notice { left: Some(left), .. }) = &mut self.notice {
+            *left = (*left).min(LONGEST_NOTICE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::report;
+
+    #[test]
+    fn a_reason_that_would_fill_a_screen_or_steer_a_terminal_is_cut() {
+        let reason = Some(format!("\u{1b}[2J{}", "x".repeat(1000)));
+        let kept = Report { reason, ..report("a0", "a") }.sane().reason.unwrap();
+        assert!(kept.starts_with("[2Jxx") && kept.len() == LONGEST_REASON, "{kept}");
+    }
+
+    #[test]
+    fn a_notice_for_the_next_century_is_forced_into_range() {
+        let notice = Some(Notice { kind: NoticeKind::Preemption, left: Some(Duration::MAX) });
+        assert_eq!(Report { notice, ..report("a0", "a") }.sane().notice.unwrap().left, Some(LONGEST_NOTICE));
     }
 }

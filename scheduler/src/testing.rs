@@ -48,6 +48,8 @@ pub(crate) fn report(node: &str, pool: &str) -> Report {
         gpus: Vec::new(),
         sequence: 1,
         engine_pid: None,
+        reason: None,
+        notice: None,
     }
 }
 

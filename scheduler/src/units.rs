@@ -62,9 +62,8 @@ impl MicroDollars {
 
     /// Rounds a dollar amount to the nearest millionth; what is not a number is zero.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "float to integer casts saturate")]
     pub fn from_dollars(dollars: f64) -> Self {
-        Self((dollars * 1e6).round() as i64)
+        Self(crate::numbers::whole(dollars * 1e6))
     }
 
     /// Returns the amount in dollars.

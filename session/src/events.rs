@@ -1,8 +1,10 @@
 //! What a stream's state machine is told, and what it answers.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use scheduler::Placement;
+use bytes::Bytes;
+use scheduler::{NodeId, Placement};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +26,30 @@ pub struct Limits {
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub stall: Duration,
-    /// Bytes kept for a replay, 64 more for each message; a stream that sends more before its first final cannot move.
+    /// Bytes kept for a replay, at most; audio of a format that cannot be cut is kept whole, and over a fifth of this no more.
     pub ring_bytes: usize,
+    /// Audio kept for a replay, at most: then the caller is not read until results come.
+    #[serde(with = "scheduler::units::duration")]
+    #[schemars(with = "String")]
+    pub ring: Duration,
+    /// Audio without a final result after which the node is asked for one.
+    #[serde(with = "scheduler::units::duration")]
+    #[schemars(with = "String")]
+    pub unfinished: Duration,
+    /// A node is suspect that does not answer a ping in this time.
+    #[serde(with = "scheduler::units::duration")]
+    #[schemars(with = "String")]
+    pub ping: Duration,
+    /// A node is suspect that is this far behind and comes no further for two seconds.
+    #[serde(with = "scheduler::units::duration")]
+    #[schemars(with = "String")]
+    pub lag: Duration,
+    /// How long a stream without a node waits for one.
+    #[serde(with = "scheduler::units::duration")]
+    #[schemars(with = "String")]
+    pub wait: Duration,
+    /// Nodes in a row that a stream may lose without a final result between them: its audio may be what ends them.
+    pub losses: u32,
 }
 
 impl Default for Limits {
@@ -34,9 +58,29 @@ impl Default for Limits {
             first_audio: Duration::from_secs(10),
             silence: Duration::from_secs(10),
             stall: Duration::from_secs(15),
-            ring_bytes: 1_920_000,
+            ring_bytes: 20 << 20,
+            ring: Duration::from_secs(60),
+            unfinished: Duration::from_secs(20),
+            ping: Duration::from_secs(2),
+            lag: Duration::from_secs(3),
+            wait: Duration::from_secs(30),
+            losses: 4,
         }
     }
+}
+
+/// How a stream's audio can be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Raw frames of one length: anywhere between two of them.
+    Frames {
+        /// Frames a second: the session's clock.
+        rate: NonZeroU32,
+        /// Bytes of a frame.
+        bytes: NonZeroU32,
+    },
+    /// Nobody knows: it can only be heard from its beginning.
+    Opaque,
 }
 
 /// A caller's message that is not audio.
@@ -50,25 +94,66 @@ pub enum Control {
     Configure,
 }
 
+/// A word as a node heard it; times are since the beginning of its leg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The word, in any spelling.
+    pub text: String,
+    /// When it begins.
+    pub start: Duration,
+    /// When it ends.
+    pub end: Duration,
+}
+
+/// A result; times are since the beginning of its leg.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// The channel that it is of, from 0.
+    pub channel: usize,
+    /// How many channels have results of their own.
+    pub channels: usize,
+    /// Where it begins.
+    pub start: Duration,
+    /// How far the node has heard.
+    pub end: Duration,
+    /// What was said, in order. A result without times of words is one word.
+    pub words: Vec<Word>,
+    /// What it answers.
+    pub answers: Answers,
+}
+
+/// What a result answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Answers {
+    /// Nothing: the node gives it unasked.
+    #[default]
+    Nothing,
+    /// A `Finalize`.
+    Finalize,
+}
+
 /// What a node said on a leg.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     /// A guess that may change.
-    Interim {
-        /// How far the node has heard.
-        end: Duration,
-    },
+    Interim(Heard),
     /// A result that will not change.
-    Final {
-        /// How far the node has heard.
-        end: Duration,
-    },
+    Final(Heard),
     /// Speech began.
     SpeechStarted {
-        /// Where in the audio.
+        /// Where in the leg's audio.
         at: Duration,
     },
-    /// Anything else that the caller may see; after a switch it may come again.
+    /// Nothing was said for a while.
+    UtteranceEnd {
+        /// Where the last word ended, in the leg's audio.
+        at: Duration,
+    },
+    /// The answer to a `Configure`.
+    Configured,
+    /// What was heard in all: the last message of a leg.
+    Summary,
+    /// Anything else that the caller may see.
     Event,
     /// The close of the leg.
     Closed(LegClose),
@@ -96,6 +181,45 @@ pub enum Verdict {
     Drop,
 }
 
+/// Something to tell the caller that is not simply passed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// As it came.
+    Plain(Bytes),
+    /// A result with other words and times.
+    Result(Bytes, Change),
+    /// A moment, a start of speech or an end of an utterance, at another time.
+    Moment(Bytes, Duration),
+    /// What was heard in all: so much.
+    Summary(Bytes, Duration),
+}
+
+/// What becomes of a node's result before the caller sees it. All times are of the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Whether it is final.
+    pub kind: Kind,
+    /// Words that the caller has already: the first so many.
+    pub dropped: usize,
+    /// What is added to every time, in nanoseconds.
+    pub shift: i64,
+    /// Where it begins; no word begins earlier.
+    pub start: Duration,
+    /// Where it ends; no word ends later.
+    pub end: Duration,
+    /// What the caller is told that it answers.
+    pub answers: Answers,
+}
+
+/// Whether a result will change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It may.
+    Interim,
+    /// It will not.
+    Final,
+}
+
 /// What the shell does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -108,10 +232,43 @@ pub enum Action {
     },
     /// Ask the router for more placements, without those that failed.
     Ask,
-    /// Send everything in the ring to the leg that has just opened.
-    Replay,
+    /// The leg of this epoch serves the stream from now on.
+    Adopt(u32),
+    /// Close the leg of this epoch, or stop opening it: nothing it says counts any more.
+    Leave {
+        /// The leg's number; 0 for a slot that was promised and is not used.
+        epoch: u32,
+        /// Where it is.
+        node: NodeId,
+        /// Why.
+        why: Leaving,
+    },
+    /// Ping the node of this leg.
+    Ping(u32),
     /// End the session.
     End(CloseReason),
+}
+
+/// Whether a leg is left for its node's sake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// The node failed the session.
+    Failed(Cause),
+    /// It is not needed.
+    Unneeded,
+}
+
+/// Why a leg was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It could not be opened, broke, or was closed unasked.
+    Lost,
+    /// It did not answer a ping in time.
+    Unanswered,
+    /// It fell behind, or gave no results of speech.
+    Behind,
+    /// It talked nonsense.
+    Nonsense,
 }
 
 /// What a session used.

@@ -1,118 +1,142 @@
-//! What the caller sent and no node has answered for good. It is bounded; at the bound the caller is not read any further.
+//! What the caller sent and may have to be replayed: one buffer of bytes whose positions are counted from the stream's
+//! first byte. Old audio leaves at the front; the shell stops reading the caller when it is full.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
 use bytes::Bytes;
 
-use crate::events::Control;
+use crate::events::Layout;
 
-/// What a message costs beside its own bytes, so that tiny messages cannot fill the memory.
-const MESSAGE_BYTES: usize = 64;
+/// A buffer that has shrunk to a quarter of its room gives the rest back, above this size.
+const LEAST_ROOM: usize = 64 << 10;
 
-/// One thing the caller sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// Audio, as it came.
-    Audio(Bytes),
-    /// A control message, as it came.
-    Control(Control, Bytes),
-}
-
-impl Kept {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Audio(bytes) | Self::Control(_, bytes) => bytes.len(),
-        }
-    }
-}
-
-/// Kept messages in the order they came.
+/// Audio from some position on, as it came.
 #[derive(Debug)]
-pub struct Ring {
-    kept: VecDeque<Kept>,
-    bytes: usize,
-    limit: usize,
+pub(crate) struct Ring {
+    kept: VecDeque<u8>,
+    /// The position of the first byte that is kept.
+    base: u64,
+    frame: u64,
 }
 
 impl Ring {
-    /// Starts empty, with room for `limit` bytes; each message takes 64 bytes beside its own.
-    #[must_use]
-    pub fn new(limit: usize) -> Self {
-        Self { kept: VecDeque::new(), bytes: 0, limit }
+    /// Starts empty.
+    pub(crate) fn new(layout: Layout) -> Self {
+        let frame = match layout {
+            Layout::Frames { bytes, .. } => bytes,
+            Layout::Opaque => NonZeroU32::MIN,
+        };
+        Self { kept: VecDeque::new(), base: 0, frame: frame.get().into() }
     }
 
-    /// Keeps a message. One message more than fits is kept too: it was already read.
-    pub fn keep(&mut self, message: Kept) {
-        self.bytes += message.bytes();
-        self.kept.push_back(message);
+    /// Keeps audio.
+    pub(crate) fn push(&mut self, audio: &[u8]) {
+        self.kept.extend(audio);
     }
 
-    /// Tells whether more may be read from the caller.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.bytes + self.kept.len() * MESSAGE_BYTES < self.limit
+    /// Counts audio and does not keep it: nothing before it is kept either.
+    pub(crate) fn pass(&mut self, audio: usize) {
+        self.base = self.end() + audio as u64;
+        self.kept = VecDeque::new();
+    }
+
+    /// Returns the position of the first byte that is kept.
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Returns the position after the last byte.
+    pub(crate) fn end(&self) -> u64 {
+        self.base + self.kept.len() as u64
+    }
+
+    /// Returns how many bytes are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Returns the position of the first byte of a frame.
+    pub(crate) fn at_frame(&self, frame: u64) -> u64 {
+        frame.saturating_mul(self.frame)
+    }
+
+    /// Returns the frame that a position is in.
+    pub(crate) fn frame(&self, position: u64) -> u64 {
+        position / self.frame
+    }
+
+    /// Forgets everything before a position; that must be the first byte of a frame.
+    pub(crate) fn trim(&mut self, position: u64) {
+        let Some(old) = position.checked_sub(self.base).filter(|old| *old > 0) else { return };
+        let old = usize::try_from(old).unwrap_or(usize::MAX).min(self.kept.len());
+        self.kept.drain(..old);
+        self.base += old as u64;
+        if self.kept.capacity() > LEAST_ROOM && self.kept.len() < self.kept.capacity() / 4 {
+            self.kept.shrink_to(self.kept.len() * 2);
+        }
+    }
+
+    /// Copies at most `most` bytes from a position on, and none beyond `end`.
+    pub(crate) fn copy(&self, from: u64, end: u64, most: usize) -> Bytes {
+        let index = |position: u64| usize::try_from(position.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        let first = index(from).min(self.kept.len());
+        let last = index(end).min(self.kept.len()).min(first.saturating_add(most)).max(first);
+        let (front, back) = self.kept.as_slices();
+        let piece = |slice: &[u8], offset: usize| {
+            let within = |position: usize| position.saturating_sub(offset).min(slice.len());
+            slice[within(first)..within(last)].to_vec()
+        };
+        let mut copy = piece(front, 0);
+        copy.extend(piece(back, front.len()));
+        Bytes::from(copy)
     }
 
     /// Forgets everything and gives the memory back.
-    pub fn clear(&mut self) {
-        self.kept = VecDeque::new();
-        self.bytes = 0;
-    }
-
-    /// Returns what is kept, oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &Kept> {
-        self.kept.iter()
-    }
-
-    /// Tells whether nothing is kept.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.kept.is_empty()
-    }
-
-    /// Returns how many bytes the kept messages have.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    pub(crate) fn clear(&mut self) {
+        self.pass(0);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn audio(bytes: usize) -> Kept {
-        Kept::Audio(Bytes::from(vec![1; bytes]))
+    fn ring(frame: u32) -> Ring {
+        let bytes = NonZeroU32::new(frame).unwrap();
+        Ring::new(Layout::Frames { rate: NonZeroU32::MIN, bytes })
     }
 
     #[test]
-    fn what_was_kept_comes_back_in_order() {
-        let flush = Kept::Control(Control::Finalize, Bytes::from_static(b"{}"));
-        let mut ring = Ring::new(1_000);
-        let messages = [audio(3), flush, audio(5)];
-        messages.iter().cloned().for_each(|message| ring.keep(message));
-        assert!(ring.iter().eq(&messages));
-        assert_eq!((ring.bytes(), ring.is_empty()), (10, false));
+    fn what_was_passed_is_counted_and_gone() {
+        let mut ring = ring(2);
+        ring.push(&[1; 10]);
+        ring.pass(6);
+        assert_eq!((ring.base(), ring.end(), ring.bytes()), (16, 16, 0));
+        ring.push(&[2; 4]);
+        assert_eq!((ring.frame(19), ring.at_frame(9)), (9, 18));
+        assert_eq!(ring.copy(0, 20, 99), Bytes::from(vec![2; 4]));
     }
 
-    #[test]
-    fn a_full_ring_keeps_what_was_already_read_and_has_room_again_when_cleared() {
-        let mut ring = Ring::new(1_000);
-        ring.keep(audio(900));
-        assert!(ring.has_room());
-        ring.keep(audio(900));
-        assert!(!ring.has_room());
-        assert_eq!(ring.bytes(), 1_800);
-        ring.clear();
-        assert!(ring.has_room() && ring.is_empty() && ring.bytes() == 0);
-    }
-
-    #[test]
-    fn tiny_messages_fill_the_ring_too() {
-        let mut ring = Ring::new(6_500);
-        (0..99).for_each(|_| ring.keep(audio(1)));
-        assert!(ring.has_room());
-        ring.keep(audio(1));
-        assert!(!ring.has_room());
+    proptest! {
+        #[test]
+        fn it_is_a_window_on_everything_that_was_pushed(
+            steps in prop::collection::vec((0_usize..200, 0_u64..300, 0_u64..2_000, 1_usize..64), 1..60),
+        ) {
+            let (mut ring, mut all) = (ring(1), Vec::new());
+            for (pushed, trimmed, from, most) in steps {
+                let audio: Vec<u8> = (0..pushed).map(|n| u8::try_from((all.len() + n) % 251).unwrap()).collect();
+                ring.push(&audio);
+                all.extend(audio);
+                ring.trim(trimmed);
+                prop_assert_eq!(ring.end(), all.len() as u64);
+                let from = from.max(ring.base());
+                let first = usize::try_from(from).unwrap().min(all.len());
+                let last = (first + most).min(all.len());
+                prop_assert_eq!(&ring.copy(from, u64::MAX, most)[..], &all[first..last]);
+            }
+        }
     }
 }

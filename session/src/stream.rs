@@ -1,104 +1,198 @@
-//! The state machine of a stream: `OPENING ⇄ LIVE → CLOSED`. A leg is opened when the session is admitted, and again when
-//! it switches.
+//! The state machine of a stream: `ADMIT → LIVE ⇄ SUSPECT → SWITCH → CATCHUP → LIVE → CLOSED`, and `WAIT` where no node is
+//! to be had.
 //!
-//! Until the first final reaches the caller, everything it sent is kept, and a node that refuses, dies or stalls costs it
-//! nothing: the next candidate gets the replay. After that, or once more was sent than is kept, a lost node ends the stream.
+//! It is told what the caller sends and what nodes say, and says in [`Action`]s what to do about nodes. Audio that is not
+//! final yet, and some before it, is kept; a leg is sent what it has not been sent yet, so that a new one gets the replay by
+//! itself. A leg that broke is replaced; one that is only suspect gets a rival, and the first of them to show progress serves.
+//!
+//! * `caller`: what the caller sends. `results`: what the caller is told. `joining`: how a leg goes on from the one before.
+//! * `nodes`: legs opened, lost and adopted. `clock`: what time alone brings about.
 
+mod caller;
 mod clock;
+mod joining;
+mod nodes;
 mod phase;
+mod results;
 mod speech;
 
-use std::num::NonZeroU64;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use scheduler::{Placement, Timestamp};
+use scheduler::{NodeId, Placement, Timestamp};
 
-use crate::candidates::{Candidates, Next};
+use crate::asked::Asked;
 use crate::close::CloseReason;
-use crate::events::{Action, Control, LegClose, Limits, Said, Usage, Verdict};
+use crate::events::{Action, Cause, Control, Layout, Limits, Told, Usage};
+use crate::leg::Leg;
 use crate::owed::Owed;
-use crate::ring::{Kept, Ring};
-use phase::{Caller, Cover, State};
-use speech::Speech;
+use crate::pauses::{Noticed, Pauses};
+use crate::prospects::Prospects;
+use crate::ring::Ring;
+use crate::timeline::Timeline;
+use crate::track::Track;
+use phase::{Caller, Cover, Search, State};
+use speech::Moments;
 
 /// Audio of unknown format is taken to be 16 kHz, 16-bit, mono.
 const GUESSED_BYTES_PER_SECOND: u64 = 32_000;
 /// A node owes an answer to this many seconds of audio, and to control messages.
 const OWED_SECONDS: u64 = 2;
+/// The shortest pause in which a cut is safe, in milliseconds.
+const PAUSE: u64 = 200;
+/// Of the bytes that may be kept, audio that cannot be cut may have this share.
+const OPAQUE_SHARE: usize = 5;
+
+/// What a session begins with.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// The router's placements.
+    pub placements: Vec<Placement>,
+    /// How the audio can be cut.
+    pub layout: Layout,
+    /// How long it waits for what.
+    pub limits: Limits,
+    /// Anything that differs between sessions: those that wait together do not ask together.
+    pub seed: u64,
+}
+
+/// Something to send on a leg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outgoing {
+    /// Audio.
+    Audio(Bytes),
+    /// A control message, as it came.
+    Control(Control, Bytes),
+}
 
 /// One stream's life.
 #[derive(Debug)]
 pub struct Session {
     limits: Limits,
-    bytes_per_second: Option<NonZeroU64>,
+    layout: Layout,
+    timeline: Timeline,
+    /// None for audio of unknown format.
+    bytes_per_second: Option<u64>,
+    seed: u64,
     state: State,
-    candidates: Candidates,
+    prospects: Prospects,
+    search: Search,
+    /// The last reason for which no node was found.
+    refusal: CloseReason,
+    current: Option<Leg>,
+    rival: Option<Leg>,
     node: Option<Placement>,
     epoch: u32,
+    losses: u32,
+    suspicion: Option<Cause>,
+    rival_after: Timestamp,
     ring: Ring,
     cover: Cover,
-    speech: Speech,
+    pauses: Pauses,
+    tracks: Vec<Track>,
+    moments: Moments,
+    asked: Asked,
     caller: Caller,
     opened_at: Option<Timestamp>,
     caller_at: Timestamp,
+    fin_at: Timestamp,
+    full_since: Option<Timestamp>,
     owed: Owed,
     usage: Usage,
+    actions: VecDeque<Action>,
+    told: VecDeque<Told>,
 }
 
 impl Session {
-    /// Begins with the router's placements; the first action opens a leg. `bytes_per_second` is none for containers.
+    /// Begins; the first action opens a leg, or asks for a node.
     #[must_use]
-    pub fn begin(
-        placements: Vec<Placement>,
-        bytes_per_second: Option<u64>,
-        limits: Limits,
-        now: Timestamp,
-    ) -> (Self, Action) {
-        let bytes_per_second = bytes_per_second.and_then(NonZeroU64::new);
-        let rate = bytes_per_second.map_or(GUESSED_BYTES_PER_SECOND, NonZeroU64::get);
+    pub fn begin(begun: Begun, now: Timestamp) -> Self {
+        let Begun { placements, layout, limits, seed } = begun;
+        let bytes_per_second = match layout {
+            Layout::Frames { rate, bytes } => Some(u64::from(rate.get()) * u64::from(bytes.get())),
+            Layout::Opaque => None,
+        };
+        let layout = keepable(layout, bytes_per_second, &limits);
+        let timeline = Timeline::of(layout);
+        let owes = bytes_per_second.unwrap_or(GUESSED_BYTES_PER_SECOND).saturating_mul(OWED_SECONDS);
         let mut session = Self {
-            ring: Ring::new(limits.ring_bytes),
             limits,
+            layout,
+            timeline,
             bytes_per_second,
-            state: State::Opening,
-            candidates: Candidates::new(placements),
+            seed,
+            state: State::Admitting,
+            prospects: Prospects::new(placements, now),
+            search: Search::Idle,
+            refusal: CloseReason::NoCapacity,
+            current: None,
+            rival: None,
             node: None,
             epoch: 0,
+            losses: 0,
+            suspicion: None,
+            rival_after: now,
+            ring: Ring::new(layout),
             cover: Cover::Whole,
-            speech: Speech::default(),
+            pauses: Pauses::new(timeline.millis(PAUSE)),
+            tracks: vec![Track::new()],
+            moments: Moments::default(),
+            asked: Asked::default(),
             caller: Caller::Speaking,
             opened_at: None,
             caller_at: now,
-            owed: Owed::nothing(rate.saturating_mul(OWED_SECONDS)),
+            fin_at: now,
+            full_since: None,
+            owed: Owed::nothing(owes),
             usage: Usage::default(),
+            actions: VecDeque::new(),
+            told: VecDeque::new(),
         };
-        let action = session.next_node(CloseReason::NoCapacity);
-        (session, action)
+        session.seek(now);
+        session
     }
 
-    /// Returns the current, or last, leg's number.
+    /// Takes the next thing to do, if there is any.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Takes the next thing to tell the caller that is not simply passed on.
+    pub fn next_told(&mut self) -> Option<Told> {
+        self.told.pop_front()
+    }
+
+    /// Returns the highest leg number so far.
     #[must_use]
     pub fn epoch(&self) -> u32 {
         self.epoch
     }
 
-    /// Returns the node of the current, or last, leg.
+    /// Returns the number of the leg that serves.
+    #[must_use]
+    pub fn serving(&self) -> Option<u32> {
+        self.current.as_ref().map(|leg| leg.epoch)
+    }
+
+    /// Returns the node that serves, or served last.
     #[must_use]
     pub fn node(&self) -> Option<&Placement> {
         self.node.as_ref()
     }
 
-    /// Returns the nodes a session may still try and those that failed.
+    /// Returns the nodes that failed this session lately.
     #[must_use]
-    pub fn candidates(&self) -> &Candidates {
-        &self.candidates
+    pub fn failed(&self, now: Timestamp) -> BTreeSet<NodeId> {
+        self.prospects.failed(now)
     }
 
-    /// Returns what a new leg must be sent first.
+    /// Returns how much audio the leg that serves has yet to be sent.
     #[must_use]
-    pub fn ring(&self) -> &Ring {
-        &self.ring
+    pub fn to_replay(&self) -> Duration {
+        let unsent = self.current.as_ref().map_or(0, |leg| self.ring.end().saturating_sub(leg.sent));
+        let rate = self.bytes_per_second.unwrap_or(GUESSED_BYTES_PER_SECOND);
+        Duration::from_micros(unsent.saturating_mul(1_000_000) / rate.max(1))
     }
 
     /// Returns why the session ended, once it has.
@@ -106,17 +200,11 @@ impl Session {
     pub fn ended(&self) -> Option<CloseReason> {
         match self.state {
             State::Closed(reason) => Some(reason),
-            State::Opening | State::Live => None,
+            State::Admitting | State::Serving => None,
         }
     }
 
-    /// Tells whether another message may be read from the caller: without a leg, only as much as is kept.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.state == State::Live || self.ring.has_room()
-    }
-
-    /// Returns what was used until `now`.
+    /// Returns what was used until `now`; what is replayed is not counted again.
     #[must_use]
     pub fn usage(&self, now: Timestamp) -> Usage {
         let micros = |rate| self.usage.bytes_in.saturating_mul(1_000_000) / rate;
@@ -125,166 +213,54 @@ impl Session {
         Usage { audio, slot, ..self.usage }
     }
 
-    /// Notes that the leg of the last [`Action::Open`] is open.
-    pub fn leg_opened(&mut self, now: Timestamp) -> Option<Action> {
-        if self.state != State::Opening {
-            return None;
-        }
-        self.state = State::Live;
-        if self.opened_at.is_none() {
-            self.opened_at = Some(now);
-            self.caller_at = now;
-        }
-        self.owed.pass_on(self.ring.bytes(), now);
-        (!self.ring.is_empty()).then_some(Action::Replay)
-    }
-
-    /// Notes that the node refused, could not be reached, died or stalled.
-    pub fn leg_failed(&mut self, reason: CloseReason) -> Action {
-        if let Some(placement) = &self.node {
-            self.candidates.note_failed(placement.node.clone());
-        }
-        match self.cover {
-            Cover::Whole => self.next_node(reason),
-            Cover::Gone => self.end(reason),
-        }
-    }
-
-    /// Takes the router's answer to [`Action::Ask`].
-    pub fn placed(&mut self, answer: Result<Vec<Placement>, CloseReason>) -> Action {
-        match answer {
-            Ok(placements) => {
-                self.candidates.add(placements);
-                self.next_node(CloseReason::NoCapacity)
-            }
-            Err(reason) => self.end(reason),
-        }
-    }
-
-    /// Takes audio from the caller.
-    pub fn caller_audio(&mut self, audio: &Bytes, now: Timestamp) -> Verdict {
-        if !self.listens() {
-            return Verdict::Drop;
-        }
-        self.caller_at = now;
-        self.usage.bytes_in += audio.len() as u64;
-        self.owed.add_audio(audio.len(), now);
-        self.keep(|| Kept::Audio(audio.clone()))
-    }
-
-    /// Takes a control message from the caller; after `CloseStream` there are no more.
-    pub fn caller_control(&mut self, control: Control, raw: &Bytes, now: Timestamp) -> Verdict {
-        if !self.listens() {
-            return Verdict::Drop;
-        }
-        self.caller_at = now;
-        match control {
-            Control::CloseStream => {
-                self.caller = Caller::Finished;
-                self.owed.add_close(now);
-            }
-            Control::Finalize | Control::Configure => self.owed.add_question(now),
-        }
-        self.keep(|| Kept::Control(control, raw.clone()))
-    }
-
-    /// Notes a sign of life from the caller: it is passed on but never replayed.
-    pub fn caller_alive(&mut self, now: Timestamp) -> Verdict {
-        self.caller_at = now;
-        if self.state == State::Live && self.listens() { Verdict::Relay } else { Verdict::Drop }
-    }
-
-    /// Notes that the caller could not be read, or need not speak: its silence is not its fault. For the first audio that
-    /// is no excuse.
-    pub fn caller_held(&mut self, now: Timestamp) {
-        self.caller_at = now;
-    }
-
-    /// Notes that `bytes` of results went to the caller.
-    pub fn told_caller(&mut self, bytes: usize) {
-        self.usage.bytes_out += bytes as u64;
-    }
-
-    /// Takes what the node said on the current leg; without one, nothing can have been said.
-    pub fn leg_said(&mut self, said: Said, now: Timestamp) -> (Verdict, Option<Action>) {
-        if self.state != State::Live {
-            return (Verdict::Drop, None);
-        }
-        match said {
-            Said::Interim { end } => {
-                self.usage.audio = self.usage.audio.max(end);
-                self.owed.note_progress(now);
-            }
-            Said::Final { end } => {
-                self.usage.audio = self.usage.audio.max(end);
-                self.owed.note_answer(now);
-                self.uncover();
-            }
-            Said::SpeechStarted { at } => {
-                self.owed.note_progress(now);
-                return (self.speech.started(self.epoch, at), None);
-            }
-            Said::Event => self.owed.note_answer(now),
-            Said::Closed(close) => return (Verdict::Drop, Some(self.leg_closed(close))),
-        }
-        (Verdict::Relay, None)
+    /// Notes what the shell hears in the caller's audio, of which it has heard so many samples.
+    pub fn noticed(&mut self, noticed: impl Iterator<Item = Noticed>, heard: u64) {
+        noticed.for_each(|noticed| self.pauses.note(noticed));
+        self.pauses.heard(heard);
     }
 
     /// Ends the session for a reason that only the shell can see. The first reason stays.
-    pub fn end(&mut self, reason: CloseReason) -> Action {
-        if let State::Closed(first) = self.state {
-            return Action::End(first);
-        }
-        self.state = State::Closed(reason);
-        self.ring.clear();
-        Action::End(reason)
-    }
-
-    fn next_node(&mut self, reason: CloseReason) -> Action {
-        if let State::Closed(first) = self.state {
-            return Action::End(first);
-        }
-        self.state = State::Opening;
-        match self.candidates.advance() {
-            Next::Try(placement) => {
-                self.epoch += 1;
-                self.node = Some(placement.clone());
-                Action::Open { epoch: self.epoch, placement }
-            }
-            Next::Ask => Action::Ask,
-            Next::Exhausted => self.end(reason),
+    pub fn end(&mut self, reason: CloseReason) {
+        if self.ended().is_none() {
+            self.state = State::Closed(reason);
+            self.cover = Cover::Gone;
+            self.ring.clear();
+            self.search = Search::Idle;
+            (self.current, self.rival) = (None, None);
+            self.actions.push_back(Action::End(reason));
         }
     }
 
-    fn leg_closed(&mut self, close: LegClose) -> Action {
-        match (close, self.caller) {
-            (LegClose::Normal, Caller::Finished) => self.end(CloseReason::Completed),
-            (LegClose::BadAudio, _) => self.end(CloseReason::BadAudio),
-            (LegClose::CallerSilent, Caller::Speaking) => self.end(CloseReason::CallerSilent),
-            (LegClose::Normal | LegClose::Lost | LegClose::CallerSilent, _) => self.leg_failed(CloseReason::NodeLost),
+    /// Returns up to where everything is final, in samples.
+    fn fin(&self) -> u64 {
+        self.tracks.iter().map(Track::fin).min().unwrap_or(0)
+    }
+
+    fn leg(&mut self, epoch: u32) -> Option<&mut Leg> {
+        [&mut self.current, &mut self.rival].into_iter().flatten().find(|leg| leg.epoch == epoch)
+    }
+
+    fn is_serving(&self, epoch: u32) -> bool {
+        self.serving() == Some(epoch)
+    }
+
+    /// Lets go of audio that no leg will be sent again.
+    fn trim(&mut self) {
+        if self.layout == Layout::Opaque || self.cover == Cover::Gone {
+            return;
         }
+        let (pauses, timeline) = (&self.pauses, self.timeline);
+        let kept = self.tracks.iter().map(|track| track.keep_from(pauses, timeline)).min().unwrap_or(0);
+        let unsent = [&self.current, &self.rival].into_iter().flatten().map(|leg| self.ring.frame(leg.sent)).min();
+        let position = self.ring.at_frame(unsent.map_or(kept, |unsent| kept.min(unsent)));
+        self.ring.trim(position);
     }
+}
 
-    fn listens(&self) -> bool {
-        self.caller == Caller::Speaking && self.ended().is_none()
-    }
-
-    fn keep(&mut self, message: impl FnOnce() -> Kept) -> Verdict {
-        if self.cover == Cover::Whole {
-            // A live node must not starve for the sake of a replay that may never be needed.
-            if self.state == State::Live && !self.ring.has_room() {
-                self.uncover();
-            } else {
-                self.ring.keep(message());
-            }
-        }
-        if self.state == State::Live { Verdict::Relay } else { Verdict::Drop }
-    }
-
-    fn uncover(&mut self) {
-        self.cover = Cover::Gone;
-        self.ring.clear();
-    }
+/// Takes audio for uncuttable that is too much to keep enough of.
+fn keepable(layout: Layout, bytes_per_second: Option<u64>, limits: &Limits) -> Layout {
+    let enough = bytes_per_second.unwrap_or(0).saturating_mul(limits.unfinished.as_secs());
+    if enough > limits.ring_bytes as u64 { Layout::Opaque } else { layout }
 }
 
 #[cfg(test)]

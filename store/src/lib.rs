@@ -4,6 +4,7 @@
 //! * [`Quotas`]: what keys have used of their limits; [`Tallies`] keeps them in memory, where the store is away too.
 //! * [`Reports`]: what nodes said last, for routers that did not hear it themselves.
 //! * [`Affinity`]: which node a session was on last. [`Verdicts`]: how legs to nodes went, for the other routers.
+//! * [`Drains`]: which nodes operators closed to new sessions.
 //! * [`KeyIndex`]: what is known of each key. [`Keyring`]: who a caller is, by that index and from memory.
 //! * [`Lock`]: work that one process at a time does for all, and what it last published.
 //! * [`Embedded`]: all of them in this process's memory, for one router and one proxy in one process.
@@ -16,6 +17,7 @@
 
 mod affinity;
 mod config;
+mod drains;
 mod embedded;
 mod gcra;
 mod journal;
@@ -34,6 +36,7 @@ mod wall;
 
 pub use affinity::{AFFINITY_LIFE, Affinity, LONGEST_SESSION, LastLeg};
 pub use config::StoreConfig;
+pub use drains::{DRAIN_LIFE, DRAINS, DrainOrder, DrainOrders, Drains, Wanted, merge_drains};
 pub use embedded::{Embedded, Page};
 pub use journal::{Damage, Journal, JournalError, Kept, RecordNumber, Replay};
 pub use keyring::{KEY_REFRESH, Keyring};

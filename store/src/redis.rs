@@ -3,6 +3,7 @@
 //! * `line`: the one connection to a server, to the master that sentinels name, or to a cluster.
 //! * `leases`, `lock` and `quotas`: one script each, on Redis' own clock. `reports`: what was written since, in one trip. `keys`: the
 //!   index of keys, in one hash, so that it is there as a whole or not at all.
+//! * `drains`: what operators said of nodes, merged in one script.
 //! * `ledger`: charges that may be heard twice, and totals by day.
 //! * `breaker`: who waits for a Redis that does not answer, and who does not.
 //!
@@ -11,6 +12,7 @@
 
 mod affinity;
 mod breaker;
+mod drains;
 mod keys;
 mod leases;
 mod ledger;
@@ -37,6 +39,7 @@ pub struct Redis {
     timeout: Duration,
     breaker: Breaker,
     affinity: affinity::Scripts,
+    drains: drains::Scripts,
     keys: keys::Scripts,
     leases: leases::Scripts,
     ledger: ledger::Scripts,
@@ -89,6 +92,7 @@ impl Redis {
             timeout,
             breaker: Breaker::default(),
             affinity: affinity::Scripts::new(),
+            drains: drains::Scripts::new(),
             keys: keys::Scripts::new(),
             leases: leases::Scripts::new(),
             ledger: ledger::Scripts::new(),

@@ -10,9 +10,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use crosspoint_store::{
     AFFINITY_LIFE, Admission, Admitting, Affinity, Aged, Amounts, Charge, Claim, Cursor, DAYS_KEPT, Day, Digest,
-    Embedded, Environment, Exceeded, Grants, KEY_BATCH, KeyIndex, KeyOrder, KeyRecord, LEASE_LIFE, LOCK_LIFE, LastLeg,
-    Lease, Leases, Ledger, Limits, Lock, PUBLISHED_LONGEST, Period, Place, Publication, Quotas, REPORT_BATCH,
-    REPORT_LIFE, Reports, Resource, Rest, Secret, Task, Teller, Token, Total, Turn, UnixTime, Used, Verdict, Verdicts,
+    DrainOrder, DrainOrders, Drains, Embedded, Environment, Exceeded, Grants, KEY_BATCH, KeyIndex, KeyOrder, KeyRecord,
+    LEASE_LIFE, LOCK_LIFE, LastLeg, Lease, Leases, Ledger, Limits, Lock, PUBLISHED_LONGEST, Period, Place, Publication,
+    Quotas, REPORT_BATCH, REPORT_LIFE, Reports, Resource, Rest, Secret, Task, Teller, Token, Total, Turn, UnixTime,
+    Used, Verdict, Verdicts, Wanted,
 };
 use scheduler::{MicroDollars, NodeId, NodeState, Report, SessionId, Timestamp};
 
@@ -20,9 +21,9 @@ use scheduler::{MicroDollars, NodeId, NodeState, Report, SessionId, Timestamp};
 const STEP: Duration = Duration::from_secs(5);
 
 /// Everything that a backend does.
-trait Store: Leases + Reports + Quotas + Affinity + Verdicts + Ledger + KeyIndex + Lock {}
+trait Store: Leases + Reports + Quotas + Affinity + Verdicts + Drains + Ledger + KeyIndex + Lock {}
 
-impl<T: Leases + Reports + Quotas + Affinity + Verdicts + Ledger + KeyIndex + Lock> Store for T {}
+impl<T: Leases + Reports + Quotas + Affinity + Verdicts + Drains + Ledger + KeyIndex + Lock> Store for T {}
 
 /// A backend and its time.
 #[async_trait]
@@ -41,6 +42,9 @@ trait Bench {
         self.store()
     }
     fn verdicts(&self) -> &dyn Verdicts {
+        self.store()
+    }
+    fn drains(&self) -> &dyn Drains {
         self.store()
     }
     fn ledger(&self) -> &dyn Ledger {
@@ -117,6 +121,8 @@ fn report(node: &str, sequence: u64) -> Report {
         gpus: Vec::new(),
         sequence,
         engine_pid: None,
+        reason: None,
+        notice: None,
     }
 }
 
@@ -295,6 +301,24 @@ async fn what_one_router_tells_of_nodes_the_others_hear_once(bench: &mut dyn Ben
     assert_eq!(heard(bench, &place, two).await, (vec![], place.clone()));
     bench.verdicts().tell(one, &[verdict("aws-1", 3)], bench.now()).await.unwrap();
     assert_eq!(heard(bench, &place, two).await.0, [verdict("aws-1", 3)]);
+}
+
+async fn of_an_operators_orders_the_latest_counts_in_whatever_order_they_come(bench: &mut dyn Bench) {
+    let orders = |orders: &[(&str, u64, Wanted)]| -> DrainOrders {
+        orders
+            .iter()
+            .map(|(node, number, wanted)| (node.parse().unwrap(), DrainOrder { number: *number, wanted: *wanted }))
+            .collect()
+    };
+    let exchange =
+        async |bench: &dyn Bench, given: &DrainOrders| bench.drains().exchange(given, bench.now()).await.unwrap();
+    let first = orders(&[("aws-1", 1_790_000_000_000, Wanted::Drained), ("gcp/zone:1", 7, Wanted::Drained)]);
+    assert_eq!(exchange(bench, &first).await, first);
+    let later = orders(&[("aws-1", 1_790_000_000_001, Wanted::Serving), ("gcp/zone:1", 6, Wanted::Serving)]);
+    let merged = orders(&[("aws-1", 1_790_000_000_001, Wanted::Serving), ("gcp/zone:1", 7, Wanted::Drained)]);
+    assert_eq!(exchange(bench, &later).await, merged);
+    assert_eq!(exchange(bench, &first).await, merged, "what is old is not taken");
+    assert_eq!(exchange(bench, &DrainOrders::new()).await, merged);
 }
 
 async fn a_reader_sees_what_was_written_since_it_looked(bench: &mut dyn Bench) {
@@ -626,6 +650,7 @@ contract!(
     a_sessions_last_node_is_remembered,
     an_ended_session_is_forgotten_before_long,
     what_one_router_tells_of_nodes_the_others_hear_once,
+    of_an_operators_orders_the_latest_counts_in_whatever_order_they_come,
     a_reader_sees_what_was_written_since_it_looked,
     a_report_is_kept_as_it_was_for_its_life,
     a_large_fleet_is_read_in_parts,

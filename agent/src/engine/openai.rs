@@ -11,7 +11,8 @@ use scheduler::{ModelName, NodeState};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{Figures, Health, Pages, ProbeError};
+use super::vllm::Vllm;
+use super::{Figures, Health, Pages, ProbeError, Server};
 
 /// Time between two looks at the list of models: some servers search their disk for it.
 const LIST_INTERVAL: Duration = Duration::from_secs(5);
@@ -19,7 +20,7 @@ const LIST_INTERVAL: Duration = Duration::from_secs(5);
 const SHOWN: usize = 5;
 
 /// The pages of such an engine.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct OpenAi {
     /// Status 200 says that it is well.
     pub(crate) health: Url,
@@ -33,6 +34,8 @@ pub(crate) struct OpenAi {
     pub(crate) wanted: BTreeMap<ModelName, ModelName>,
     /// What it served when it was last asked, and when that was.
     pub(crate) listed: Option<(Instant, BTreeMap<ModelName, ModelName>)>,
+    /// What it tells of its load, where it is vLLM.
+    pub(crate) vllm: Option<Vllm>,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +58,21 @@ impl OpenAi {
             Some(_) | None => self.list(pages).await?,
         };
         let slots = self.slots.get();
-        Ok((state, Figures { slots, soft_slots: Some(slots), models: Some(models), ..Figures::default() }))
+        let load = match &mut self.vllm {
+            Some(vllm) => vllm.load(pages).await,
+            None => None,
+        };
+        let figures = Figures {
+            server: Some(if load.is_some() { Server::Vllm } else { Server::Openai }),
+            slots,
+            soft_slots: Some(slots),
+            used: load.map(|load| load.running.min(slots)),
+            queue_depth: load.map_or(0, |load| load.waiting),
+            chunk_latency_p95: load.map_or(Duration::ZERO, |load| load.latency),
+            models: Some(models),
+            ..Figures::default()
+        };
+        Ok((state, figures))
     }
 
     async fn list(&mut self, pages: &Pages) -> Result<BTreeMap<ModelName, ModelName>, ProbeError> {
@@ -120,6 +137,7 @@ mod tests {
             slots: NonZeroU32::MIN,
             wanted: wanted.iter().map(pair).collect(),
             listed: None,
+            vllm: None,
         }
     }
 

@@ -1,15 +1,22 @@
-//! NVIDIA's management library, loaded at run time: which cards there are and what they read. One reading that a card
-//! does not offer costs only that reading; a card that is lost costs only that card.
+//! NVIDIA's management library, loaded at run time: which cards there are, what they read, and what goes wrong with them.
+//! One reading that a card does not offer costs only that reading; a card that is lost or faulty costs only that card.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use nvml_wrapper::bitmasks::event::EventTypes;
 use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
+use nvml_wrapper::enums::event::XidError;
 use nvml_wrapper::error::NvmlError;
-use nvml_wrapper::{Device, Nvml};
+use nvml_wrapper::struct_wrappers::event::EventData;
+use nvml_wrapper::{Device, EventSet, Nvml};
 use scheduler::{Gpu, Ratio};
+use serde::Serialize;
 
-use super::Card;
+use super::faults::Fault;
+use super::{Card, Host, Out};
 
 /// The library that NVIDIA's driver installs.
 pub(crate) const DEFAULT_LIBRARY: &str = "libnvidia-ml.so.1";
@@ -59,19 +66,41 @@ pub(crate) enum News {
     Back(u32),
     /// A card does not offer a reading; it is reported as zero.
     Unreadable(u32, Reading, NvmlError),
+    /// A card, or a program on it, went wrong.
+    Fault(u32, Fault),
+    /// Faults cannot be watched for.
+    Unwatched(String),
 }
 
-/// The loaded library, and what was already said about its cards.
+/// What the driver says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Driver {
+    /// Its version.
+    pub(crate) version: String,
+    /// The newest CUDA that it runs.
+    pub(crate) cuda: Option<String>,
+}
+
+/// The loaded library.
 #[derive(Debug)]
 pub(crate) struct Library {
     nvml: Nvml,
-    cards: u32,
+}
+
+/// The cards of a library, and what was already said about them.
+#[derive(Debug)]
+pub(crate) struct Cards<'a> {
+    nvml: &'a Nvml,
+    ignored: &'a BTreeSet<u64>,
+    events: Option<EventSet<'a>>,
+    count: u32,
     told: Told,
 }
 
 #[derive(Debug, Default)]
 struct Told {
     lost: BTreeSet<u32>,
+    faults: BTreeMap<u32, Fault>,
     unreadable: BTreeSet<(u32, Reading)>,
     news: Vec<News>,
 }
@@ -85,36 +114,128 @@ impl Library {
         let path = path.unwrap_or_else(|| Path::new(DEFAULT_LIBRARY));
         let library = || path.display().to_string();
         match Nvml::builder().lib_path(path.as_os_str()).init() {
-            Ok(nvml) => Ok(Self { nvml, cards: 0, told: Told::default() }),
+            Ok(nvml) => Ok(Self { nvml }),
             Err(error @ NvmlError::LibloadingError(_)) => Err(Missing::Library { library: library(), error }),
             Err(error) => Err(Missing::Driver { library: library(), error }),
         }
     }
 
+    /// Returns what the driver says of itself; nothing where it does not.
+    pub(crate) fn driver(&self) -> Option<Driver> {
+        let cuda = |version: i32| format!("{}.{}", version / 1000, version % 1000 / 10);
+        let version = self.nvml.sys_driver_version().ok()?;
+        Some(Driver { version, cuda: self.nvml.sys_cuda_driver_version().ok().map(cuda) })
+    }
+
+    /// Returns its cards; those XIDs in `ignored` leave them in service.
+    pub(crate) fn cards<'a>(&'a self, ignored: &'a BTreeSet<u64>) -> Cards<'a> {
+        Cards { nvml: &self.nvml, ignored, events: None, count: 0, told: Told::default() }
+    }
+}
+
+impl Cards<'_> {
     /// Reads every card. Blocks for as long as the driver likes.
     ///
     /// # Errors
     /// Fails when the library itself no longer works; then it must be opened again.
-    pub(crate) fn sample(&mut self) -> Result<Vec<Card>, NvmlError> {
-        self.cards = self.cards.max(self.nvml.device_count()?);
-        let read = |index| {
+    pub(crate) fn sample(&mut self) -> Result<Host, NvmlError> {
+        let count = self.nvml.device_count()?;
+        if count > self.count {
+            self.count = count;
+            self.watch();
+        }
+        let mut host = Host::default();
+        for index in 0..self.count {
             let read = self.nvml.device_by_index(index).and_then(|device| self.told.gpu(index, &device));
-            self.told.card(index, read)
-        };
-        Ok((0..self.cards).filter_map(read).collect())
+            match (self.told.card(index, read), self.told.why_out(index)) {
+                (card, Some(why)) => {
+                    host.out.push(Out { index, why });
+                    host.cards.extend(card);
+                }
+                (card, None) => host.cards.extend(card),
+            }
+        }
+        Ok(host)
+    }
+
+    /// Waits for the next sample, and less when a card goes out of service meanwhile.
+    pub(crate) fn wait(&mut self, interval: Duration) {
+        let end = Instant::now() + interval;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let Some(events) = self.events.as_ref().filter(|_| !left.is_zero()) else { return thread::sleep(left) };
+            let milliseconds = u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1);
+            match events.wait(milliseconds) {
+                Ok(event) => match self.note(&event) {
+                    Service::Ends => return,
+                    Service::GoesOn => {}
+                },
+                Err(NvmlError::Timeout) => return,
+                // A card that was lost is seen by the next sample.
+                Err(_) => return thread::sleep(end.saturating_duration_since(Instant::now())),
+            }
+        }
     }
 
     /// Takes what happened since it was last asked.
     pub(crate) fn news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.told.news)
     }
+
+    /// Asks for word of faults, of every card that tells of them.
+    fn watch(&mut self) {
+        let watched = self.nvml.create_event_set().and_then(|events| register(self.nvml, self.count, events));
+        self.events = match watched {
+            Ok(events) => Some(events),
+            Err(error) => {
+                self.told.news.push(News::Unwatched(error.to_string()));
+                None
+            }
+        };
+    }
+
+    fn note(&mut self, event: &EventData<'_>) -> Service {
+        let Ok(index) = event.device.index() else { return Service::GoesOn };
+        let fault = match event.event_data {
+            Some(XidError::Value(xid)) => Fault::Xid(Some(xid)),
+            Some(XidError::Unknown) => Fault::Xid(None),
+            None => Fault::Ecc,
+        };
+        self.told.news.push(News::Fault(index, fault));
+        if fault.is_of_card(self.ignored) && !self.told.faults.contains_key(&index) {
+            self.told.faults.insert(index, fault);
+            return Service::Ends;
+        }
+        Service::GoesOn
+    }
+}
+
+/// Whether a card is in service after an event.
+enum Service {
+    Ends,
+    GoesOn,
+}
+
+/// Faults of cards and of programs, and memory errors that could not be corrected.
+fn register<'a>(nvml: &'a Nvml, count: u32, mut events: EventSet<'a>) -> Result<EventSet<'a>, NvmlError> {
+    let faults = EventTypes::CRITICAL_XID_ERROR | EventTypes::DOUBLE_BIT_ECC_ERROR;
+    for index in 0..count {
+        let Ok(device) = nvml.device_by_index(index) else { continue };
+        let wanted = device.supported_event_types().map_or(faults, |offered| offered & faults);
+        if !wanted.is_empty() {
+            events = device.register_events(wanted, events).map_err(|error| error.error)?;
+        }
+    }
+    Ok(events)
 }
 
 impl Told {
     fn card(&mut self, index: u32, read: Result<Gpu, NvmlError>) -> Option<Card> {
         match read {
             Ok(gpu) => {
+                // Whoever was gone and is back was reset.
                 if self.lost.remove(&index) {
+                    self.faults.remove(&index);
                     self.news.push(News::Back(index));
                 }
                 Some(Card { index, gpu })
@@ -126,6 +247,12 @@ impl Told {
                 None
             }
         }
+    }
+
+    /// Says why a card is out of service, if it is.
+    fn why_out(&self, index: u32) -> Option<String> {
+        let fault = self.faults.get(&index).map(|fault| format!("GPU {index}: {fault}"));
+        fault.or_else(|| self.lost.contains(&index).then(|| format!("GPU {index} does not answer")))
     }
 
     fn gpu(&mut self, index: u32, device: &Device<'_>) -> Result<Gpu, NvmlError> {
@@ -176,7 +303,7 @@ mod tests {
     #[test]
     fn every_reading_of_every_card_is_reported() {
         let stub = Stub::build();
-        let cards = Library::open(Some(stub.library())).unwrap().sample().unwrap();
+        let cards = Library::open(Some(stub.library())).unwrap().cards(&BTreeSet::new()).sample().unwrap().cards;
         assert_eq!(cards.len(), 2);
         let expected = Gpu {
             name: "Stub T4 0".to_owned(),
@@ -192,8 +319,9 @@ mod tests {
     #[test]
     fn a_reading_that_a_card_does_not_offer_costs_only_that_reading() {
         let stub = Stub::build();
-        let mut library = Library::open(Some(stub.library())).unwrap();
-        let gpu = library.sample().unwrap().remove(1).gpu;
+        let (library, ignored) = (Library::open(Some(stub.library())).unwrap(), BTreeSet::new());
+        let mut library = library.cards(&ignored);
+        let gpu = library.sample().unwrap().cards.remove(1).gpu;
         assert_eq!((gpu.power_milliwatts, gpu.temperature_celsius, gpu.utilisation), (0, 51, Ratio::clamped(0.41)));
         library.sample().unwrap();
         let news = library.news();
@@ -203,18 +331,62 @@ mod tests {
     #[test]
     fn a_lost_card_is_left_out_and_said_once() {
         let stub = Stub::build();
-        let mut library = Library::open(Some(stub.library())).unwrap();
+        let (library, ignored) = (Library::open(Some(stub.library())).unwrap(), BTreeSet::new());
+        let mut library = library.cards(&ignored);
         library.sample().unwrap();
         library.news();
         stub.tell("lost 0");
         for _ in 0..3 {
-            let left = library.sample().unwrap().iter().map(|card| card.index).collect::<Vec<_>>();
-            assert_eq!(left, [1]);
+            let host = library.sample().unwrap();
+            assert_eq!(host.cards.iter().map(|card| card.index).collect::<Vec<_>>(), [1]);
+            assert_eq!(host.out, [Out { index: 0, why: "GPU 0 does not answer".to_owned() }]);
         }
         assert!(matches!(library.news()[..], [News::Lost(0, NvmlError::GpuLost)]));
         stub.tell("well");
-        assert_eq!(library.sample().unwrap().len(), 2);
+        assert_eq!(library.sample().unwrap(), Host { cards: library.sample().unwrap().cards, out: Vec::new() });
+        assert_eq!(library.sample().unwrap().cards.len(), 2);
         assert!(matches!(library.news()[..], [News::Back(0)]));
+    }
+
+    #[test]
+    fn a_card_with_a_fault_of_its_own_is_out_of_service_until_it_was_reset() {
+        let stub = Stub::build();
+        let (library, ignored) = (Library::open(Some(stub.library())).unwrap(), BTreeSet::from([63]));
+        let mut cards = library.cards(&ignored);
+        cards.sample().unwrap();
+        cards.news();
+        for (word, out) in
+            [("xid 1 31", None), ("xid 1 63", None), ("xid 1 79", Some("GPU 1: XID 79 (GPU has fallen off the bus)"))]
+        {
+            stub.tell(word);
+            cards.wait(Duration::from_secs(2));
+            assert!(matches!(cards.news()[..], [News::Fault(1, Fault::Xid(_))]), "{word}");
+            let host = cards.sample().unwrap();
+            assert_eq!(host.out.first().map(|out| out.why.as_str()), out, "{word}");
+            assert_eq!(host.cards.len(), 2, "it still reads");
+        }
+        stub.tell("lost 1");
+        cards.sample().unwrap();
+        stub.tell("well");
+        assert_eq!(cards.sample().unwrap().out, []);
+    }
+
+    #[test]
+    fn memory_that_cannot_be_corrected_is_a_fault_of_the_card() {
+        let stub = Stub::build();
+        let (library, ignored) = (Library::open(Some(stub.library())).unwrap(), BTreeSet::new());
+        let mut cards = library.cards(&ignored);
+        cards.sample().unwrap();
+        stub.tell("ecc 0");
+        cards.wait(Duration::from_secs(2));
+        assert_eq!(cards.sample().unwrap().out[0].why, "GPU 0: an uncorrectable memory error");
+    }
+
+    #[test]
+    fn the_driver_says_which_it_is() {
+        let stub = Stub::build();
+        let driver = Library::open(Some(stub.library())).unwrap().driver().unwrap();
+        assert_eq!(driver, Driver { version: "570.00".to_owned(), cuda: Some("12.8".to_owned()) });
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A thread of its own for NVML, because a driver may block for minutes, or for ever: reports take the last sample and
 //! never wait. It is no task, since the runtime would wait for it at the end; the end of the process takes it along.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -11,11 +12,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::Card;
-use super::nvml::{Library, Missing, News};
+use super::Host;
+use super::nvml::{Driver, Library, Missing, News};
+use crate::gauges;
 
-/// A driver that was not there may be installed later; it is looked for this often.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// A driver that is not there, or stopped working, is looked for after so many intervals: it may be installed later.
+const LOOK_AGAIN: u32 = 5;
 /// Samples older than this are reported with a warning. Longer where samples are rarer than one a second.
 const STALE_AFTER: Duration = Duration::from_secs(3);
 
@@ -26,20 +28,30 @@ pub(crate) enum Sampled {
     Pending,
     /// There is no driver to ask, and why.
     Missing(String),
-    /// The cards that answer.
-    Cards(Vec<Card>),
+    /// Its own version, and the cards.
+    Cards(Option<Driver>, Host),
 }
 
 impl Sampled {
     /// Says what there is, for people.
-    pub(crate) fn describe(&self) -> String {
+    ///
+    /// # Errors
+    /// Fails with what is missing.
+    pub(crate) fn describe(&self) -> Result<String, String> {
         match self {
-            Self::Pending => "not known yet: the NVIDIA driver has not answered".to_owned(),
-            Self::Missing(why) => format!("none: {why}"),
-            Self::Cards(cards) if cards.is_empty() => "none: the NVIDIA driver shows no card that answers".to_owned(),
-            Self::Cards(cards) => {
-                let names = cards.iter().map(|card| card.gpu.name.as_str()).collect::<Vec<_>>();
-                format!("{}: {}", cards.len(), names.join(", "))
+            Self::Pending => Err("not known yet: the NVIDIA driver has not answered".to_owned()),
+            Self::Missing(why) => Err(format!("none: {why}")),
+            Self::Cards(_, host) if host.cards.is_empty() => {
+                Err("none: the NVIDIA driver shows no card that answers".to_owned())
+            }
+            Self::Cards(driver, host) => {
+                let names = host.cards.iter().map(|card| card.gpu.name.as_str()).collect::<Vec<_>>();
+                let driver = driver.as_ref().map_or_else(String::new, |Driver { version, cuda }| {
+                    let cuda = cuda.as_ref().map_or_else(String::new, |cuda| format!(", CUDA {cuda}"));
+                    format!("; driver {version}{cuda}")
+                });
+                let found = format!("{}: {}{driver}", host.cards.len(), names.join(", "));
+                host.why_out().map_or_else(|| Ok(found.clone()), |why| Err(format!("{found}; out of service: {why}")))
             }
         }
     }
@@ -65,9 +77,10 @@ impl Sampler {
     ///
     /// # Errors
     /// Fails when the system gives no thread.
-    pub(crate) fn start(library: Option<PathBuf>, interval: Duration) -> io::Result<Self> {
+    pub(crate) fn start(library: Option<PathBuf>, ignored: BTreeSet<u64>, interval: Duration) -> io::Result<Self> {
         let (samples, receiver) = watch::channel(Sampled::Pending);
-        let sample = move || keep_sampling(library.as_deref(), interval, &samples);
+        let sampling = Sampling { ignored, interval, samples };
+        let sample = move || sampling.keep_sampling(library.as_deref());
         thread::Builder::new().name("gpu-sampler".to_owned()).spawn(sample)?;
         let stale_after = STALE_AFTER.max(interval * 3);
         Ok(Self { samples: receiver, stale_after, fresh: None, age: Age::Fresh })
@@ -79,19 +92,27 @@ impl Sampler {
     }
 
     /// Returns the last sample. One that is old because the driver hangs is kept, and that is said once.
-    pub(crate) fn read(&mut self, now: Instant) -> Vec<Card> {
+    pub(crate) fn read(&mut self, now: Instant) -> Host {
         let changed = self.samples.has_changed().unwrap_or(false);
         let cards = match &*self.samples.borrow_and_update() {
             Sampled::Pending | Sampled::Missing(_) => {
                 self.fresh = None;
-                return Vec::new();
+                return Host::default();
             }
-            Sampled::Cards(cards) => cards.clone(),
+            Sampled::Cards(_, host) => host.clone(),
         };
         let fresh = if changed { now } else { self.fresh.unwrap_or(now) };
         self.fresh = Some(fresh);
         self.grow_old(now.saturating_duration_since(fresh));
         cards
+    }
+
+    /// Returns the last sample as it is.
+    pub(crate) fn last(&self) -> Host {
+        match &*self.samples.borrow() {
+            Sampled::Pending | Sampled::Missing(_) => Host::default(),
+            Sampled::Cards(_, host) => host.clone(),
+        }
     }
 
     fn grow_old(&mut self, since: Duration) {
@@ -109,35 +130,54 @@ impl Sampler {
     }
 }
 
-/// Samples until nobody reads; looks for the driver again whenever it is not there.
-fn keep_sampling(library: Option<&Path>, interval: Duration, samples: &watch::Sender<Sampled>) {
-    let mut said = None;
-    while !samples.is_closed() {
-        let why = match Library::open(library) {
-            Ok(library) => {
-                said = None;
-                let Err(error) = sample_until_closed(library, interval, samples) else { return };
-                warn!(%error, "NVIDIA library stopped working: reporting no GPUs");
-                format!("NVIDIA library stopped working: {error}")
+/// The thread.
+struct Sampling {
+    ignored: BTreeSet<u64>,
+    interval: Duration,
+    samples: watch::Sender<Sampled>,
+}
+
+impl Sampling {
+    /// Samples until nobody reads; looks for the driver again whenever it is not there.
+    fn keep_sampling(&self, library: Option<&Path>) {
+        let mut said = None;
+        while !self.samples.is_closed() {
+            let why = match Library::open(library) {
+                Ok(library) => match self.sample_until_closed(&library, &mut said) {
+                    Ok(()) => return,
+                    Err(error) => say_stopped(&error, &mut said),
+                },
+                Err(missing) => say_missing(&missing, &mut said),
+            };
+            gauges::driver_failed();
+            self.samples.send_replace(Sampled::Missing(why));
+            thread::sleep(self.interval * LOOK_AGAIN);
+        }
+    }
+
+    fn sample_until_closed(&self, library: &Library, said: &mut Option<String>) -> Result<(), NvmlError> {
+        let (driver, mut cards) = (library.driver(), library.cards(&self.ignored));
+        while !self.samples.is_closed() {
+            let host = cards.sample()?;
+            if said.take().is_some() {
+                info!(cards = host.cards.len(), "NVIDIA library works again");
             }
-            Err(missing) => say_missing(&missing, &mut said),
-        };
-        samples.send_replace(Sampled::Missing(why));
-        thread::sleep(LOOK_AGAIN);
+            self.samples.send_replace(Sampled::Cards(driver.clone(), host));
+            cards.news().iter().for_each(say);
+            cards.wait(self.interval);
+        }
+        Ok(())
     }
 }
 
-fn sample_until_closed(
-    mut library: Library,
-    interval: Duration,
-    samples: &watch::Sender<Sampled>,
-) -> Result<(), NvmlError> {
-    while !samples.is_closed() {
-        samples.send_replace(Sampled::Cards(library.sample()?));
-        library.news().iter().for_each(say);
-        thread::sleep(interval);
+/// Says once that the library stopped working.
+fn say_stopped(error: &NvmlError, said: &mut Option<String>) -> String {
+    let why = format!("NVIDIA library stopped working: {error}");
+    if said.as_ref() != Some(&why) {
+        warn!(%error, "NVIDIA library stopped working: reporting no GPUs");
+        *said = Some(why.clone());
     }
-    Ok(())
+    why
 }
 
 /// Says once why there are no cards, and again only when the reason changes.
@@ -164,6 +204,11 @@ fn say(news: &News) {
         News::Unreadable(gpu, reading, error) => {
             info!(gpu, ?reading, %error, "GPU does not offer a reading, reporting zero");
         }
+        News::Fault(gpu, fault) => {
+            gauges::gpu_fault(*fault);
+            warn!(gpu, %fault, "GPU fault");
+        }
+        News::Unwatched(error) => warn!(error, "GPU faults cannot be watched for"),
     }
 }
 
@@ -189,14 +234,14 @@ mod tests {
     #[tokio::test]
     async fn a_driver_that_hangs_leaves_the_last_readings() {
         let stub = Stub::build();
-        let mut sampler = Sampler::start(Some(stub.library().to_owned()), SOON).unwrap();
+        let mut sampler = Sampler::start(Some(stub.library().to_owned()), BTreeSet::new(), SOON).unwrap();
         let mut now = Instant::now();
-        until(|| sampler.read(now).len() == 2).await;
+        until(|| sampler.read(now).cards.len() == 2).await;
         stub.tell("hang");
         until(|| {
             now += STALE_AFTER * 2;
-            let cards = sampler.read(now);
-            assert_eq!(cards.len(), 2, "the last readings are kept");
+            let host = sampler.read(now);
+            assert_eq!(host.cards.len(), 2, "the last readings are kept");
             sampler.age == Age::Stale
         })
         .await;
@@ -211,27 +256,41 @@ mod tests {
     #[tokio::test]
     async fn a_card_lost_while_running_is_left_out() {
         let stub = Stub::build();
-        let mut sampler = Sampler::start(Some(stub.library().to_owned()), SOON).unwrap();
-        until(|| sampler.read(Instant::now()).len() == 2).await;
+        let mut sampler = Sampler::start(Some(stub.library().to_owned()), BTreeSet::new(), SOON).unwrap();
+        until(|| sampler.read(Instant::now()).cards.len() == 2).await;
         stub.tell("lost 1");
-        until(|| sampler.read(Instant::now()).len() == 1).await;
+        until(|| sampler.read(Instant::now()).cards.len() == 1).await;
     }
 
     #[tokio::test]
     async fn a_missing_library_is_no_cards_and_a_reason() {
-        let sampler = Sampler::start(Some("/nonexistent/libnvidia-ml.so.1".into()), SOON).unwrap();
+        let sampler = Sampler::start(Some("/nonexistent/libnvidia-ml.so.1".into()), BTreeSet::new(), SOON).unwrap();
         let look = super::super::FirstLook::Sampled(sampler.samples());
-        assert_eq!(look.describe().await, "none: no NVIDIA library (/nonexistent/libnvidia-ml.so.1)");
+        assert_eq!(look.describe().await.unwrap_err(), "none: no NVIDIA library (/nonexistent/libnvidia-ml.so.1)");
     }
 
     #[tokio::test]
-    async fn a_library_that_breaks_is_no_cards_and_a_reason() {
+    async fn a_library_that_breaks_is_no_cards_and_a_reason_until_it_works_again() {
         let stub = Stub::build();
-        let mut sampler = Sampler::start(Some(stub.library().to_owned()), SOON).unwrap();
-        until(|| sampler.read(Instant::now()).len() == 2).await;
+        let mut sampler = Sampler::start(Some(stub.library().to_owned()), BTreeSet::new(), SOON).unwrap();
+        until(|| sampler.read(Instant::now()).cards.len() == 2).await;
         stub.tell("broken");
-        until(|| sampler.read(Instant::now()).is_empty()).await;
-        assert!(sampler.samples().borrow().describe().starts_with("none: NVIDIA library stopped working"));
+        until(|| sampler.read(Instant::now()).cards.is_empty()).await;
+        let why = sampler.samples().borrow().describe().unwrap_err();
+        assert!(why.starts_with("none: NVIDIA library stopped working"), "{why}");
+        stub.tell("well");
+        until(|| sampler.read(Instant::now()).cards.len() == 2).await;
+    }
+
+    #[tokio::test]
+    async fn a_card_with_a_fault_is_reported_out_of_service_at_once() {
+        let stub = Stub::build();
+        let mut sampler =
+            Sampler::start(Some(stub.library().to_owned()), BTreeSet::new(), Duration::from_secs(600)).unwrap();
+        until(|| sampler.read(Instant::now()).cards.len() == 2).await;
+        stub.tell("xid 1 79");
+        until(|| !sampler.read(Instant::now()).out.is_empty()).await;
+        assert_eq!(sampler.last().slots_in_service(10), 5);
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl Stub {
         &self.library
     }
 
-    /// Makes every later call obey: `lost N`, `hang`, `broken`, `no driver`, `well`.
+    /// Makes every later call obey: `lost N`, `hang`, `broken`, `no driver`, `xid N X`, `ecc N`, `well`.
     pub(crate) fn tell(&self, word: &str) {
         let next = self.folder.path().join("next");
         std::fs::write(&next, word).unwrap();

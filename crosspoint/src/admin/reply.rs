@@ -28,6 +28,16 @@ pub(crate) struct Node {
     pub(crate) engine_pid: Option<u32>,
     pub(crate) error_share: f64,
     pub(crate) silent: bool,
+    pub(crate) reason: Option<String>,
+    pub(crate) notice: Option<Notice>,
+}
+
+/// What the cloud has in mind for a node's host.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Notice {
+    pub(crate) kind: String,
+    pub(crate) left_ms: Option<f64>,
 }
 
 /// A GPU of a node.

@@ -1,6 +1,6 @@
 //! `crosspoint nodes`.
 
-use crate::admin::{AdminArgs, Gpu, Node, Nodes};
+use crate::admin::{AdminArgs, Gpu, Node, Nodes, Notice};
 use crate::table::{Column, render};
 use crate::terminal::{Paint, print, print_json};
 use crate::words;
@@ -27,6 +27,7 @@ Columns:
   ERRORS  share of opens that failed lately
   SEEN    age of the last report
   PID     process of the engine, where the agent knows it
+  SAYS    why it does not serve, or serves less than it could; and what its cloud has in mind
 
 Examples:
   crosspoint nodes
@@ -57,6 +58,11 @@ fn table(nodes: &[Node], paint: Paint) -> String {
         return "no nodes: no agent has reported to this router\n".to_owned();
     }
     let mut text = render(&COLUMNS, nodes.iter().map(row), paint);
+    let told: Vec<_> = nodes.iter().filter_map(told).collect();
+    if !told.is_empty() {
+        text.push('\n');
+        text.push_str(&render(&[Column::Left("NODE"), Column::Left("SAYS")], told, paint));
+    }
     let gpus = gpus(nodes);
     if !gpus.is_empty() {
         let columns = [
@@ -96,6 +102,16 @@ fn slots(node: &Node) -> String {
     } else {
         format!("{used_slots}/{soft_slots}")
     }
+}
+
+/// Why a node does not serve, or serves less than it could, and what its cloud has in mind.
+fn told(node: &Node) -> Option<Vec<String>> {
+    let notice = node.notice.as_ref().map(|Notice { kind, left_ms }| match left_ms {
+        Some(left) => format!("{kind} in {}", words::duration(*left)),
+        None => kind.clone(),
+    });
+    let told: Vec<_> = notice.into_iter().chain(node.reason.clone()).collect();
+    (!told.is_empty()).then(|| vec![node.node.clone(), told.join(": ")])
 }
 
 fn gpus(nodes: &[Node]) -> Vec<Vec<String>> {

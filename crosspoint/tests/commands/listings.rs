@@ -14,7 +14,8 @@ fn node() -> Value {
     json!({"node": "aws-1", "pool": "aws", "address": "127.0.0.1:4001", "state": "serving", "age_ms": 120,
         "models": ["m"], "soft_slots": 3, "hard_slots": 4, "used_slots": 1, "queue_depth": 0,
         "chunk_latency_p95_ms": 12.0, "realtime_factor": 0.2, "engine_pid": 1234, "error_share": 0.0, "leases": 1,
-        "silent": true, "gpus": [{"name": "T4", "utilisation": 0.3, "memory_used_bytes": 1_073_741_824_u64,
+        "silent": true, "reason": "aws: this host is terminated", "notice": {"kind": "preemption", "left_ms": 98_000.0},
+        "gpus": [{"name": "T4", "utilisation": 0.3, "memory_used_bytes": 1_073_741_824_u64,
             "memory_total_bytes": 16_106_127_360_u64, "temperature_celsius": 60, "power_milliwatts": 70_400}]})
 }
 
@@ -113,6 +114,9 @@ async fn nodes_are_listed_with_their_gpus() -> anyhow::Result<()> {
     let expected = "\
 NODE   POOL  STATE               SLOTS  QUEUE    P95   RTF  ERRORS   SEEN   PID  ADDRESS
 aws-1  aws   silent (serving)  1/3 (4)      0  12 ms  0.20       -  0.1 s  1234  127.0.0.1:4001
+
+NODE   SAYS
+aws-1  preemption in 1 min 38 s: aws: this host is terminated
 
 NODE   GPU  BUSY        MEMORY   TEMP  POWER
 aws-1  T4   30 %  1.0/15.0 GiB  60 °C   70 W

@@ -152,26 +152,6 @@ async fn a_dead_pool_is_passed_over_and_the_explanation_says_why() -> anyhow::Re
 }
 
 #[tokio::test]
-async fn a_node_that_dies_after_a_result_ends_the_stream_with_a_reason() -> anyhow::Result<()> {
-    let up = Up::start(&["--nodes", "1"]).await?;
-    let script = Script { session: 9, words: 30 };
-    let mut stream = open(&up, &query(FORMAT)).await?;
-    let session = stream.session()?;
-    stream.audio(&sound(script, FORMAT)).await?;
-    stream.next(|message| is(message, Kind::Final) && !transcript(&message["channel"]).is_empty()).await?;
-    let node = up.serving(&session).await?;
-    up.kill(node).await?;
-    assert_eq!(stream.end().await?.close(), (1011, "the node serving this stream was lost"));
-
-    let record = up.record(&session).await?;
-    assert_eq!((&record["reason"], &record["epoch"]), (&Value::from("node_lost"), &Value::from(1)));
-    assert_eq!(attempts(&record)?, [(&*node.name, "opened"), (&*node.name, "failed")]);
-    assert_eq!(up.ask("sessions").await?["sessions"].as_array().map(Vec::len), Some(1));
-    assert_eq!((up.ended("stream", "node_lost").await?, up.ended("stream", "completed").await?), (1, 0));
-    up.idle().await
-}
-
-#[tokio::test]
 async fn a_node_that_dies_with_a_file_costs_the_caller_nothing() -> anyhow::Result<()> {
     let up = Up::configured("engine: { synthetic: { speed: 2 } }", &["--nodes", "1"]).await?;
     let script = Script { session: 13, words: 8 };

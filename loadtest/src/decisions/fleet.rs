@@ -120,6 +120,8 @@ fn report(number: u32, pool: &Pool) -> Result<Report, DecisionsError> {
         gpus: Vec::new(),
         sequence: 1,
         engine_pid: None,
+        reason: None,
+        notice: None,
     })
 }
 

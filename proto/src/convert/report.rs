@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use scheduler::{Gpu, NodeState, Ratio, Report};
+use scheduler::{Gpu, NodeState, Notice, NoticeKind, Ratio, Report};
 
 use super::engine::{api_from_wire, api_to_wire};
 use super::{BadMessage, name};
@@ -33,6 +33,8 @@ pub fn report_from_wire(wire: v1::NodeReport) -> Result<Report, BadMessage> {
         gpus: wire.gpus.into_iter().map(gpu_from_wire).collect(),
         sequence: wire.sequence,
         engine_pid: wire.engine_pid,
+        reason: wire.reason,
+        notice: wire.notice.and_then(notice_from_wire),
     };
     Ok(report.sane())
 }
@@ -61,6 +63,8 @@ pub fn report_to_wire(report: &Report) -> v1::NodeReport {
         gpus: report.gpus.iter().map(gpu_to_wire).collect(),
         sequence: report.sequence,
         engine_pid: report.engine_pid,
+        reason: report.reason.clone(),
+        notice: report.notice.as_ref().map(notice_to_wire),
     }
 }
 
@@ -83,6 +87,27 @@ fn state_to_wire(state: NodeState) -> v1::NodeState {
         NodeState::Draining => v1::NodeState::Draining,
         NodeState::Failing => v1::NodeState::Failing,
     }
+}
+
+/// A kind of a newer agent is passed over: the state beside it says what to do.
+fn notice_from_wire(wire: v1::Notice) -> Option<Notice> {
+    let kind = match v1::NoticeKind::try_from(wire.kind) {
+        Ok(v1::NoticeKind::Rebalance) => NoticeKind::Rebalance,
+        Ok(v1::NoticeKind::Preemption) => NoticeKind::Preemption,
+        Ok(v1::NoticeKind::Maintenance) => NoticeKind::Maintenance,
+        Ok(v1::NoticeKind::Unspecified) | Err(_) => return None,
+    };
+    Some(Notice { kind, left: wire.left_milliseconds.map(Duration::from_millis) })
+}
+
+fn notice_to_wire(notice: &Notice) -> v1::Notice {
+    let kind = match notice.kind {
+        NoticeKind::Rebalance => v1::NoticeKind::Rebalance,
+        NoticeKind::Preemption => v1::NoticeKind::Preemption,
+        NoticeKind::Maintenance => v1::NoticeKind::Maintenance,
+    };
+    let milliseconds = |left: Duration| u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+    v1::Notice { kind: kind.into(), left_milliseconds: notice.left.map(milliseconds) }
 }
 
 fn gpu_from_wire(wire: v1::Gpu) -> Gpu {
@@ -128,6 +153,8 @@ mod tests {
             chunk_latency_p95_microseconds: 40_000,
             gpus: vec![v1::Gpu { name: "T4".to_owned(), utilisation: 0.5, ..v1::Gpu::default() }],
             sequence: 7,
+            reason: Some("spot".to_owned()),
+            notice: Some(v1::Notice { kind: v1::NoticeKind::Preemption.into(), left_milliseconds: Some(119_000) }),
             ..v1::NodeReport::default()
         }
     }
@@ -142,6 +169,12 @@ mod tests {
     fn an_agent_that_knows_no_other_api_speaks_listen() {
         let old = v1::NodeReport { api: 0, ..wire() };
         assert_eq!(report_from_wire(old).unwrap().api, EngineApi::Listen);
+    }
+
+    #[test]
+    fn a_notice_of_a_kind_that_is_not_known_is_none() {
+        let newer = v1::NodeReport { notice: Some(v1::Notice { kind: 99, left_milliseconds: None }), ..wire() };
+        assert_eq!(report_from_wire(newer).unwrap().notice, None);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The adapter for engines that speak `/v1/listen`, as ours and Deepgram's do.
 
 mod heard;
+mod retell;
 
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
-use session::{LegClose, Said};
+use session::{Answers, Heard, LegClose, Said, Word};
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::Error as SocketError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -18,6 +19,7 @@ use super::{LegHeaders, OpenError};
 use crate::wire::{Dial, LegSocket, leg_settings};
 
 pub(crate) use heard::hear_file;
+pub(crate) use retell::{retell, retell_moment, retell_summary};
 
 /// Opens a leg for a stream.
 pub(crate) async fn open(
@@ -60,17 +62,92 @@ fn refused(error: SocketError) -> OpenError {
 
 /// The fields of an engine's message that the session must know.
 #[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: std::borrow::Cow<'a, str>,
-    #[serde(default)]
+#[serde(tag = "type")]
+enum Message {
+    Results(Box<Results>),
+    SpeechStarted {
+        #[serde(default)]
+        timestamp: f64,
+    },
+    UtteranceEnd {
+        #[serde(default)]
+        last_word_end: f64,
+    },
+    Metadata,
+    ConfigureSuccess,
+    ConfigureFailure,
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "the API's own members")]
+struct Results {
     is_final: bool,
-    #[serde(default)]
+    from_finalize: bool,
     start: f64,
-    #[serde(default)]
     duration: f64,
+    channel_index: Vec<usize>,
+    channel: Channel,
+}
+
+#[derive(Default, Deserialize)]
+struct Channel {
     #[serde(default)]
-    timestamp: f64,
+    alternatives: Vec<Alternative>,
+}
+
+#[derive(Deserialize)]
+struct Alternative {
+    #[serde(default)]
+    transcript: String,
+    #[serde(default)]
+    words: Vec<HeardWord>,
+}
+
+#[derive(Deserialize)]
+struct HeardWord {
+    word: String,
+    start: f64,
+    end: f64,
+}
+
+impl TryFrom<HeardWord> for Word {
+    type Error = Garbage;
+
+    fn try_from(heard: HeardWord) -> Result<Self, Garbage> {
+        Ok(Self { text: heard.word, start: time(heard.start)?, end: time(heard.end)? })
+    }
+}
+
+impl TryFrom<Results> for Heard {
+    type Error = Garbage;
+
+    fn try_from(results: Results) -> Result<Self, Garbage> {
+        let (start, end) = (time(results.start)?, time(results.start + results.duration)?);
+        let best = results.channel.alternatives.into_iter().next();
+        let words = match best {
+            None => Vec::new(),
+            Some(best) if best.words.is_empty() && !best.transcript.is_empty() => {
+                vec![Word { text: best.transcript, start, end }]
+            }
+            Some(best) => best.words.into_iter().map(Word::try_from).collect::<Result<_, _>>()?,
+        };
+        let place = |index: usize| results.channel_index.get(index).copied();
+        Ok(Self {
+            channel: place(0).unwrap_or(0),
+            channels: place(1).unwrap_or(1),
+            start,
+            end,
+            words,
+            answers: if results.from_finalize { Answers::Finalize } else { Answers::Nothing },
+        })
+    }
+}
+
+fn time(seconds: f64) -> Result<Duration, Garbage> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| Garbage)
 }
 
 /// An engine's message makes no sense.
@@ -79,13 +156,14 @@ pub(crate) struct Garbage;
 
 /// Understands a text message of an engine, as far as the session must.
 pub(crate) fn hear(text: &str) -> Result<Said, Garbage> {
-    let message: Message<'_> = serde_json::from_str(text).map_err(|_| Garbage)?;
-    let time = |seconds: f64| Duration::try_from_secs_f64(seconds).map_err(|_| Garbage);
-    match message.kind.as_ref() {
-        "Results" if message.is_final => Ok(Said::Final { end: time(message.start + message.duration)? }),
-        "Results" => Ok(Said::Interim { end: time(message.start + message.duration)? }),
-        "SpeechStarted" => Ok(Said::SpeechStarted { at: time(message.timestamp)? }),
-        _ => Ok(Said::Event),
+    match serde_json::from_str(text).map_err(|_| Garbage)? {
+        Message::Results(results) if results.is_final => Ok(Said::Final((*results).try_into()?)),
+        Message::Results(results) => Ok(Said::Interim((*results).try_into()?)),
+        Message::SpeechStarted { timestamp } => Ok(Said::SpeechStarted { at: time(timestamp)? }),
+        Message::UtteranceEnd { last_word_end } => Ok(Said::UtteranceEnd { at: time(last_word_end)? }),
+        Message::Metadata => Ok(Said::Summary),
+        Message::ConfigureSuccess | Message::ConfigureFailure => Ok(Said::Configured),
+        Message::Other => Ok(Said::Event),
     }
 }
 
@@ -115,17 +193,42 @@ pub(crate) async fn send_file(
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_result_says_how_far_the_engine_has_heard() {
-        let text = r#"{"type":"Results","start":2.5,"duration":1.5,"is_final":true,"channel":{}}"#;
-        assert_eq!(hear(text), Ok(Said::Final { end: Duration::from_secs(4) }));
-        let text = r#"{"type":"Results","start":0,"duration":1}"#;
-        assert_eq!(hear(text), Ok(Said::Interim { end: Duration::from_secs(1) }));
+    fn word(text: &str, start: u64, end: u64) -> Word {
+        Word { text: text.to_owned(), start: Duration::from_millis(start), end: Duration::from_millis(end) }
     }
 
     #[test]
-    fn what_is_no_result_is_an_event() {
-        assert_eq!(hear(r#"{"type":"Metadata","duration":5.0}"#), Ok(Said::Event));
+    fn a_result_says_what_was_heard_where() {
+        let text = r#"{"type":"Results","start":2.5,"duration":1.5,"is_final":true,"from_finalize":true,"channel_index":[1,2],
+            "channel":{"alternatives":[{"transcript":"Hi you","words":[
+            {"word":"hi","start":2.6,"end":2.8},{"word":"you","start":3,"end":3.5}]}]}}"#;
+        let heard = Heard {
+            channel: 1,
+            channels: 2,
+            start: Duration::from_millis(2_500),
+            end: Duration::from_secs(4),
+            words: vec![word("hi", 2_600, 2_800), word("you", 3_000, 3_500)],
+            answers: Answers::Finalize,
+        };
+        assert_eq!(hear(text), Ok(Said::Final(heard)));
+    }
+
+    #[test]
+    fn a_text_without_words_is_one_word() {
+        let text = r#"{"type":"Results","start":0,"duration":1,"channel":{"alternatives":[{"transcript":"hi you"}]}}"#;
+        let (end, words) = (Duration::from_secs(1), vec![word("hi you", 0, 1_000)]);
+        assert_eq!(hear(text), Ok(Said::Interim(Heard { channels: 1, end, words, ..Heard::default() })));
+    }
+
+    #[test]
+    fn what_is_no_result_is_told_apart() {
+        let event = |text| hear(text).unwrap();
+        assert_eq!(event(r#"{"type":"Metadata","duration":5.0}"#), Said::Summary);
+        assert_eq!(event(r#"{"type":"Warning","channel":[0]}"#), Said::Event);
+        assert_eq!(event(r#"{"type":"ConfigureFailure"}"#), Said::Configured);
+        let at = Duration::from_millis(1_500);
+        assert_eq!(event(r#"{"type":"SpeechStarted","channel":[0,1],"timestamp":1.5}"#), Said::SpeechStarted { at });
+        assert_eq!(event(r#"{"type":"UtteranceEnd","channel":[0,1],"last_word_end":1.5}"#), Said::UtteranceEnd { at });
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use scheduler::{Placement, Request};
-use session::{Action, CloseReason, Session};
+use session::{Begun, CloseReason, Session};
 
 use super::Pump;
+use super::ear::layout;
+use super::wake::Wake;
 use crate::app::Shared;
 use crate::callers::listen::{Listen, Problem};
 use crate::delivery::Failure;
@@ -39,38 +41,29 @@ pub(super) async fn open_first(
     placements: Vec<Placement>,
 ) -> Admitted {
     let now = shared.now();
-    let (session, mut action) =
-        Session::begin(placements, listen.bytes_per_second(), shared.config.stream.clone(), now);
-    let mut pump = Box::new(Pump::new(shared, session, wanted, listen, (record, now)));
+    let (_, seed) = wanted.session.0.as_u64_pair();
+    let begun = Begun { placements, layout: layout(listen.format), limits: shared.config.stream.clone(), seed };
+    let mut pump = Box::new(Pump::new(shared, Session::begin(begun, now), wanted, listen, (record, now)));
     loop {
-        match action {
-            Action::End(reason) => {
-                pump.record.end(reason);
-                return Admitted::Refused(Failure::no_node(reason).into());
-            }
-            Action::Replay => return Admitted::Open(pump),
-            Action::Ask => action = pump.ask_now().await,
-            Action::Open { epoch, placement } => match pump.open_now(epoch, placement).await {
-                Ok(None) => return Admitted::Open(pump),
-                Ok(Some(next)) => action = next,
-                Err(text) => {
-                    let problem = Problem::new(CloseReason::BadRequest, text);
-                    pump.record.end(problem.reason);
-                    return Admitted::Refused(problem);
-                }
-            },
+        if let Some(reason) = pump.act() {
+            pump.record.end(reason);
+            return Admitted::Refused(Failure::no_node(reason).into());
         }
-    }
-}
-
-impl Pump {
-    async fn ask_now(&mut self) -> Action {
-        let answer = self.asking().await;
-        self.session.placed(answer)
-    }
-
-    async fn open_now(&mut self, epoch: u32, placement: Placement) -> Result<Option<Action>, String> {
-        let opened = self.opening(epoch, placement).await;
-        self.opened(opened)
+        if pump.session.serving().is_some() {
+            return Admitted::Open(pump);
+        }
+        let answered = match pump.pending().await {
+            Some(Wake::Opened(opened)) => pump.opened(*opened),
+            Some(other) => {
+                pump.take(other);
+                Ok(())
+            }
+            None => Err("no node was found".to_owned()),
+        };
+        if let Err(text) = answered {
+            let problem = Problem::new(CloseReason::BadRequest, text);
+            pump.record.end(problem.reason);
+            return Admitted::Refused(problem);
+        }
     }
 }

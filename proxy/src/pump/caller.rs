@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use scheduler::Timestamp;
-use session::{Action, CloseReason, Control, Verdict};
+use session::{CloseReason, Control, Verdict};
 use std::time::Duration;
 use store::End;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -36,45 +36,53 @@ impl Pings {
 
 impl Pump {
     /// Ends the stream of a caller whose key no longer holds.
-    pub(super) fn end_for_key(&mut self, end: End) -> Action {
+    pub(super) fn end_for_key(&mut self, end: End) {
         self.session.end(match end {
             End::Revoked => CloseReason::KeyRevoked,
             End::Expired => CloseReason::KeyExpired,
-        })
+        });
     }
 
-    pub(super) fn take_caller(&mut self, message: Received) -> Option<Action> {
+    pub(super) fn take_caller(&mut self, message: Received) {
         match message {
             Some(Ok(Message::Binary(audio))) if audio.is_empty() => {
                 self.control(Control::CloseStream, Utf8Bytes::from_static(CLOSE_STREAM));
-                None
             }
-            Some(Ok(Message::Binary(audio))) => {
-                if self.session.caller_audio(&audio, self.shared.now()) == Verdict::Relay {
-                    self.to_leg.push_back(Message::Binary(audio));
-                }
-                None
-            }
-            Some(Ok(Message::Text(text))) => {
-                self.text(text);
-                None
-            }
+            Some(Ok(Message::Binary(audio))) => self.audio(audio),
+            Some(Ok(Message::Text(text))) => self.text(text),
             Some(Ok(Message::Ping(_))) => {
-                let flooding = self.pings.count(self.shared.now()) > PINGS;
-                flooding.then(|| self.session.end(CloseReason::CallerFlooding))
+                if self.pings.count(self.shared.now()) > PINGS {
+                    self.session.end(CloseReason::CallerFlooding);
+                }
             }
-            Some(Ok(Message::Pong(_) | Message::Frame(_))) => None,
-            Some(Ok(Message::Close(_))) | None => Some(self.session.end(CloseReason::CallerGone)),
-            Some(Err(error)) => Some(self.session.end(fault(&error))),
+            Some(Ok(Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Ok(Message::Close(_))) | None => self.session.end(CloseReason::CallerGone),
+            Some(Err(error)) => self.session.end(fault(&error)),
+        }
+    }
+
+    fn audio(&mut self, audio: Bytes) {
+        if let Some(ear) = &mut self.ear {
+            ear.hear(&audio, &mut self.session);
+        }
+        let verdict = self.session.caller_audio(&audio, self.shared.now());
+        self.relay(verdict, Message::Binary(audio));
+    }
+
+    /// Passes a message on to the leg that serves.
+    fn relay(&mut self, verdict: Verdict, message: Message) {
+        let serving = self.session.serving();
+        let leg = self.legs.iter_mut().find(|leg| Some(leg.epoch) == serving);
+        if let (Verdict::Relay, Some(leg)) = (verdict, leg) {
+            leg.queue.push_back(message);
         }
     }
 
     fn text(&mut self, text: Utf8Bytes) {
         match hear(&text) {
             CallerText::KeepAlive => {
-                if self.session.caller_alive(self.shared.now()) == Verdict::Relay {
-                    self.to_leg.push_back(Message::Text(text));
-                }
+                let verdict = self.session.caller_alive(self.shared.now());
+                self.relay(verdict, Message::Text(text));
             }
             CallerText::Control(control) => self.control(control, text),
             CallerText::Unknown => {
@@ -86,9 +94,8 @@ impl Pump {
 
     fn control(&mut self, control: Control, text: Utf8Bytes) {
         let raw = Bytes::from(text.clone());
-        if self.session.caller_control(control, &raw, self.shared.now()) == Verdict::Relay {
-            self.to_leg.push_back(Message::Text(text));
-        }
+        let verdict = self.session.caller_control(control, &raw, self.shared.now());
+        self.relay(verdict, Message::Text(text));
     }
 }
 

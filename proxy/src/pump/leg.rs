@@ -1,93 +1,127 @@
-//! What a node's messages mean to the session.
+//! What a node's messages mean to the session, and what of them the caller is told.
 
-use session::{Action, CloseReason, Kept, Said, Session, Verdict};
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use session::{Cause, Kind, LegClose, Outgoing, Said, Told, Verdict};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::wake::Received;
-use super::{FirstResult, GARBAGE, Pump};
+use super::{FirstResult, Pump};
 use crate::callers::listen::Interims;
-use crate::engines::listen::{hear, hear_close};
+use crate::engines::listen::{Garbage, hear, hear_close, retell, retell_moment, retell_summary};
 use crate::metrics;
+use crate::wire::LegSocket;
 
-/// Makes a message of what was kept.
-pub(super) fn message(kept: &Kept) -> Message {
-    match kept {
-        Kept::Audio(audio) => Message::Binary(audio.clone()),
-        Kept::Control(_, text) => Message::Text(Utf8Bytes::try_from(text.clone()).unwrap_or_default()),
+/// Messages of a node that make no sense, in one leg, before it is given up.
+const GARBAGE: u32 = 3;
+
+/// A connection to a node.
+pub(super) struct Leg {
+    pub(super) epoch: u32,
+    pub(super) socket: LegSocket,
+    /// What waits to be sent.
+    pub(super) queue: VecDeque<Message>,
+    /// How it ended, where it said so.
+    pub(super) last_words: String,
+    garbage: u32,
+}
+
+impl Leg {
+    pub(super) fn new(epoch: u32, socket: LegSocket) -> Self {
+        Self { epoch, socket, queue: VecDeque::new(), last_words: String::new(), garbage: 0 }
+    }
+}
+
+/// Makes a message of what the session sends.
+pub(super) fn message(outgoing: Outgoing) -> Message {
+    match outgoing {
+        Outgoing::Audio(audio) => Message::Binary(audio),
+        Outgoing::Control(_, text) => Message::Text(Utf8Bytes::try_from(text).unwrap_or_default()),
     }
 }
 
 impl Pump {
-    pub(super) fn take_leg(&mut self, message: Received) -> Option<Action> {
+    pub(super) fn take_leg(&mut self, epoch: u32, message: Received) {
         match message {
             Some(Ok(Message::Text(text))) => match hear(&text) {
-                Ok(said) => {
-                    self.pass_on(said, text);
-                    None
-                }
-                Err(_garbage) => self.note_garbage(),
+                Ok(said) => self.pass_on(epoch, said, text),
+                Err(Garbage) => self.note_garbage(epoch),
             },
-            Some(Ok(Message::Binary(_))) => self.note_garbage(),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => None,
+            Some(Ok(Message::Binary(_))) => self.note_garbage(epoch),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => self.session.leg_alive(epoch, self.shared.now()),
+            Some(Ok(Message::Frame(_))) => {}
             Some(Ok(Message::Close(frame))) => {
                 let close = hear_close(frame.as_ref());
                 let cause = frame.map_or_else(
                     || "closed without a reason".to_owned(),
                     |frame| format!("closed with {}: {}", u16::from(frame.code), frame.reason),
                 );
-                self.leg_gone(Said::Closed(close), &cause)
+                self.leg_gone(epoch, close, cause);
             }
-            Some(Err(error)) => self.leg_gone(Said::Closed(session::LegClose::Lost), &format!("lost: {error}")),
-            None => self.leg_gone(Said::Closed(session::LegClose::Lost), "lost: connection closed"),
+            Some(Err(error)) => self.leg_gone(epoch, LegClose::Lost, format!("lost: {error}")),
+            None => self.leg_gone(epoch, LegClose::Lost, "lost: connection closed".to_owned()),
         }
     }
 
-    /// Results pass verbatim; interims only to callers who asked for them.
-    fn pass_on(&mut self, said: Said, text: Utf8Bytes) {
-        let now = self.shared.now();
-        let (verdict, _) = self.session.leg_said(said, now);
-        let unwanted = matches!(said, Said::Interim { .. }) && self.interims == Interims::Unwanted;
-        if verdict == Verdict::Drop || unwanted {
+    /// Results pass verbatim where they can; interims only to callers who asked for them.
+    fn pass_on(&mut self, epoch: u32, said: Said, text: Utf8Bytes) {
+        let kind = if matches!(said, Said::Interim(_)) { Kind::Interim } else { Kind::Final };
+        let verdict = self.session.leg_said(epoch, said, &Bytes::from(text.clone()), self.shared.now());
+        self.tell_all();
+        if verdict == Verdict::Relay {
+            self.tell(kind, text);
+        }
+    }
+
+    /// Tells the caller what cannot be told verbatim.
+    pub(super) fn tell_all(&mut self) {
+        while let Some(told) = self.session.next_told() {
+            let (kind, text) = match told {
+                Told::Plain(raw) => (Kind::Final, text(&raw).map(str::to_owned)),
+                Told::Result(raw, change) => (change.kind, text(&raw).and_then(|text| retell(text, &change))),
+                Told::Moment(raw, at) => (Kind::Final, text(&raw).and_then(|text| retell_moment(text, at))),
+                Told::Summary(raw, heard) => (Kind::Final, text(&raw).and_then(|text| retell_summary(text, heard))),
+            };
+            match text {
+                Ok(text) => self.tell(kind, text.into()),
+                // It was understood before: its leg alone can be to blame.
+                Err(Garbage) => self.serving.into_iter().for_each(|epoch| self.note_garbage(epoch)),
+            }
+        }
+    }
+
+    fn tell(&mut self, kind: Kind, text: Utf8Bytes) {
+        if let Some(gap) = self.gap.end(self.shared.now()) {
+            metrics::failover_gap(gap);
+        }
+        if kind == Kind::Interim && self.interims == Interims::Unwanted {
             return;
         }
         if self.first_result == FirstResult::Awaited {
             self.first_result = FirstResult::Given;
-            metrics::first_result(now.since(self.began));
+            metrics::first_result(self.shared.now().since(self.began));
         }
         self.session.told_caller(text.len());
         self.to_caller.push_back(Message::Text(text));
     }
 
-    fn note_garbage(&mut self) -> Option<Action> {
-        self.garbage += 1;
-        if self.garbage < GARBAGE {
-            return None;
+    fn note_garbage(&mut self, epoch: u32) {
+        let Some(leg) = self.legs.iter_mut().find(|leg| leg.epoch == epoch) else { return };
+        leg.garbage += 1;
+        if leg.garbage >= GARBAGE {
+            self.session.leg_failed(epoch, Cause::Nonsense, self.shared.now());
         }
-        self.judge_leg("its messages make no sense", |session| Some(session.leg_failed(CloseReason::NodeFailed)))
     }
 
-    fn leg_gone(&mut self, said: Said, cause: &str) -> Option<Action> {
-        let now = self.shared.now();
-        self.judge_leg(cause, |session| session.leg_said(said, now).1)
-    }
-
-    /// Lets the session judge its leg, and records the node's failure where the session calls it one.
-    pub(super) fn judge_leg(
-        &mut self,
-        cause: &str,
-        judge: impl FnOnce(&mut Session) -> Option<Action>,
-    ) -> Option<Action> {
-        let node = self.session.node().map(|placement| placement.node.clone());
-        let action = judge(&mut self.session)?;
-        let failed = match &action {
-            Action::Open { .. } | Action::Ask => true,
-            Action::End(reason) => reason.blame() == session::Blame::Node,
-            Action::Replay => false,
-        };
-        if let (true, Some(node)) = (failed, node) {
-            metrics::leg_lost();
-            self.record.failed(&node, cause);
+    fn leg_gone(&mut self, epoch: u32, close: LegClose, cause: String) {
+        if let Some(leg) = self.legs.iter_mut().find(|leg| leg.epoch == epoch) {
+            leg.last_words = cause;
         }
-        Some(action)
+        self.session.leg_said(epoch, Said::Closed(close), &Bytes::new(), self.shared.now());
     }
+}
+
+fn text(raw: &Bytes) -> Result<&str, Garbage> {
+    std::str::from_utf8(raw).map_err(|_| Garbage)
 }

@@ -4,12 +4,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_util::{Sink, Stream};
+use scheduler::Timestamp;
+use session::Session;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use store::End;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::leg::{Leg, message};
 use super::{Opened, Pending, Placed, Pump, RESULTS};
 use crate::wire::Pipe;
 
@@ -19,7 +22,7 @@ pub(super) type Received = Option<Result<Message, Error>>;
 /// Something happened.
 pub(super) enum Wake {
     Caller(Received),
-    Leg(Received),
+    Leg(u32, Received),
     Opened(Box<Opened>),
     Placed(Placed),
     Drain,
@@ -55,10 +58,11 @@ impl Pump {
 
     /// Writes what waits; ready only when a socket broke.
     fn poll_write<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>, cx: &mut Context<'_>) -> Poll<Wake> {
-        if let Some(leg) = &mut self.leg
-            && let Poll::Ready(Err(error)) = poll_drain(&mut self.to_leg, leg, cx)
-        {
-            return Poll::Ready(Wake::Leg(Some(Err(error))));
+        let now = self.shared.now();
+        for leg in &mut self.legs {
+            if let Poll::Ready(Err(error)) = poll_send(leg, &mut self.session, now, cx) {
+                return Poll::Ready(Wake::Leg(leg.epoch, Some(Err(error))));
+            }
         }
         match poll_drain(&mut self.to_caller, caller, cx) {
             Poll::Ready(Err(error)) => return Poll::Ready(Wake::Caller(Some(Err(error)))),
@@ -73,27 +77,45 @@ impl Pump {
     /// told: its nonsense is answered. Results come first: a caller that never stops sending must not hold them up.
     fn poll_read<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>, cx: &mut Context<'_>) -> Poll<Wake> {
         let told = self.to_caller.len() < RESULTS;
-        if let Some(leg) = &mut self.leg
-            && told
-            && let Poll::Ready(message) = Pin::new(leg).poll_next(cx)
-        {
-            return Poll::Ready(Wake::Leg(message));
+        for leg in &mut self.legs {
+            if told && let Poll::Ready(message) = Pin::new(&mut leg.socket).poll_next(cx) {
+                return Poll::Ready(Wake::Leg(leg.epoch, message));
+            }
         }
-        if told && self.to_leg.is_empty() && self.session.has_room() {
+        let serving = self.session.serving();
+        let sent = self.legs.iter().all(|leg| Some(leg.epoch) != serving || leg.queue.is_empty());
+        if told && sent && self.session.has_room() {
             return Pin::new(caller).poll_next(cx).map(Wake::Caller);
         }
         self.session.caller_held(self.shared.now());
         Poll::Pending
     }
 
+    /// Waits for what was asked or is being opened.
+    pub(super) async fn pending(&mut self) -> Option<Wake> {
+        self.pending.is_some().then_some(())?;
+        Some(poll_fn(|cx| self.poll_pending(cx)).await)
+    }
+
     fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         let wake = match &mut self.pending {
-            Some(Pending::Open(opening)) => Wake::Opened(Box::new(ready!(opening.as_mut().poll(cx)))),
+            Some(Pending::Open(_, opening)) => Wake::Opened(Box::new(ready!(opening.as_mut().poll(cx)))),
             Some(Pending::Ask(asking)) => Wake::Placed(ready!(asking.as_mut().poll(cx))),
             None => return Poll::Pending,
         };
         self.pending = None;
         Poll::Ready(wake)
+    }
+}
+
+/// Sends a leg what waits for it, and then what it has not been sent of the caller's.
+fn poll_send(leg: &mut Leg, session: &mut Session, now: Timestamp, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    loop {
+        ready!(poll_drain(&mut leg.queue, &mut leg.socket, cx))?;
+        match session.next_for(leg.epoch, now) {
+            Some(outgoing) => leg.queue.push_back(message(outgoing)),
+            None => return Poll::Ready(Ok(())),
+        }
     }
 }
 

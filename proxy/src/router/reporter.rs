@@ -111,6 +111,11 @@ impl Reporter {
     /// Tells that a node refused or lost a session.
     pub(crate) fn failed(&self, session: SessionId, node: &NodeId, cause: String) {
         self.outbox().held.remove(&session);
+        self.refused(session, node, cause);
+    }
+
+    /// Tells that a node refused a session that may be served elsewhere.
+    pub(crate) fn refused(&self, session: SessionId, node: &NodeId, cause: String) {
         self.hint(Update::Failed(Failed { session: session.to_string(), node: node.to_string(), cause, file: None }));
     }
 
@@ -247,6 +252,8 @@ async fn talk(reporter: &Reporter, channel: Channel, shutdown: &Shutdown) -> Res
                     meters.forget(meters.acknowledged(&acknowledged.usage)).await;
                 }
                 Order::Revoke(revoke) => reporter.revoke(&revoke),
+                // The drain goes on without: a stream that is cut there is survived.
+                Order::Migrate(migrate) => debug!(migrate.session, migrate.node, "streams cannot be moved yet"),
             },
         }
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use scheduler::filter::SUSPECT_AFTER;
 use scheduler::{
-    Compliance, EngineApi, FleetView, Gpu, Market, MicroDollars, ModelName, Node, NodeId, NodeState, Placement, Pool,
-    PoolName, Price, Provider, Refusal, Region, Rejected, Residency, ScoreTerms, SessionId, TenantId, Tier, Timestamp,
-    Work,
+    Compliance, EngineApi, FleetView, Gpu, Market, MicroDollars, ModelName, Node, NodeId, NodeState, NoticeKind,
+    Placement, Pool, PoolName, Price, Provider, Refusal, Region, Rejected, Residency, ScoreTerms, SessionId, TenantId,
+    Tier, Timestamp, Work,
 };
 use serde::Serialize;
 
@@ -38,6 +38,15 @@ pub(super) struct NodeView {
     error_share: f32,
     gpus: Vec<Gpu>,
     engine_pid: Option<u32>,
+    reason: Option<String>,
+    notice: Option<NoticeView>,
+}
+
+/// What the cloud has in mind for a node's host, and when: counted from now.
+#[derive(Serialize)]
+pub(super) struct NoticeView {
+    kind: NoticeKind,
+    left_ms: Option<f64>,
 }
 
 impl NodeView {
@@ -48,6 +57,11 @@ impl NodeView {
             age_ms: milliseconds(node.age(now)),
             error_share: node.error_share(now).get(),
             leases: 0,
+            notice: report.notice.map(|notice| NoticeView {
+                kind: notice.kind,
+                left_ms: notice.left.map(|left| milliseconds(left.saturating_sub(node.age(now)))),
+            }),
+            reason: report.reason,
             node: report.node,
             pool: report.pool,
             address: report.address,

@@ -148,6 +148,8 @@ mod tests {
             gpus: Vec::new(),
             sequence,
             engine_pid: None,
+            reason: None,
+            notice: None,
         };
         Aged { report, age }
     }

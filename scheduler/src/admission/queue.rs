@@ -107,6 +107,11 @@ impl<T> Queue<T> {
         Self { moved: turns(), new: turns(), length: 0, limit: limits.length.get() as usize }
     }
 
+    /// Changes how many may wait; those who wait already stay.
+    pub fn set_length(&mut self, length: NonZeroU32) {
+        self.limit = length.get() as usize;
+    }
+
     /// Lets one wait.
     ///
     /// # Errors

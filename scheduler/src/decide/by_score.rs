@@ -7,7 +7,7 @@ use crate::allowed::pools_of;
 use crate::decide::need::{Care, Fit, Need, Place, Round};
 use crate::decide::{Choice, Pick};
 use crate::fleet::{MOST_POOLS, NodeIndex, PoolIndex};
-use crate::numbers::{count, short};
+use crate::numbers::short;
 
 /// Draws that may hit a node that does not fit, before the nodes are tried in turn.
 const TRIES: u32 = 4;
@@ -39,32 +39,54 @@ pub(crate) fn choose(need: &Need<'_>, dice: &mut impl Rng) -> Choice {
 }
 
 /// What a pool costs that is not to be looked at.
-const NEVER: u32 = u32::MAX;
+const NEVER: i32 = i32::MAX;
+/// The bit of each pool in its half of a set.
+const BITS: [u32; HALF] = {
+    let mut bits = [0; HALF];
+    let mut pool = 0;
+    while pool < HALF {
+        bits[pool] = 1 << pool;
+        pool += 1;
+    }
+    bits
+};
+/// A set of pools is looked at in two halves, since processors compare whole numbers of 32 bits several at once.
+const HALF: usize = MOST_POOLS / 2;
 
-/// Pools with what a session costs there on average, in whole microdollars an hour: a least whole number is found in a few
-/// instructions.
+/// Pools with what a session costs there on average. A cost is the bits of its microdollars an hour as a float: those of
+/// floats that are not negative are in the same order, and the least of many whole numbers is found in a few instructions.
 struct Pools {
-    costs: [u32; MOST_POOLS],
+    costs: [i32; MOST_POOLS],
 }
 
 impl Pools {
     fn of(need: &Need<'_>, round: Round) -> Self {
-        let (bits, table) = (need.pools(round), need.view.table(round.side));
+        let (bits, parts) = (need.pools(round), &need.view.table(round.side).costs);
         let (scoring, gigabytes) = (&need.policy.scoring, short(need.gigabytes()));
         let weight = |dollars: f64| short(dollars * 1e6);
         let (latency, congestion, errors) =
             (weight(scoring.latency), weight(scoring.congestion), weight(scoring.errors));
         let mut costs = [NEVER; MOST_POOLS];
-        for pool in pools_of(bits) {
-            let cost = &table.costs[pool.get()];
-            let sum = cost.fixed
-                + gigabytes * cost.egress
-                + latency * cost.late
-                + congestion * cost.congestion
-                + errors * cost.errors;
-            costs[pool.get()] = count(sum).min(NEVER - 1);
+        for (pool, cost) in costs.iter_mut().enumerate() {
+            let sum = parts.fixed[pool]
+                + gigabytes * parts.egress[pool]
+                + latency * parts.late[pool]
+                + congestion * parts.congestion[pool]
+                + errors * parts.errors[pool];
+            *cost = sum.max(0.0).to_bits().cast_signed();
         }
-        Self { costs }
+        let mut pools = Self { costs };
+        pools.keep(bits);
+        pools
+    }
+
+    fn keep(&mut self, bits: u64) {
+        let (low, high) = self.costs.split_at_mut(HALF);
+        for (costs, bits) in [(low, lower(bits)), (high, lower(bits >> HALF))] {
+            for (cost, bit) in costs.iter_mut().zip(BITS) {
+                *cost = if bits & bit == 0 { NEVER } else { *cost };
+            }
+        }
     }
 
     fn remove(&mut self, pool: Option<PoolIndex>) {
@@ -73,30 +95,38 @@ impl Pools {
         }
     }
 
+    /// Returns the pools that cost no more than this.
+    fn up_to(&self, edge: i32) -> impl Iterator<Item = PoolIndex> + use<> {
+        let (low, high) = self.costs.split_at(HALF);
+        let [low, high] = [low, high]
+            .map(|costs| costs.iter().zip(BITS).fold(0, |set, (cost, bit)| set | if *cost <= edge { bit } else { 0 }));
+        pools_of(u64::from(high) << HALF | u64::from(low))
+    }
+
     /// Returns the least cost of a pool that still promises something, and removes those that would be cheaper and do not.
-    fn best(&mut self, need: &Need<'_>, round: Round) -> Option<u32> {
+    fn best(&mut self, need: &Need<'_>, round: Round) -> Option<i32> {
         loop {
             let least = self.costs.iter().copied().min().filter(|least| *least < NEVER)?;
-            let mut cheapest = pools_up_to(&self.costs, least);
-            if cheapest.any(|pool| need.promising(pool, round)) {
+            if self.up_to(least).any(|pool| need.promising(pool, round)) {
                 return Some(least);
             }
-            for pool in pools_of(bits_up_to(&self.costs, least)) {
-                self.remove(Some(pool));
-            }
+            // Where the cheapest are used up others will be, and one look at all is shorter than many.
+            let promising = self.up_to(NEVER - 1).filter(|pool| need.promising(*pool, round));
+            let promising = promising.fold(0, |set, pool| set | 1 << pool.0);
+            self.keep(promising);
         }
     }
 
     /// Removes and returns one of the pools that cost about as little as the best, drawn by free slots.
     fn draw(&mut self, need: &Need<'_>, round: Round, dice: &mut impl Rng) -> Option<PoolIndex> {
-        let best = self.best(need, round)?;
+        let best = f32::from_bits(self.best(need, round)?.cast_unsigned());
         let limits = &need.policy.limits;
-        let width = u32::try_from(limits.band_least.0).unwrap_or(0).max(count(best as f32 * limits.band.get()));
+        let width = (limits.band_least.0 as f32).max(best * limits.band.get());
         let mut band = 0_u64;
         let mut slots = 0_u32;
         let weight = |pool| need.allowed().room(pool, round.side).max(1);
-        let edge = best.saturating_add(width).min(NEVER - 1);
-        for pool in pools_up_to(&self.costs, edge).filter(|pool| need.promising(*pool, round)) {
+        let edge = (best + width).to_bits().cast_signed().min(NEVER - 1);
+        for pool in self.up_to(edge).filter(|pool| need.promising(*pool, round)) {
             band |= 1 << pool.0;
             slots = slots.saturating_add(weight(pool));
         }
@@ -112,12 +142,9 @@ impl Pools {
     }
 }
 
-fn bits_up_to(costs: &[u32; MOST_POOLS], edge: u32) -> u64 {
-    costs.iter().rev().fold(0, |bits, cost| bits << 1 | u64::from(*cost <= edge))
-}
-
-fn pools_up_to(costs: &[u32; MOST_POOLS], edge: u32) -> impl Iterator<Item = PoolIndex> + use<> {
-    pools_of(bits_up_to(costs, edge))
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+fn lower(bits: u64) -> u32 {
+    bits as u32
 }
 
 /// Draws two nodes of a pool and orders them.
@@ -128,14 +155,28 @@ fn two_choices(
     dice: &mut impl Rng,
 ) -> Option<(Pick, Option<Pick>)> {
     let nodes = need.allowed().nodes(pool, round.side);
-    let first = draw(need, place, round, (nodes, None), dice)?;
-    let Some(second) = draw(need, place, round, (nodes, Some(first.node)), dice) else {
+    let drawn = both(need, nodes, dice)?;
+    let fits = |node: NodeIndex| need.fit(place, node, round.seats, round.care).ok();
+    let first = fits(drawn[0]).or_else(|| draw(need, place, round, (nodes, None), dice))?;
+    let second = if drawn[1] == first.node { None } else { fits(drawn[1]) };
+    let Some(second) = second.or_else(|| draw(need, place, round, (nodes, Some(first.node)), dice)) else {
         return Some((need.pick(place, first), None));
     };
     let (a, b) = (need.pick(place, first), need.pick(place, second));
     let hot_load = need.policy.limits.hot_load.get().max(place.usual_load);
     let order = better((&first, &a), (&second, &b), hot_load);
     Some(if order.is_le() { (a, Some(b)) } else { (b, Some(a)) })
+}
+
+/// Draws two nodes, perhaps the same one twice, and sends for what is known of both before either is looked at: memory is
+/// what a decision on a large fleet waits for.
+fn both(need: &Need<'_>, nodes: &[NodeIndex], dice: &mut impl Rng) -> Option<[NodeIndex; 2]> {
+    if nodes.is_empty() {
+        return None;
+    }
+    let drawn = [dice.random_range(0..nodes.len()), dice.random_range(0..nodes.len())].map(|place| nodes[place]);
+    std::hint::black_box(drawn.map(|node| need.glance(node)));
+    Some(drawn)
 }
 
 /// A cold node before a hot one, of two cold ones the cheaper, of two hot ones the emptier. Where that says nothing the other

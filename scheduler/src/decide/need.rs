@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::allowed::AllowedSet;
 use crate::decide::{Pick, Seat};
 use crate::filter::SUSPECT_AFTER;
-use crate::fleet::{Bit, Capacity, FleetView, Gate, Line, NodeIndex, PoolIndex, Side, Standing, Telemetry};
+use crate::fleet::{Bit, Capacity, FleetView, Gate, Line, NodeIndex, PoolIndex, Promised, Side, Standing, Telemetry};
 use crate::numbers::count;
 use crate::policy::Policy;
 use crate::request::{Priority, Request};
@@ -171,15 +171,18 @@ impl<'a> Need<'a> {
             Seats::Soft | Seats::Spare => table.room,
             Seats::Hard => table.over,
         };
-        self.allowed.bits() & slots & self.view.serving(self.model)
+        let spent = match (round.care, round.seats) {
+            (Care::Quick, Seats::Soft) => self.view.promises.spent(round.side),
+            (Care::Quick, Seats::Spare | Seats::Hard) | (Care::Thorough, _) => 0,
+        };
+        self.allowed.bits() & slots & self.view.serving(self.model) & !spent
     }
 
-    /// Tells whether a pool likely still has what the round looks for.
+    /// Tells whether one of the pools of a round likely still has what it looks for.
     pub(crate) fn promising(&self, pool: PoolIndex, round: Round) -> bool {
         match (round.care, round.seats) {
-            (Care::Quick, Seats::Soft) => self.view.has_room_left(pool, round.side, 0.0),
-            (Care::Quick, Seats::Spare) => self.view.has_room_left(pool, round.side, self.view.kept),
-            (Care::Quick, Seats::Hard) | (Care::Thorough, _) => true,
+            (Care::Quick, Seats::Spare) => self.view.has_room_to_spare(pool, round.side),
+            (Care::Quick, Seats::Soft | Seats::Hard) | (Care::Thorough, _) => true,
         }
     }
 
@@ -197,6 +200,12 @@ impl<'a> Need<'a> {
         };
         let site = Site::new(line, &self.view.pools[pool.get()], self.gigabytes);
         Some(Place { site, usual_load: line.usual_load, patience, probed })
+    }
+
+    /// Reads something of a node, so that the rest is near when it is looked at.
+    pub(crate) fn glance(&self, node: NodeIndex) -> (u16, bool) {
+        let promised = self.view.promises.on(node.get());
+        (self.view.lines[node.get()].used, promised == Promised::default())
     }
 
     /// Looks at one node.

@@ -1,6 +1,7 @@
 //! From names to numbers: what a request says in words, as bits over pools and models.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use crate::fleet::line::NodeIndex;
 use crate::ids::{ModelName, NodeId, PoolName};
@@ -11,11 +12,16 @@ pub const MOST_POOLS: usize = 64;
 /// The bit that all models share that came after the first 63.
 const OTHER_MODELS: u64 = 1 << 63;
 
+/// Finds a name by one hash, where a tree would compare texts all over the heap. The hash is the same in every process.
+type Numbers<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
 /// The names of one fleet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Maps {
-    pub(crate) nodes: BTreeMap<NodeId, NodeIndex>,
-    pools: BTreeMap<PoolName, usize>,
+    nodes: Numbers<NodeId, NodeIndex>,
+    /// The same in the order of the names.
+    in_order: BTreeMap<NodeId, NodeIndex>,
+    pools: Numbers<PoolName, usize>,
     residencies: BTreeMap<Residency, u64>,
     compliances: BTreeMap<Compliance, u64>,
     models: Vec<ModelName>,
@@ -33,6 +39,25 @@ impl Maps {
             }
         }
         maps
+    }
+
+    pub(crate) fn node(&self, name: &NodeId) -> Option<NodeIndex> {
+        self.nodes.get(name).copied()
+    }
+
+    /// Returns the nodes in the order of their names.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&NodeId, NodeIndex)> {
+        self.in_order.iter().map(|(name, node)| (name, *node))
+    }
+
+    pub(crate) fn add_node(&mut self, name: &NodeId, node: NodeIndex) {
+        self.nodes.insert(name.clone(), node);
+        self.in_order.insert(name.clone(), node);
+    }
+
+    pub(crate) fn forget_node(&mut self, name: &NodeId) {
+        self.nodes.remove(name);
+        self.in_order.remove(name);
     }
 
     pub(crate) fn pool(&self, name: &PoolName) -> Option<usize> {

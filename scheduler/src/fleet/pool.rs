@@ -79,17 +79,37 @@ impl PoolLine {
     }
 }
 
-/// What a session on a pool's nodes costs on average, in parts that weights and a request multiply.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct PoolCost {
+/// What a session on each pool's nodes costs on average, in parts that weights and a request multiply. Parts stand beside
+/// each other, so that many pools are added up at once.
+#[derive(Clone, Debug)]
+pub(crate) struct PoolCosts {
     /// Microdollars per slot-hour, with the risk.
-    pub(crate) fixed: f32,
+    pub(crate) fixed: [f32; MOST_POOLS],
     /// Microdollars per gigabyte.
-    pub(crate) egress: f32,
+    pub(crate) egress: [f32; MOST_POOLS],
     /// Latency beyond what is free, in units of 100 ms.
-    pub(crate) late: f32,
-    pub(crate) congestion: f32,
-    pub(crate) errors: f32,
+    pub(crate) late: [f32; MOST_POOLS],
+    pub(crate) congestion: [f32; MOST_POOLS],
+    pub(crate) errors: [f32; MOST_POOLS],
+}
+
+impl Default for PoolCosts {
+    fn default() -> Self {
+        let none = [0.0; MOST_POOLS];
+        Self { fixed: none, egress: none, late: none, congestion: none, errors: none }
+    }
+}
+
+impl PoolCosts {
+    /// Puts a pool's averages into the parts that weights multiply.
+    pub(crate) fn set(&mut self, place: usize, means: Means, pool: &PoolLine, egress: f32) {
+        let latency = pool.round_trip.as_secs_f32() * 1e3 + means.latency / 1e3;
+        self.fixed[place] = means.slot_price + short(pool.hazard * MOVE_COST * 1e6);
+        self.egress[place] = egress;
+        self.late[place] = (latency - short(FREE_LATENCY_MS)).max(0.0) / 100.0;
+        self.congestion[place] = means.congestion;
+        self.errors[place] = means.errors;
+    }
 }
 
 /// Pools that have nodes on one side, and what they cost.
@@ -99,25 +119,13 @@ pub(crate) struct SideTable {
     pub(crate) over: u64,
     /// Bits of pools with a soft slot free, as reported.
     pub(crate) room: u64,
-    pub(crate) costs: [PoolCost; MOST_POOLS],
+    pub(crate) costs: PoolCosts,
     /// Soft slots that were free at the last tick, promises included; as many as can be before the first one.
     pub(crate) left: [u32; MOST_POOLS],
 }
 
 impl Default for SideTable {
     fn default() -> Self {
-        Self { over: 0, room: 0, costs: [PoolCost::default(); MOST_POOLS], left: [u32::MAX; MOST_POOLS] }
-    }
-}
-
-/// Puts averages into the parts that weights multiply.
-pub(crate) fn cost(means: Means, pool: &PoolLine, egress: f32) -> PoolCost {
-    let latency = pool.round_trip.as_secs_f32() * 1e3 + means.latency / 1e3;
-    PoolCost {
-        fixed: means.slot_price + short(pool.hazard * MOVE_COST * 1e6),
-        egress,
-        late: (latency - short(FREE_LATENCY_MS)).max(0.0) / 100.0,
-        congestion: means.congestion,
-        errors: means.errors,
+        Self { over: 0, room: 0, costs: PoolCosts::default(), left: [u32::MAX; MOST_POOLS] }
     }
 }

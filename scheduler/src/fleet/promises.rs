@@ -91,13 +91,17 @@ struct Slot {
 pub(crate) struct Promises {
     slots: Arc<[Slot]>,
     pools: Arc<[[AtomicU32; MOST_POOLS]; 2]>,
-    turn: Arc<AtomicU32>,
+    /// Promises before the last tick.
+    before: Arc<AtomicU32>,
+    /// Bits of pools that have promised what they had at the last tick, by side.
+    spent: Arc<[AtomicU64; 2]>,
 }
 
 impl Default for Promises {
     fn default() -> Self {
         let none = || std::array::from_fn(|_| AtomicU32::new(0));
-        Self { slots: Arc::default(), pools: Arc::new([none(), none()]), turn: Arc::default() }
+        let pools = Arc::new([none(), none()]);
+        Self { slots: Arc::default(), pools, before: Arc::default(), spent: Arc::default() }
     }
 }
 
@@ -118,12 +122,13 @@ impl Promises {
 
     fn copy(&self, room: usize) -> Self {
         let slot = |index: usize| self.slots.get(index).map_or_else(Slot::default, Slot::copy);
-        let turn = AtomicU32::new(self.turn());
+        let before = Arc::new(AtomicU32::new(self.before.load(Ordering::Relaxed)));
+        let spent = Arc::new([Side::Open, Side::Closed].map(|side| AtomicU64::new(self.spent(side))));
         let count = |pools: &[AtomicU32; MOST_POOLS]| {
             std::array::from_fn(|pool| AtomicU32::new(pools[pool].load(Ordering::Relaxed)))
         };
         let pools = Arc::new([count(&self.pools[0]), count(&self.pools[1])]);
-        Self { slots: (0..room).map(slot).collect(), pools, turn: Arc::new(turn) }
+        Self { slots: (0..room).map(slot).collect(), pools, before, spent }
     }
 
     /// Returns what is promised on a node.
@@ -138,21 +143,42 @@ impl Promises {
 
     /// Counts all promises, round and round: whose turn it is.
     pub(crate) fn turn(&self) -> u32 {
-        self.turn.load(Ordering::Relaxed)
+        let counts = self.pools.iter().flatten().map(|count| count.load(Ordering::Relaxed));
+        counts.fold(self.before.load(Ordering::Relaxed), u32::wrapping_add)
     }
 
-    /// Sets whose turn it is, for a replay.
+    /// Sets whose turn it is, for a replay; after the counts by pool.
     pub(crate) fn set_turn(&self, turn: u32) {
-        self.turn.store(turn, Ordering::Relaxed);
+        let since = self.turn().wrapping_sub(self.before.load(Ordering::Relaxed));
+        self.before.store(turn.wrapping_sub(since), Ordering::Relaxed);
     }
 
-    /// Promises a slot of a node.
-    pub(crate) fn promise(&self, index: usize, (pool, side): (PoolIndex, Side), now: Timestamp) {
-        self.turn.fetch_add(1, Ordering::Relaxed);
-        self.pools[row(side)][pool.get()].fetch_add(1, Ordering::Relaxed);
-        let Some(slot) = self.slots.get(index) else { return };
-        slot.made.fetch_add(1, Ordering::Relaxed);
-        slot.change(|word| word.add(now));
+    /// Promises a slot of a node, and returns how many its side of the pool has promised since the last tick.
+    pub(crate) fn promise(&self, index: usize, (pool, side): (PoolIndex, Side), now: Timestamp) -> u32 {
+        let promised = self.pools[row(side)][pool.get()].fetch_add(1, Ordering::Relaxed);
+        if let Some(slot) = self.slots.get(index) {
+            slot.made.fetch_add(1, Ordering::Relaxed);
+            slot.change(|word| word.add(now));
+        }
+        promised.wrapping_add(1)
+    }
+
+    /// Returns the bits of pools that have promised what they had.
+    pub(crate) fn spent(&self, side: Side) -> u64 {
+        self.spent[row(side)].load(Ordering::Relaxed)
+    }
+
+    /// Notes that a pool has promised what it had. Most of the time that is known, and a look costs less than a word.
+    pub(crate) fn spend(&self, pool: PoolIndex, side: Side) {
+        let bit = 1 << pool.0;
+        if self.spent(side) & bit == 0 {
+            self.spent[row(side)].fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    /// Sets which pools have promised what they had.
+    pub(crate) fn set_spent(&self, side: Side, pools: u64) {
+        self.spent[row(side)].store(pools, Ordering::Relaxed);
     }
 
     /// Counts the promises on one side of a pool since the last tick.
@@ -162,7 +188,8 @@ impl Promises {
 
     /// Begins to count anew.
     pub(crate) fn tick(&self) {
-        self.pools.iter().flatten().for_each(|count| count.store(0, Ordering::Relaxed));
+        let counts = self.pools.iter().flatten().map(|count| count.swap(0, Ordering::Relaxed));
+        self.before.fetch_add(counts.fold(0, u32::wrapping_add), Ordering::Relaxed);
     }
 
     /// Sets what was promised since the last tick, for a replay.

@@ -137,3 +137,69 @@ fn a_report_that_lies_is_forced_into_range() {
     let sane = Report { soft_slots: 9, hard_slots: 5, realtime_factor: -1.0, ..report("a0", "a") }.sane();
     assert_eq!((sane.soft_slots, sane.hard_slots, sane.realtime_factor), (5, 5, 0.0));
 }
+
+fn takes(fleet: &Fleet, node: &str) -> bool {
+    let request = crate::testing::request();
+    let choice = crate::decide(fleet.view(), &request, &crate::Policy::default(), noon(), &mut crate::Dice::new(1));
+    let decision = fleet.view().decision(&choice, &request, Vec::new());
+    decision.placements.iter().any(|placement| placement.node.as_str() == node)
+}
+
+fn state(fleet: &Fleet, node: &str) -> NodeState {
+    fleet.view().node(&node.parse().unwrap()).unwrap().report.state
+}
+
+#[test]
+fn a_node_that_an_operator_drains_takes_nothing_whatever_its_agent_says() {
+    let (mut fleet, node) = fleet();
+    assert!(takes(&fleet, "a0"));
+    fleet.set_drained([node.clone(), "a1".parse().unwrap()].into(), noon());
+    assert!(!takes(&fleet, "a0"));
+    assert_eq!(state(&fleet, "a0"), NodeState::Draining);
+    fleet.report(report("a0", "a"), noon()).unwrap();
+    fleet.report(report("a1", "a"), noon()).unwrap();
+    let index = fleet.view().index_of(&node).unwrap();
+    let beat = Beat { state: NodeState::Serving, used_slots: 0, queue_depth: 0, chunk_latency_p95: ms(20) };
+    fleet.beat(index, beat, noon());
+    fleet.tick(Demand::default(), &crate::Policy::default(), noon());
+    assert!(!takes(&fleet, "a0") && !takes(&fleet, "a1"));
+    fleet.set_drained([].into(), noon());
+    assert!(takes(&fleet, "a0"));
+    assert_eq!(state(&fleet, "a1"), NodeState::Serving);
+}
+
+#[test]
+fn a_node_whose_engine_fails_is_not_made_better_by_an_operator() {
+    let (mut fleet, node) = fleet();
+    fleet.report(Report { state: NodeState::Failing, ..report("a0", "a") }, noon()).unwrap();
+    fleet.set_drained([node].into(), noon());
+    assert_eq!(state(&fleet, "a0"), NodeState::Failing);
+    fleet.set_drained([].into(), noon());
+    assert_eq!(state(&fleet, "a0"), NodeState::Failing);
+}
+
+#[test]
+fn nodes_keep_what_is_known_of_them_when_pools_are_replaced() {
+    let mut fleet = Fleet::new(vec![pool("a"), pool("b"), pool("c")]);
+    for (node, pool) in [("a0", "a"), ("b0", "b"), ("c0", "c")] {
+        fleet.report(report(node, pool), noon()).unwrap();
+    }
+    let b0: NodeId = "b0".parse().unwrap();
+    reserve(&fleet, &b0, noon());
+    fleet.note_failed(&b0, noon());
+    fleet.tick(Demand::default(), &crate::Policy::default(), noon());
+    let (errors, version) = (fleet.view().node(&b0).unwrap().error_share(noon()), fleet.view().version());
+
+    let dearer =
+        Pool { price: crate::Price { node_hour: crate::MicroDollars(9_000_000), ..pool("b").price }, ..pool("b") };
+    let gone = fleet.replace_pools(vec![pool("d"), dearer, pool("a")], noon());
+    assert_eq!(gone, ["c0".parse::<NodeId>().unwrap()]);
+    assert!(fleet.view().version() > version, "it is published");
+    assert_eq!(fleet.view().nodes().map(|node| node.report.node.as_str()).collect::<Vec<_>>(), ["a0", "b0"]);
+    let known = fleet.view().node(&b0).unwrap();
+    assert_eq!((known.error_share(noon()), known.used_estimate(noon())), (errors, 1));
+    assert!(takes(&fleet, "a0") && fleet.report(report("c0", "c"), noon()).is_err());
+    fleet.report(report("d0", "d"), noon()).unwrap();
+    fleet.tick(Demand::default(), &crate::Policy::default(), noon());
+    assert!(takes(&fleet, "d0"));
+}

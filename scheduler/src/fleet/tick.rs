@@ -173,7 +173,7 @@ impl Fleet {
 
     fn choose_open(&mut self, demand: Demand, limits: &Limits, now: Timestamp) {
         let zones = zones(&self.view.pools);
-        let named = self.view.maps.nodes.values().map(|node| (*node, &self.view.lines[node.get()]));
+        let named = self.view.maps.nodes().map(|(_, node)| (node, &self.view.lines[node.get()]));
         let frozen = |line: &Line| self.view.pool_lines[line.pool.get()].telemetry == Telemetry::Frozen;
         let ready = named.filter(|(_, line)| {
             line.standing == Standing::Serving && (now.since(line.reported_at) < SUSPECT_AFTER || frozen(line))
@@ -194,7 +194,7 @@ impl Fleet {
     }
 
     /// Sorts nodes into their groups, and weighs every pool anew.
-    fn regroup(&mut self, now: Timestamp) {
+    pub(super) fn regroup(&mut self, now: Timestamp) {
         for pool in &mut self.view.pool_lines {
             (pool.open, pool.closed) = (Group::default(), Group::default());
         }
@@ -223,6 +223,7 @@ impl Fleet {
             left[1][pool] = left[1][pool].saturating_sub(line.closed.few());
         }
         [self.view.open.left, self.view.closed.left] = left;
+        self.view.count_spent();
         for (pool, loads) in loads.into_iter().enumerate() {
             self.view.pool_lines[pool].usual_load = usual(loads);
             self.refresh(pool);

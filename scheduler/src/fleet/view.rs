@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::decide::{Choice, Decision, Pick, Placement};
 use crate::filter::Rejected;
+use crate::fleet::UnknownPool;
 use crate::fleet::line::{Line, NodeIndex, PoolIndex, Side};
 use crate::fleet::maps::Maps;
-use crate::fleet::pool::{PoolLine, SideTable, cost};
+use crate::fleet::pool::{PoolLine, SideTable};
 use crate::fleet::promises::{Promised, Promises};
 use crate::ids::{ModelName, NodeId, PoolName};
 use crate::pool::Pool;
@@ -158,9 +159,24 @@ impl FleetView {
         self.maps.pool(name).map(|index| &self.pools[index])
     }
 
+    /// Checks that a pool is configured.
+    ///
+    /// # Errors
+    /// Fails with the names of those that are.
+    pub fn known(&self, name: &PoolName) -> Result<(), UnknownPool> {
+        self.place_of(name).map(drop)
+    }
+
+    /// Returns a pool's place in the configuration.
+    pub(super) fn place_of(&self, name: &PoolName) -> Result<u8, UnknownPool> {
+        let known = || self.pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>().join(", ");
+        let place = self.maps.pool(name).and_then(|pool| u8::try_from(pool).ok());
+        place.ok_or_else(|| UnknownPool { pool: name.clone(), known: known() })
+    }
+
     /// Returns the nodes in the order of their names.
     pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
-        self.maps.nodes.values().filter_map(|index| self.at(*index))
+        self.maps.nodes().filter_map(|(_, index)| self.at(index))
     }
 
     /// Finds a node by name.
@@ -172,7 +188,7 @@ impl FleetView {
     /// Finds a node's number.
     #[must_use]
     pub fn index_of(&self, name: &NodeId) -> Option<NodeIndex> {
-        self.maps.nodes.get(name).copied()
+        self.maps.node(name)
     }
 
     /// Finds a node by its number.
@@ -193,16 +209,21 @@ impl FleetView {
     /// Charges a slot on a node until its next report shows the session, or 3 s have passed. Every view of the fleet sees it.
     pub fn reserve(&self, node: NodeIndex, now: Timestamp) {
         let Some(line) = self.lines.get(node.get()) else { return };
-        self.promises.promise(node.get(), (line.pool, line.side), now);
+        let promised = self.promises.promise(node.get(), (line.pool, line.side), now);
+        if !self.leaves_room(line.pool, line.side, promised) {
+            self.promises.spend(line.pool, line.side);
+        }
     }
 
     /// Returns a view whose promises are its own: what happens elsewhere changes nothing in it.
     #[must_use]
     pub fn frozen(&self) -> Self {
-        Self { promises: self.promises.frozen(), ..self.clone() }
+        let frozen = Self { promises: self.promises.frozen(), ..self.clone() };
+        frozen.count_spent();
+        frozen
     }
 
-    /// Puts names to a choice. `rejected` is [`crate::explain`]'s, or empty where nobody asks.
+    /// Puts names to a choice. `rejected` is [`crate::explain()`]'s, or empty where nobody asks.
     #[must_use]
     pub fn decision(&self, choice: &Choice, request: &Request, rejected: Vec<Rejected>) -> Decision {
         let placements = choice.picks().iter().filter_map(|pick| self.placement(pick, request));
@@ -244,12 +265,26 @@ impl FleetView {
         }
     }
 
-    /// Tells whether a pool likely has soft slots left beyond a share that is kept: it had more at the last tick than were
-    /// promised since, here and by the other routers.
-    pub(crate) fn has_room_left(&self, pool: PoolIndex, side: Side, kept: f32) -> bool {
+    /// Tells whether a pool likely has soft slots left beyond the share that is kept for streams.
+    pub(crate) fn has_room_to_spare(&self, pool: PoolIndex, side: Side) -> bool {
         let promised = self.promises.since_tick(pool, side).saturating_mul(self.others + 1);
-        let kept = self.pool_lines[pool.get()].side(side).soft() as f32 * kept;
+        let kept = self.pool_lines[pool.get()].side(side).soft() as f32 * self.kept;
         self.table(side).left[pool.get()] as f32 > promised as f32 + kept
+    }
+
+    /// Tells whether a pool likely has soft slots left: it had more at the last tick than were promised since, here and by the
+    /// other routers.
+    fn leaves_room(&self, pool: PoolIndex, side: Side, promised: u32) -> bool {
+        self.table(side).left[pool.get()] > promised.saturating_mul(self.others + 1)
+    }
+
+    /// Works out which pools have promised what they had.
+    pub(crate) fn count_spent(&self) {
+        for side in [Side::Open, Side::Closed] {
+            let pools = PoolIndex::all(self.pools.len());
+            let spent = pools.filter(|pool| !self.leaves_room(*pool, side, self.promises.since_tick(*pool, side)));
+            self.promises.set_spent(side, spent.fold(0, |set, pool| set | 1 << pool.0));
+        }
     }
 
     /// Returns the pools with a node that serves any of these models.
@@ -277,7 +312,7 @@ impl FleetView {
         }
         for (report, place) in self.reports.iter().zip(0_u32..) {
             if let Some(report) = report {
-                maps.nodes.insert(report.node.clone(), NodeIndex(place));
+                maps.add_node(&report.node, NodeIndex(place));
             }
         }
         for line in self.lines.clone() {
@@ -293,7 +328,7 @@ impl FleetView {
             let set = |word: u64, on: bool| if on { word | bit } else { word & !bit };
             table.over = set(table.over, group.over() > 0);
             table.room = set(table.room, group.room() > 0);
-            table.costs[pool.get()] = cost(group.means(), line, price.egress_gb.0 as f32);
+            table.costs.set(pool.get(), group.means(), line, price.egress_gb.0 as f32);
         }
     }
 }

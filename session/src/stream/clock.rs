@@ -1,26 +1,73 @@
-//! What time alone brings about: a caller that says nothing for too long, a node that owes an answer for too long.
+//! What time alone brings about: a caller that says nothing for too long, a node that shows nothing for too long, a search
+//! that goes on.
+
+use std::time::Duration;
 
 use scheduler::Timestamp;
 
 use super::Session;
-use super::phase::State;
+use super::phase::{Cover, Search};
 use crate::close::CloseReason;
-use crate::events::Action;
+use crate::events::{Action, Cause};
+
+/// How long a stream stands still that can keep no more audio, before its leg is given up.
+const STUCK: Duration = Duration::from_secs(30);
+/// A rival that shows nothing for so long is none.
+const RIVAL: Duration = Duration::from_secs(5);
 
 impl Session {
     /// Returns when [`Session::tick`] must be called at the latest, if time alone can bring anything about.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        [self.caller_deadline(), self.stall_deadline()].into_iter().flatten().min()
+        self.ended().is_none().then_some(())?;
+        let due = [self.caller_deadline(), self.stall_deadline(), self.stuck_deadline(), self.search_deadline()];
+        let ping = self.current.as_ref().and_then(|leg| leg.health.ping_due());
+        let suspect = self.suspect_deadline().map(|(at, _)| at);
+        let rival = self.suspicion.and_then(|_| self.rival_due());
+        due.into_iter().chain([ping, suspect, rival, self.rival_deadline()]).flatten().min()
     }
 
     /// Looks at the clock.
-    pub fn tick(&mut self, now: Timestamp) -> Option<Action> {
+    pub fn tick(&mut self, now: Timestamp) {
         let past = |deadline: Option<Timestamp>| deadline.is_some_and(|at| now >= at);
-        if past(self.stall_deadline()) {
-            return Some(self.leg_failed(CloseReason::NodeStalled));
+        if self.ended().is_some() {
+            return;
         }
-        past(self.caller_deadline()).then(|| self.end(CloseReason::CallerSilent))
+        if past(self.caller_deadline()) {
+            return self.end(CloseReason::CallerSilent);
+        }
+        if past(self.stall_deadline()) || past(self.stuck_deadline()) {
+            self.give_up_leg(now);
+        }
+        if let Some(epoch) = self.rival.as_ref().map(|leg| leg.epoch).filter(|_| past(self.rival_deadline())) {
+            self.lose(epoch, (Cause::Behind, CloseReason::NodeStalled), now);
+        }
+        self.tick_current(now);
+        self.decide(now);
+        if let Search::Pausing { until, hunt } = self.search
+            && now >= until
+        {
+            self.ask_again(hunt, now);
+        } else if past(self.search_deadline()) {
+            self.give_up();
+        }
+    }
+
+    fn tick_current(&mut self, now: Timestamp) {
+        if let Some((_, cause)) = self.suspect_deadline().filter(|(at, _)| now >= *at) {
+            self.suspect(cause, now);
+        }
+        if let Some(leg) = self.current.as_mut().filter(|leg| leg.health.wants_ping(now)) {
+            leg.health.note_ping(now);
+            self.actions.push_back(Action::Ping(leg.epoch));
+        }
+    }
+
+    fn give_up_leg(&mut self, now: Timestamp) {
+        self.full_since = None;
+        if let Some(epoch) = self.serving() {
+            self.lose(epoch, (Cause::Behind, CloseReason::NodeStalled), now);
+        }
     }
 
     /// The caller may be silent before its first leg is open, for it is not read then, and after its last message.
@@ -33,7 +80,34 @@ impl Session {
     }
 
     fn stall_deadline(&self) -> Option<Timestamp> {
-        let since = self.owed.since().filter(|_| self.state == State::Live);
+        let since = self.owed.since().filter(|_| self.current.is_some());
         since.map(|since| since + self.limits.stall)
+    }
+
+    fn stuck_deadline(&self) -> Option<Timestamp> {
+        let since = self.full_since.filter(|_| self.current.is_some() && self.cover == Cover::Whole)?;
+        Some(since.max(self.fin_at) + STUCK)
+    }
+
+    /// When the leg that serves becomes suspect, and gets a rival.
+    fn suspect_deadline(&self) -> Option<(Timestamp, Cause)> {
+        let seeks = self.search != Search::Idle || self.rival.is_some() || self.cover == Cover::Gone;
+        let leg = self.current.as_ref().filter(|_| !seeks)?;
+        let (at, cause) = leg.health.suspect_at(&self.limits)?;
+        Some((at.max(self.rival_after), cause))
+    }
+
+    fn rival_deadline(&self) -> Option<Timestamp> {
+        self.rival.as_ref().map(|leg| leg.health.progress_at() + RIVAL)
+    }
+
+    /// When the search has its next turn, or has lasted long enough.
+    fn search_deadline(&self) -> Option<Timestamp> {
+        let ends = |began: Timestamp| self.current.is_none().then(|| began + self.limits.wait);
+        match (&self.search, self.opened_at) {
+            (Search::Pausing { until, .. }, _) => Some(*until),
+            (Search::Asking(hunt) | Search::Opening { hunt, .. }, Some(_)) => ends(hunt.began),
+            (Search::Asking(_) | Search::Opening { .. }, None) | (Search::Idle, _) => None,
+        }
     }
 }

@@ -1,24 +1,46 @@
-//! The three things of which a stream is always in one state or the other.
+//! The things of which a stream is always in one state or the other.
+
+use scheduler::{Placement, Timestamp};
 
 use crate::close::CloseReason;
 
-/// Whether a node serves the stream.
+/// Whether the stream has begun, and whether it is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Not yet, or not any more: the next leg is being opened, or a node for it is being asked for.
-    Opening,
-    /// A leg is open.
-    Live,
+    /// No leg has been open yet, and the caller was not answered.
+    Admitting,
+    /// A leg is open, or was: the stream goes on.
+    Serving,
     /// Never again.
     Closed(CloseReason),
 }
 
-/// Whether another node could serve the stream from its beginning.
+/// How the next node is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Search {
+    /// None is.
+    Idle,
+    /// A leg to it is being opened.
+    Opening { epoch: u32, placement: Placement, hunt: Hunt },
+    /// A router is being asked.
+    Asking(Hunt),
+    /// A router will be asked again.
+    Pausing { until: Timestamp, hunt: Hunt },
+}
+
+/// Since when a node is looked for, and how often a router was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hunt {
+    pub(super) began: Timestamp,
+    pub(super) asks: u32,
+}
+
+/// Whether another node could serve the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cover {
-    /// Everything the caller sent is kept, and nothing final was told.
+    /// What it would need is kept.
     Whole,
-    /// Something final was told, or more was sent than is kept.
+    /// More was sent than is kept.
     Gone,
 }
 

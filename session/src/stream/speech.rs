@@ -1,26 +1,28 @@
-//! Starts of speech: each is told once, though two legs may hear it.
+//! Starts of speech and ends of utterances: each is told once, though two legs may hear it.
 
-use std::time::Duration;
+/// Two legs that place a moment within so many milliseconds mean the same.
+pub(super) const SAME: u64 = 500;
 
-use crate::events::Verdict;
-
-/// Two legs that place the start of speech within this mean the same speech.
-const SAME_SPEECH: Duration = Duration::from_millis(500);
-
-/// The last start of speech that the caller was told of, and the leg that heard it.
+/// A kind of moment, and the last one that the caller was told of: by which leg, and where.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Speech {
-    told: Option<(u32, Duration)>,
+pub(super) struct Moment {
+    told: Option<(u32, u64)>,
 }
 
-impl Speech {
-    /// Takes a start of speech that the leg of this epoch heard; what an earlier leg was heard to say is not told again.
-    pub(super) fn started(&mut self, epoch: u32, at: Duration) -> Verdict {
-        let repeats = self.told.is_some_and(|(leg, told)| leg != epoch && at <= told + SAME_SPEECH);
-        if repeats {
-            return Verdict::Drop;
+/// The moments that a caller may be told of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moments {
+    pub(super) start: Moment,
+    pub(super) end: Moment,
+}
+
+impl Moment {
+    /// Takes a moment that the leg of this epoch heard and tells whether it is news. `same` is [`SAME`] in samples.
+    pub(super) fn is_news(&mut self, epoch: u32, at: u64, same: u64) -> bool {
+        let repeats = self.told.is_some_and(|(leg, told)| leg != epoch && at <= told + same);
+        if !repeats {
+            self.told = Some((epoch, at));
         }
-        self.told = Some((epoch, at));
-        Verdict::Relay
+        !repeats
     }
 }

@@ -119,6 +119,8 @@ impl Production {
             gpus: Vec::new(),
             sequence: heard.sequence,
             engine_pid: None,
+            reason: None,
+            notice: None,
             api: EngineApi::Listen,
             engine_models: Default::default(),
         };

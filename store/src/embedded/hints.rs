@@ -1,4 +1,4 @@
-//! Affinity and verdicts in memory.
+//! Affinity, verdicts and operators' orders in memory.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,6 +9,7 @@ use scheduler::{SessionId, Timestamp};
 use super::Embedded;
 use crate::StoreAway;
 use crate::affinity::{AFFINITY_LIFE, Affinity, LONGEST_SESSION, LastLeg};
+use crate::drains::{DrainOrders, Drains, merge_drains};
 use crate::verdicts::{Place, Teller, VERDICT_LIFE, VERDICTS, Verdict, Verdicts};
 
 /// Sessions whose last leg is remembered; beyond that those go that are forgotten soonest.
@@ -19,6 +20,7 @@ const SESSIONS: usize = 100_000;
 pub(super) struct Hints {
     legs: Mutex<HashMap<SessionId, (LastLeg, Timestamp)>>,
     told: Mutex<Told>,
+    drains: Mutex<DrainOrders>,
 }
 
 #[derive(Debug, Default)]
@@ -89,5 +91,14 @@ impl Verdicts for Embedded {
             .iter()
             .filter(|(number, teller, at, _)| *number > since && *teller != listener && now.since(*at) < VERDICT_LIFE);
         Ok((news.map(|(.., verdict)| verdict.clone()).collect(), Place(told.last.to_string())))
+    }
+}
+
+#[async_trait]
+impl Drains for Embedded {
+    async fn exchange(&self, orders: &DrainOrders, _now: Timestamp) -> Result<DrainOrders, StoreAway> {
+        let mut known = self.hints.drains.lock().unwrap_or_else(PoisonError::into_inner);
+        merge_drains(&mut known, orders);
+        Ok(known.clone())
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::child::{Child, Start, is_gone, kill};
+use super::child::{Child, Start, is_gone, kill, signal};
 use super::http::Door;
 use super::until;
 
@@ -77,6 +77,16 @@ impl Up {
     /// Kills a node.
     pub(crate) async fn kill(&self, node: &Node) -> anyhow::Result<()> {
         kill(node.pid).await
+    }
+
+    /// Stops a node as an overloaded host does: it keeps its connections and says nothing.
+    pub(crate) async fn freeze(&self, node: &Node) -> anyhow::Result<()> {
+        signal(node.pid, "STOP").await
+    }
+
+    /// Lets a node that was stopped go on.
+    pub(crate) async fn thaw(&self, node: &Node) -> anyhow::Result<()> {
+        signal(node.pid, "CONT").await
     }
 
     /// Returns the most memory that the proxy with its router, and that each engine has had resident, in bytes.

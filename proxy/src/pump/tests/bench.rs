@@ -33,7 +33,7 @@ use crate::trace::Trace;
 use crate::wire::{Dial, Pipe, caller_settings};
 
 /// Bytes that a pipe holds before its writer must wait.
-const PIPE: usize = 16 << 10;
+const PIPE: usize = 256 << 10;
 /// Long enough that whatever can happen without time passing has happened.
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -49,6 +49,24 @@ pub(super) fn final_result(text: &str, start: f64, duration: f64) -> String {
     result.to_string()
 }
 
+/// A final result with words of 300 ms, each at its second.
+pub(super) fn words_result(words: &[(&str, f64)], start: f64, duration: f64) -> String {
+    let texts: Vec<_> = words.iter().map(|(text, _)| *text).collect();
+    let words = words.iter().map(|(text, at)| serde_json::json!({ "word": text, "start": at, "end": at + 0.3 }));
+    let channel =
+        serde_json::json!({ "alternatives": [{ "transcript": texts.join(" "), "words": words.collect::<Vec<_>>() }] });
+    let result = serde_json::json!({
+        "type": "Results", "start": start, "duration": duration, "is_final": true, "channel": channel,
+    });
+    result.to_string()
+}
+
+/// Sound without a pause.
+pub(super) fn speech(time: Duration) -> Vec<u8> {
+    let samples = u32::try_from(time.as_millis() * 16).unwrap();
+    (0..samples).flat_map(|n| if n % 16 < 8 { 8_000_i16 } else { -8_000 }.to_le_bytes()).collect()
+}
+
 /// A node's side of a leg.
 pub(super) struct Node {
     pub(super) name: String,
@@ -60,6 +78,17 @@ pub(super) struct Node {
 impl Node {
     pub(super) async fn hear(&mut self) -> Message {
         self.socket.next().await.unwrap().unwrap()
+    }
+
+    /// Hears so many bytes of audio.
+    pub(super) async fn hear_all(&mut self, bytes: usize) -> Vec<u8> {
+        let mut audio = Vec::new();
+        while audio.len() < bytes {
+            if let Message::Binary(piece) = self.hear().await {
+                audio.extend(piece);
+            }
+        }
+        audio
     }
 
     pub(super) async fn say(&mut self, text: &str) {
@@ -163,6 +192,13 @@ impl Bench {
 
     pub(super) async fn say(&mut self, text: &str) {
         self.caller.send(Message::text(text)).await.unwrap();
+    }
+
+    /// Sends audio, as much as fits the pipes at once.
+    pub(super) async fn send_all(&mut self, audio: &[u8]) {
+        for piece in audio.chunks(3_200) {
+            self.caller.send(Message::binary(piece.to_vec())).await.unwrap();
+        }
     }
 
     pub(super) async fn text(&mut self) -> String {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::routing::get;
-use crosspoint_agent::{Config, EngineConfig, GpuSource};
+use crosspoint_agent::{CloudConfig, Config, EngineConfig, GpuSource, NoticesConfig};
 use process::Shutdown;
 use proto::convert::report_from_wire;
 use proto::v1;
@@ -37,6 +37,8 @@ pub(crate) enum Manners {
     Accepts(u32),
     /// Knows nothing of the agent's pool.
     Refuses(&'static str),
+    /// Accepts agents with this token.
+    WantsToken(&'static str),
 }
 
 /// A process in all but name.
@@ -149,11 +151,13 @@ impl Agents for Desk {
 
     async fn report(&self, request: Request<Streaming<v1::NodeReport>>) -> Result<Response<Orders>, Status> {
         self.calls.fetch_add(1, Ordering::AcqRel);
+        self.let_in(&request)?;
         let mut reports = request.into_inner();
         let first = reports.message().await?.ok_or_else(|| Status::cancelled("no report"))?;
         let interval = match self.manners {
             Manners::Refuses(why) => return Err(Status::invalid_argument(why)),
             Manners::Accepts(interval) => interval,
+            Manners::WantsToken(_) => 0,
         };
         let (orders, sent) = mpsc::channel(1);
         let accepted = v1::Accepted { report_interval_milliseconds: interval };
@@ -172,6 +176,24 @@ impl Agents for Desk {
             drop(orders);
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(sent))))
+    }
+
+    async fn check(&self, call: Request<v1::CheckRequest>) -> Result<Response<v1::CheckReply>, Status> {
+        self.let_in(&call)?;
+        match self.manners {
+            Manners::Refuses(why) => Err(Status::invalid_argument(why)),
+            Manners::Accepts(_) | Manners::WantsToken(_) => Ok(Response::new(v1::CheckReply {})),
+        }
+    }
+}
+
+impl Desk {
+    fn let_in<T>(&self, call: &Request<T>) -> Result<(), Status> {
+        let Manners::WantsToken(token) = self.manners else { return Ok(()) };
+        match call.metadata().get("authorization").map(|value| value.as_bytes()) {
+            Some(value) if value == format!("Bearer {token}").as_bytes() => Ok(()),
+            Some(_) | None => Err(Status::unauthenticated("the agent's token is not one of this router's")),
+        }
     }
 }
 
@@ -256,6 +278,7 @@ pub(crate) fn between(engine: SocketAddr, routers: &[&FakeRouter], interval: Dur
         routers: routers.iter().map(|router| router.url()).collect(),
         engine: EngineConfig { url: format!("http://{engine}"), ..EngineConfig::default() },
         gpus: GpuSource::None,
+        notices: NoticesConfig { cloud: CloudConfig::None, ..NoticesConfig::default() },
         report_interval: interval,
         metrics: None,
         ..Config::default()
@@ -265,4 +288,61 @@ pub(crate) fn between(engine: SocketAddr, routers: &[&FakeRouter], interval: Dur
 /// Returns an address where nobody listens.
 pub(crate) async fn nobody() -> Outcome<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?)
+}
+
+/// A server whose pages the test writes, as engines of other makers and clouds have them. What is not written is not found.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    texts: Texts,
+    _home: Home,
+}
+
+type Texts = Arc<std::sync::Mutex<std::collections::BTreeMap<String, String>>>;
+
+impl Pages {
+    /// Starts a server with these pages.
+    pub(crate) async fn start(pages: &[(&str, &str)]) -> Outcome<Self> {
+        let home = Home::new()?;
+        let listener = home.bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        let address = listener.local_addr()?;
+        let texts = Texts::default();
+        let routes = axum::Router::new().fallback(page).with_state(Arc::clone(&texts));
+        home.run(async move {
+            let _ = axum::serve(listener, routes).await;
+        });
+        let server = Self { address, texts, _home: home };
+        for (path, text) in pages {
+            server.write(path, text);
+        }
+        Ok(server)
+    }
+
+    /// Writes a page.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        self.texts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(path.to_owned(), text.to_owned());
+    }
+
+    /// Its URL.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+/// Answers as written. A question that would wait for a change waits until the page says something else than it was asked with.
+async fn page(State(texts): State<Texts>, asked: axum::http::Uri) -> axum::response::Response {
+    use axum::response::IntoResponse as _;
+    let read = || texts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(asked.path()).cloned();
+    let query = asked.query().unwrap_or_default();
+    let mut polls = tokio::time::interval(Duration::from_millis(5));
+    while let Some(text) = read() {
+        let tag = format!("{:x}", text.len());
+        if query.contains("wait_for_change=true") && query.ends_with(&format!("last_etag={tag}")) {
+            polls.tick().await;
+            continue;
+        }
+        return ([("etag", tag)], text).into_response();
+    }
+    axum::http::StatusCode::NOT_FOUND.into_response()
 }

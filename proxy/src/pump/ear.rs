@@ -1,0 +1,48 @@
+//! The proxy's own ear: it tells speech from silence in a caller's raw audio, so that cuts fall in pauses and a node that
+//! hears nothing of speech is noticed.
+
+use audio::{Encoding, Format, PauseDetector, PauseEvent, PcmDecoder};
+use session::{Layout, Noticed, Session};
+use std::num::NonZeroU32;
+
+/// Listens to raw audio.
+#[derive(Debug)]
+pub(super) struct Ear {
+    decoder: PcmDecoder,
+    detector: PauseDetector,
+    samples: Vec<i16>,
+}
+
+impl Ear {
+    /// Listens to audio of a format.
+    pub(super) fn new(format: Format) -> Self {
+        Self { decoder: PcmDecoder::new(format), detector: PauseDetector::new(format.rate), samples: Vec::new() }
+    }
+
+    /// Hears audio, cut anywhere, and tells the session what it notices.
+    pub(super) fn hear(&mut self, audio: &[u8], session: &mut Session) {
+        self.samples.clear();
+        self.decoder.push(audio, &mut self.samples);
+        let noticed: Vec<_> = self.detector.push(&self.samples).map(noticed).collect();
+        session.noticed(noticed.into_iter(), self.detector.heard_samples());
+    }
+}
+
+fn noticed(event: PauseEvent) -> Noticed {
+    match event {
+        PauseEvent::SpeechStarted { at_sample } => Noticed::Speech(at_sample),
+        PauseEvent::Paused { since_sample } => Noticed::Silence(since_sample),
+    }
+}
+
+/// Says how a stream's audio can be cut: raw frames anywhere, containers nowhere.
+pub(super) fn layout(format: Option<Format>) -> Layout {
+    let frames = format.and_then(|format| {
+        let rate = NonZeroU32::new(format.rate.hertz())?;
+        let bytes = NonZeroU32::new(u32::try_from(format.bytes_per_frame()).ok()?)?;
+        match format.encoding {
+            Encoding::Linear16 | Encoding::Mulaw | Encoding::Alaw => Some(Layout::Frames { rate, bytes }),
+        }
+    });
+    frames.unwrap_or(Layout::Opaque)
+}

@@ -1,0 +1,243 @@
+//! A simulated node's side of a leg: it hears exactly, and says it in its own way. Every leg cuts, times and guesses
+//! differently.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::script::Spoken;
+use crate::events::{Answers, Control, Heard, LegClose, Said, Word};
+use crate::stream::Outgoing;
+
+/// Sound is judged in blocks of so many milliseconds.
+const BLOCK: u64 = 20;
+/// A word is known from so many milliseconds of it on.
+const KNOWN: u64 = 60;
+
+/// What goes wrong with a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    None,
+    /// The connection breaks.
+    Dies,
+    /// Nothing happens any more, as under SIGSTOP; perhaps it goes on later.
+    Hangs,
+    /// It answers pings and says nothing.
+    Mute,
+    /// It hears everything, and nothing of it arrives for some time.
+    OneWay,
+}
+
+/// A message on its way to the session.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    pub(super) due: u64,
+    pub(super) said: Said,
+    /// The numbers of the words, for the check.
+    pub(super) numbers: Vec<usize>,
+}
+
+/// One leg, as its node sees it.
+pub(super) struct Node {
+    pub(super) fault: Fault,
+    pub(super) fault_at: u64,
+    pub(super) recovers_at: u64,
+    dice: StdRng,
+    script: Vec<Spoken>,
+    queue: VecDeque<Outgoing>,
+    pub(super) outbox: VecDeque<Message>,
+    base: Option<u64>,
+    /// Received, and heard of that.
+    received: u64,
+    heard: u64,
+    start: u64,
+    shown: u64,
+    concluded: usize,
+    offset: i64,
+    pause: u64,
+    long: u64,
+    every: u64,
+    latency: u64,
+    budget: u64,
+    is_over: bool,
+}
+
+impl Node {
+    pub(super) fn new(seed: u64, script: &[Spoken]) -> Self {
+        let mut dice = StdRng::seed_from_u64(seed);
+        Self {
+            fault: Fault::None,
+            fault_at: u64::MAX,
+            recovers_at: u64::MAX,
+            script: script.to_vec(),
+            queue: VecDeque::new(),
+            outbox: VecDeque::new(),
+            base: None,
+            received: 0,
+            heard: 0,
+            start: 0,
+            shown: 0,
+            concluded: 0,
+            offset: dice.random_range(-50..=50),
+            pause: dice.random_range(200..1_000),
+            long: dice.random_range(3_000..12_000),
+            every: dice.random_range(250..700),
+            latency: dice.random_range(1..60),
+            budget: 0,
+            is_over: false,
+            dice,
+        }
+    }
+
+    fn is(&self, fault: Fault, now: u64) -> bool {
+        self.fault == fault && (self.fault_at..self.recovers_at).contains(&now)
+    }
+
+    pub(super) fn is_dead(&self, now: u64) -> bool {
+        self.is(Fault::Dies, now)
+    }
+
+    /// Tells whether a ping is answered.
+    pub(super) fn answers(&self, now: u64) -> bool {
+        !self.is(Fault::Hangs, now) && !self.is(Fault::OneWay, now)
+    }
+
+    /// Takes a message, which must go on exactly where the last one ended.
+    pub(super) fn take(&mut self, message: Outgoing) {
+        if let Outgoing::Audio(audio) = &message {
+            for frame in audio.chunks(4) {
+                let sample = u64::from(u32::from_le_bytes(frame.try_into().unwrap()));
+                match self.base {
+                    None => {
+                        self.base = Some(sample);
+                        (self.received, self.heard, self.start, self.shown) = (sample, sample, sample, sample);
+                        self.concluded =
+                            self.script.iter().take_while(|word| !self.is_whole_enough(word, sample)).count();
+                    }
+                    Some(_) => assert_eq!(sample, self.received, "audio goes on where it ended"),
+                }
+                self.received = sample + 1;
+            }
+        }
+        self.queue.push_back(message);
+    }
+
+    fn is_whole_enough(&self, word: &Spoken, base: u64) -> bool {
+        word.end > base && (word.start >= base || word.end - base > (word.end - word.start) / 2)
+    }
+
+    /// Hears for `time` milliseconds, eight times faster than people speak.
+    pub(super) fn work(&mut self, now: u64, time: u64) {
+        if self.is(Fault::Hangs, now) || self.is_dead(now) {
+            return;
+        }
+        self.budget = (self.budget + 8 * time).min(400);
+        while !self.is_over && !self.queue.is_empty() {
+            match self.queue.front() {
+                Some(Outgoing::Audio(_)) if self.budget < BLOCK => return,
+                _ => {}
+            }
+            match self.queue.pop_front() {
+                Some(Outgoing::Audio(audio)) => self.hear(&audio, now),
+                Some(Outgoing::Control(Control::Finalize, _)) => self.cut(Answers::Finalize, now),
+                Some(Outgoing::Control(Control::Configure, _)) => self.say(Said::Configured, Vec::new(), now),
+                Some(Outgoing::Control(Control::CloseStream, _)) => self.close(now),
+                None => {}
+            }
+        }
+    }
+
+    fn hear(&mut self, audio: &Bytes, now: u64) {
+        let piece = audio.len().min(usize::try_from(self.budget.max(1)).unwrap() * 4);
+        let rest = audio.slice(piece..);
+        if !rest.is_empty() {
+            self.queue.push_front(Outgoing::Audio(rest));
+        }
+        let samples = piece as u64 / 4;
+        self.budget = self.budget.saturating_sub(samples);
+        for _ in 0..samples {
+            self.heard += 1;
+            if self.heard.is_multiple_of(BLOCK) {
+                self.show_what_is_due(now);
+            }
+        }
+    }
+
+    fn show_what_is_due(&mut self, now: u64) {
+        let said = self.known();
+        let last = said.last().map_or(0, |word| word.end);
+        let length = self.heard - self.start;
+        let is_paused = !said.is_empty() && self.heard >= last + self.pause;
+        if is_paused || length >= self.long {
+            self.cut(Answers::Nothing, now);
+        } else if self.heard - self.shown >= self.every {
+            let mut guess = said;
+            if self.dice.random_ratio(1, 4) {
+                guess.pop();
+            }
+            let heard = self.result(&guess, Answers::Nothing);
+            self.shown = self.heard;
+            self.say(Said::Interim(heard), guess.iter().map(|word| word.number).collect(), now);
+        }
+    }
+
+    /// Lists the words that are known and not final yet.
+    fn known(&self) -> Vec<Spoken> {
+        let base = self.base.unwrap_or(0);
+        let rest = self.script[self.concluded..].iter().copied();
+        rest.take_while(|word| self.heard >= word.start.max(base) + KNOWN).collect()
+    }
+
+    fn cut(&mut self, answers: Answers, now: u64) {
+        let words = self.known();
+        let heard = self.result(&words, answers);
+        self.concluded += words.len();
+        (self.start, self.shown) = (self.heard, self.heard);
+        self.say(Said::Final(heard), words.iter().map(|word| word.number).collect(), now);
+    }
+
+    fn close(&mut self, now: u64) {
+        if self.heard > self.start {
+            self.cut(Answers::Nothing, now);
+        }
+        self.say(Said::Summary, Vec::new(), now);
+        self.say(Said::Closed(LegClose::Normal), Vec::new(), now);
+        self.is_over = true;
+    }
+
+    fn result(&mut self, words: &[Spoken], answers: Answers) -> Heard {
+        let base = self.base.unwrap_or(0);
+        let (start, end) = (self.start - base, self.heard - base);
+        let mut earliest = start;
+        let mut stray = |at: u64| {
+            let strayed = at.saturating_sub(base).saturating_add_signed(self.offset + self.dice.random_range(-20..=20));
+            earliest = strayed.clamp(earliest, end.max(earliest));
+            Duration::from_millis(earliest)
+        };
+        let word =
+            |word: &Spoken| Word { text: format!("W{},", word.text), start: stray(word.start), end: stray(word.end) };
+        let words = words.iter().map(word).collect();
+        let (start, end) = (Duration::from_millis(start), Duration::from_millis(end));
+        Heard { channel: 0, channels: 1, start, end, words, answers }
+    }
+
+    fn say(&mut self, said: Said, numbers: Vec<usize>, now: u64) {
+        if self.is(Fault::Mute, now) {
+            return;
+        }
+        let late =
+            if self.dice.random_ratio(1, 50) { self.dice.random_range(0..900) } else { self.dice.random_range(0..30) };
+        let due = (now + self.latency + late).max(self.outbox.back().map_or(0, |last| last.due));
+        self.outbox.push_back(Message { due, said, numbers });
+    }
+
+    /// Returns the next message that arrives.
+    pub(super) fn arrival(&mut self, now: u64) -> Option<Message> {
+        let is_cut_off = self.is(Fault::OneWay, now) || self.is(Fault::Hangs, now) || self.is_dead(now);
+        let is_due = self.outbox.front().is_some_and(|message| message.due <= now);
+        (is_due && !is_cut_off).then(|| self.outbox.pop_front()).flatten()
+    }
+}
