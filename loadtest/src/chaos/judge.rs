@@ -10,7 +10,7 @@ use super::inject::{Injected, Touched};
 /// How long after a fault results count for its gap.
 const SEQUEL: Duration = Duration::from_secs(30);
 /// A fault that is not on the way is not asked for a gap so soon after one that was.
-const SHADOW: Duration = Duration::from_secs(10);
+const SHADOW: Duration = SEQUEL;
 /// A call that cannot be opened is laid at a fault that was over so lately.
 const AFTERMATH: Duration = Duration::from_secs(5);
 
@@ -41,7 +41,7 @@ impl Judged<'_> {
     /// Returns how long a stream heard nothing new because of a fault; nothing where another one is to be asked.
     pub(super) fn gap(&self, call: &Call, fault: &Injected) -> Option<Duration> {
         let on_the_way = || self.touching(call).filter(|other| other.fault.is_on_the_way());
-        let shadowed = |other: &Injected| other.at < fault.at && fault.at < other.over.max(other.at + SHADOW);
+        let shadowed = |other: &Injected| other.at < fault.at && fault.at < other.over + SHADOW;
         if !fault.fault.is_on_the_way() && on_the_way().any(shadowed) {
             return None;
         }

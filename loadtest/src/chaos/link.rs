@@ -17,7 +17,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 pub(super) use weather::Cut;
 use weather::Way;
@@ -204,7 +204,7 @@ impl Pipe<'_> {
             }
             self.look(&chunk, &mut head);
             self.tear(len)?;
-            last = self.arrival(last, chunk.len());
+            last = self.arrival(last);
             if sender.send((last, chunk)).await.is_err() {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
@@ -234,14 +234,13 @@ impl Pipe<'_> {
     }
 
     /// Works out when a chunk arrives: never before the one ahead of it.
-    fn arrival(&mut self, last: Instant, len: usize) -> Instant {
-        let Weather { delay, jitter, held, held_for, rate, .. } = *self.shared.weather.borrow();
+    fn arrival(&mut self, last: Instant) -> Instant {
+        let Weather { delay, jitter, held, held_for, .. } = *self.shared.weather.borrow();
         let mut due = Instant::now() + delay + jitter.mul_f64(self.dice.random());
         if held > 0.0 && self.dice.random_bool(held.min(1.0)) {
             due += held_for;
         }
-        let takes = rate.map_or(0.0, |rate| len as f64 / f64::from(rate.get()));
-        due.max(last) + Duration::from_secs_f64(takes)
+        due.max(last)
     }
 }
 
@@ -254,7 +253,10 @@ async fn deliver(
     let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
     while let Some((due, chunk)) = chunks.recv().await {
         sleep_until(due).await;
-        weather.wait_for(|weather| !weather.cut.closes(way)).await.map_err(gone)?;
+        let rate = weather.wait_for(|weather| !weather.cut.closes(way)).await.map_err(gone)?.rate;
+        if let Some(rate) = rate {
+            sleep(Duration::from_secs_f64(chunk.len() as f64 / f64::from(rate.get()))).await;
+        }
         writes.write_all(&chunk).await?;
     }
     weather.wait_for(|weather| !weather.cut.closes(way)).await.map_err(gone)?;

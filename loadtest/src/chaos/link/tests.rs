@@ -80,17 +80,24 @@ async fn nothing_arrives_before_its_time() {
     assert!(sent.elapsed() >= delay);
 }
 
+#[tokio::test]
+async fn nothing_is_faster_than_the_rate() {
+    let rate = NonZeroU32::new(1_000);
+    let (link, mut caller, mut engine) = connected(Weather { rate, ..Weather::default() }).await;
+    let sent = Instant::now();
+    caller.write_all(&[7; 50]).await.unwrap();
+    engine.read_exact(&mut [0; 50]).await.unwrap();
+    assert!(sent.elapsed() >= Duration::from_millis(50));
+    link.change(|weather| weather.rate = None);
+    caller.write_all(&[7; 50_000]).await.unwrap();
+    engine.read_exact(&mut [0; 50_000]).await.unwrap();
+}
+
 #[test]
-fn weather_says_when_a_chunk_is_due() {
-    let weather = Weather {
-        delay: Duration::from_millis(100),
-        held: 1.0,
-        held_for: Duration::from_millis(300),
-        rate: NonZeroU32::new(1_000),
-        ..Weather::default()
-    };
+fn what_is_held_holds_all_behind_it() {
+    let (delay, held_for) = (Duration::from_millis(100), Duration::from_millis(300));
     let shared = Shared {
-        weather: watch::Sender::new(weather),
+        weather: watch::Sender::new(Weather { delay, held: 1.0, held_for, ..Weather::default() }),
         target: Mutex::default(),
         connections: Mutex::default(),
         legs: Mutex::default(),
@@ -99,7 +106,8 @@ fn weather_says_when_a_chunk_is_due() {
     let connection = Connection { session: Mutex::default(), reset: Notify::new(), left: AtomicI64::new(UNTORN) };
     let mut pipe = Pipe { shared: &shared, connection: &connection, way: Way::Up, dice: SmallRng::seed_from_u64(1) };
     let now = Instant::now();
-    let first = pipe.arrival(now, 500);
-    assert!(first >= now + Duration::from_millis(900));
-    assert!(pipe.arrival(first, 500) >= first + Duration::from_millis(500));
+    let held = pipe.arrival(now);
+    assert!(held >= now + delay + held_for);
+    shared.weather.send_modify(|weather| weather.held = 0.0);
+    assert_eq!(pipe.arrival(held), held);
 }
