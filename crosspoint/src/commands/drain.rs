@@ -15,8 +15,8 @@ use crate::words;
 const LOOK: Duration = Duration::from_millis(500);
 
 const EXAMPLES: &str = "\
-A drained node gets no new sessions, by any router, until `crosspoint undrain`: a restart of its agent changes nothing.
-What goes on there goes on.
+A drained node gets no new sessions, from any router, until `crosspoint undrain`: a restart of its agent changes nothing.
+Streams that are there go on; proxies are asked to move them in a pause.
 
 Examples:
   crosspoint drain gcp-europe-west4-1
