@@ -64,14 +64,21 @@ pub(crate) struct Args {
     /// Try every setting of each baseline's one knob, and show the cheapest that keeps 99.95 %
     #[arg(long)]
     tune: bool,
-    /// Run the first policy in worlds that each lack one imperfection, and show what it costs
-    #[arg(long)]
-    explain_loss: bool,
+    #[command(flatten)]
+    besides: Besides,
     /// Make the decisions of this log again by --policy, and show what would have changed
     #[arg(long, value_name = "DECISIONS", conflicts_with_all = ["scenarios", "plot", "tune", "seeds", "explain_loss", "duration"], requires = "policies")]
     replay: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
+}
+
+/// What is looked into besides.
+#[derive(Debug, clap::Args)]
+struct Besides {
+    /// Run the first policy in worlds that each lack one imperfection, and show what it costs
+    #[arg(long)]
+    explain_loss: bool,
 }
 
 /// How results are shown.
@@ -103,7 +110,7 @@ impl Args {
             let tuning = if self.tune { Tuning::Grid } else { Tuning::Published };
             let compared = compare(&case, seeds, &self.contenders(), &files, tuning)?;
             self.show(&compared)?;
-            if self.explain_loss {
+            if self.besides.explain_loss {
                 self.explain(&compared, &files)?;
             }
             all.push(compared);
