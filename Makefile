@@ -4,6 +4,7 @@ CARGO ?= cargo
 SPEECH := libpocketsphinx3 pocketsphinx-en-us
 STATE := redis-server
 WATCH := prometheus prometheus-alertmanager
+PEERS := nginx-light haproxy
 
 .PHONY: help demo test check bench autobahn build packages format
 
@@ -33,9 +34,11 @@ check:             ## format, lints, docs, dependency diagram
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	$(CARGO) test --locked --package crosspoint --test diagram
 
-bench:             ## what the proxy costs: latency, CPU and memory under 400 streams
+bench:             ## what the proxy costs: alone, and beside nginx, HAProxy and a bare relay
+	@scripts/install $(PEERS)
 	$(CARGO) build --locked --release --package crosspoint
-	@"$$($(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/crosspoint" bench streams
+	@crosspoint="$$($(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/crosspoint"; \
+	for subject in streams relay uploads; do "$$crosspoint" bench $$subject || exit 1; done
 
 autobahn:          ## a conformance suite of WebSockets against the relay, where Python 2.7 can be had
 	$(CARGO) build --locked --release --package crosspoint-relay --example echo

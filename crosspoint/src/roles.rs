@@ -58,7 +58,7 @@ impl RoleArgs {
 
 /// Resolves when standard input closes, as it does when the parent dies, however it dies. A thread of its own reads:
 /// the runtime would not end before a read of its own did.
-async fn parent_gone() {
+pub(crate) async fn parent_gone() {
     let (open, gone) = tokio::sync::oneshot::channel::<()>();
     std::thread::spawn(move || {
         let _open = open;

@@ -126,6 +126,12 @@ impl Children {
         }
     }
 
+    /// Returns the folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Starts a child and waits until it says that it is ready. `name` is for its log and for messages; a second child
     /// of the same name writes to the same log.
     ///

@@ -79,6 +79,29 @@ impl Process {
         process_ticks(&text).map(ticks).ok_or(KernelError::Strange { path, wanted: "utime and stime" })
     }
 
+    /// Returns the processor time that the process's living threads have used so far, to the scheduler's nanosecond.
+    ///
+    /// # Errors
+    /// Fails when the process is gone, or where the kernel keeps no schedule statistics.
+    pub fn threads_time(self) -> Result<Duration, KernelError> {
+        let path = PathBuf::from(format!("/proc/{}/task", self.0));
+        let threads = std::fs::read_dir(&path).map_err(|source| KernelError::Unreadable { path, source })?;
+        // A thread may end while the others are read.
+        let times = threads.flatten().filter_map(|thread| read(thread.path().join("schedstat")).ok());
+        let nanos = times.filter_map(|(_path, text)| text.split_whitespace().next()?.parse::<u64>().ok());
+        Ok(Duration::from_nanos(nanos.sum()))
+    }
+
+    /// Returns the process and all that descend from it, as far as they still live.
+    #[must_use]
+    pub fn family(self) -> Vec<Self> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.0)).into_iter().flatten().flatten();
+        let named = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+        let pids = |text: String| text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>();
+        let children: Vec<Self> = named.flat_map(pids).map(Self).collect();
+        std::iter::once(self).chain(children.into_iter().flat_map(Self::family)).collect()
+    }
+
     /// Returns the bytes of memory that are resident.
     ///
     /// # Errors
@@ -194,6 +217,17 @@ mod tests {
         assert!(Process::this().resident_bytes().unwrap() > 1 << 16);
         assert!(Process::this().processor_time().unwrap() <= busy_time().unwrap());
         assert!(open_files_limit().is_some());
+    }
+
+    #[test]
+    fn a_process_is_of_its_own_family_and_so_are_its_children() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let family = Process::this().family();
+        assert_eq!(family.first(), Some(&Process::this()));
+        assert!(family.contains(&Process::new(child.id())));
+        assert!(Process::this().threads_time().unwrap() > Duration::ZERO);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The proof: virtual callers and benchmarks.
 //!
 //! * [`streams`]: what the proxy costs a stream: added latency, processor time, memory, and words lost (none).
+//! * [`relay`]: what a message costs the proxy, beside nginx, HAProxy and a bare relay.
+//! * [`uploads`]: what a file costs the proxy, beside nginx.
 //! * [`decisions`]: what a placement decision costs on a large fleet.
 //! * [`chaos`]: what callers notice when processes die, hang and lose each other.
 //! * [`caller`]: one virtual caller who speaks coded audio and checks every word that comes back.
@@ -13,8 +15,11 @@ pub mod children;
 pub mod decisions;
 pub mod kernel;
 mod progress;
+pub mod relay;
 mod spread;
 pub mod streams;
+mod timings;
+pub mod uploads;
 
 pub use progress::Progress;
 pub use spread::Spread;

@@ -11,7 +11,6 @@
 mod report;
 mod round;
 mod stage;
-mod timings;
 mod traffic;
 
 use std::num::NonZeroU16;

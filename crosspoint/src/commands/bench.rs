@@ -1,12 +1,16 @@
 //! `crosspoint bench`: what Crosspoint costs, measured on this machine.
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
 use loadtest::streams::{Options, run};
-use loadtest::{Progress, decisions};
+use loadtest::{Progress, decisions, relay, uploads};
+use serde_json::json;
 
+use crate::roles::parent_gone;
 use crate::terminal::{is_watched, print, print_json};
 
 const EXAMPLES: &str = "\
@@ -14,6 +18,8 @@ Use a release build, on a machine that has nothing else to do:
   crosspoint bench streams
   crosspoint bench streams --streams 100 --seconds 10 --rounds 1
   crosspoint bench streams --json > figures.json
+  crosspoint bench relay
+  crosspoint bench uploads --rounds 3
   crosspoint bench decide --nodes 10000 --threads 2";
 
 /// The arguments of `crosspoint bench`.
@@ -29,6 +35,15 @@ enum Subject {
     /// What the proxy adds to streams: latency, processor time per message and memory, against the engine alone
     #[command(after_help = EXAMPLES)]
     Streams(Streams),
+    /// What a message costs the proxy, beside nginx, HAProxy, a bare relay of bytes, and nothing
+    #[command(after_help = EXAMPLES)]
+    Relay(Relay),
+    /// What a file costs the proxy, beside nginx with its request buffering on
+    #[command(after_help = EXAMPLES)]
+    Uploads(Uploads),
+    /// Relay bytes and do nothing else: what `bench relay` compares with
+    #[command(hide = true)]
+    BareRelay(BareRelay),
     /// What a placement decision costs on a large fleet, with a histogram
     #[command(after_help = EXAMPLES)]
     Decide(Decide),
@@ -48,6 +63,42 @@ struct Streams {
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Relay {
+    /// Measure the proxy of another build of this program
+    #[arg(long, value_name = "PROGRAM")]
+    proxy: Option<PathBuf>,
+    /// Length of a round, in seconds
+    #[arg(long, default_value = "5")]
+    seconds: NonZeroU16,
+    /// Rounds of each peer under each of three loads
+    #[arg(long, default_value = "9")]
+    rounds: NonZeroU16,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Uploads {
+    /// Length of a round, in seconds
+    #[arg(long, default_value = "5")]
+    seconds: NonZeroU16,
+    /// Rounds of each peer with each of two sizes
+    #[arg(long, default_value = "9")]
+    rounds: NonZeroU16,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct BareRelay {
+    /// Where to
+    #[arg(long)]
+    to: SocketAddr,
 }
 
 #[derive(Debug, clap::Args)]
@@ -73,8 +124,56 @@ impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         match self.subject {
             Subject::Streams(streams) => streams.run().await,
+            Subject::Relay(relay) => relay.run().await,
+            Subject::Uploads(uploads) => uploads.run().await,
+            Subject::BareRelay(bare) => bare.run().await,
             Subject::Decide(decide) => decide.run().await,
         }
+    }
+}
+
+impl Relay {
+    async fn run(self) -> anyhow::Result<()> {
+        let duration = Duration::from_secs(self.seconds.get().into());
+        let binary = this_program()?;
+        let proxy = self.proxy.unwrap_or_else(|| binary.clone());
+        let options = relay::Options { binary, proxy, duration, rounds: self.rounds };
+        let progress = progress();
+        let report = tokio::task::spawn_blocking(move || relay::run(&options, progress)).await??;
+        if self.json {
+            print_json(&serde_json::to_value(&report)?)?;
+        } else {
+            print(&report.to_string())?;
+        }
+        anyhow::ensure!(report.passed(), "a stream failed");
+        Ok(())
+    }
+}
+
+impl Uploads {
+    async fn run(self) -> anyhow::Result<()> {
+        let duration = Duration::from_secs(self.seconds.get().into());
+        let options = uploads::Options { binary: this_program()?, duration, rounds: self.rounds };
+        let progress = progress();
+        let report = tokio::task::spawn_blocking(move || uploads::run(&options, progress)).await??;
+        if self.json {
+            print_json(&serde_json::to_value(&report)?)?;
+        } else {
+            print(&report.to_string())?;
+        }
+        anyhow::ensure!(report.passed(), "a file was not answered");
+        Ok(())
+    }
+}
+
+impl BareRelay {
+    /// Relays until standard input closes.
+    async fn run(self) -> anyhow::Result<()> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        print(&json!({ "address": listener.local_addr()?.to_string() }).to_string())?;
+        std::thread::spawn(move || relay::relay(listener, self.to));
+        parent_gone().await;
+        Ok(())
     }
 }
 
@@ -99,9 +198,9 @@ impl Streams {
             streams: self.streams,
             duration: Duration::from_secs(self.seconds.get().into()),
             rounds: self.rounds,
-            ..Options::new(std::env::current_exe().context("cannot find this program")?)
+            ..Options::new(this_program()?)
         };
-        let progress = if is_watched() { Progress::Shown } else { Progress::Hidden };
+        let progress = progress();
         let report = tokio::task::spawn_blocking(move || run(&options, progress)).await??;
         if self.json {
             print_json(&serde_json::to_value(&report)?)?;
@@ -111,4 +210,12 @@ impl Streams {
         anyhow::ensure!(report.passed(), "a stream failed or a word was lost, doubled or wrong");
         Ok(())
     }
+}
+
+fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("cannot find this program")
+}
+
+fn progress() -> Progress {
+    if is_watched() { Progress::Shown } else { Progress::Hidden }
 }

@@ -48,7 +48,7 @@ impl Metronome {
     }
 
     /// Resolves at the first beat after `due`.
-    pub(super) async fn until(&self, due: Instant) {
+    pub(crate) async fn until(&self, due: Instant) {
         let (wake, woken) = oneshot::channel();
         self.shared.sleepers().push(Reverse(Sleeper { due, wake }));
         // It cannot be dropped unsent: the thread lives as long as this.

@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use super::round::Round;
 use super::stage::Work;
-use super::timings::Timings;
 use super::{Options, Way};
 use crate::kernel::processors;
 use crate::spread::Spread;
+use crate::timings::Timings;
 
 /// Messages of one stream in a second.
 const MESSAGES_PER_SECOND: u64 = 50;

@@ -9,11 +9,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::stage::{Meters, Work};
-use super::timings::Timings;
 use super::traffic::Traffic;
 use super::{BenchError, Options};
 use crate::caller::{CallError, Caller, Speech, StreamOutcome};
 use crate::progress::Phase;
+use crate::timings::Timings;
 
 /// From one stream's opening to the next: 200 a second. The odd twentieth of a millisecond spreads the messages of all
 /// streams evenly over the 20 ms between two messages of one.

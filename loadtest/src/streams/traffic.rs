@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use hdrhistogram::CreationError;
 use tokio::time::Instant;
 
-use super::timings::Timings;
 use crate::caller::Sent;
+use crate::timings::Timings;
 
 /// The messages of a round.
 #[derive(Debug)]

@@ -11,31 +11,31 @@ const DIGITS: u8 = 3;
 
 /// A collection of times.
 #[derive(Clone, Debug)]
-pub(super) struct Timings(Histogram<u64>);
+pub(crate) struct Timings(Histogram<u64>);
 
 impl Timings {
     /// Begins with none.
-    pub(super) fn new() -> Result<Self, CreationError> {
+    pub(crate) fn new() -> Result<Self, CreationError> {
         Histogram::new_with_bounds(SHORTEST, LONGEST, DIGITS).map(Self)
     }
 
     /// Adds a time; longer ones count as two minutes.
-    pub(super) fn record(&mut self, time: Duration) {
+    pub(crate) fn record(&mut self, time: Duration) {
         self.0.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// Returns the time that a share of all times do not exceed, in milliseconds.
-    pub(super) fn quantile(&self, share: f64) -> f64 {
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
         self.0.value_at_quantile(share) as f64 / 1e6
     }
 
     /// Returns the longest time, in milliseconds.
-    pub(super) fn max(&self) -> f64 {
+    pub(crate) fn max(&self) -> f64 {
         self.0.max() as f64 / 1e6
     }
 
     /// Counts the times.
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.0.len()
     }
 }
