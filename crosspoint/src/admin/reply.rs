@@ -29,6 +29,9 @@ pub(crate) struct Node {
     pub(crate) engine_pid: Option<u32>,
     pub(crate) error_share: f64,
     pub(crate) silent: bool,
+    pub(crate) drained: bool,
+    pub(crate) leases: u32,
+    pub(crate) score: Option<f64>,
     pub(crate) reason: Option<String>,
     pub(crate) notice: Option<Notice>,
 }
@@ -39,9 +42,6 @@ pub(crate) struct Node {
 pub(crate) struct Notice {
     pub(crate) kind: String,
     pub(crate) left_ms: Option<f64>,
-    pub(crate) drained: bool,
-    pub(crate) leases: u32,
-    pub(crate) score: Option<f64>,
 }
 
 /// A GPU of a node.
