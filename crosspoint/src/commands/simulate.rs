@@ -122,8 +122,8 @@ impl Args {
         let Some(first) = self.contenders().into_iter().next() else { return Ok(()) };
         let ideals = explain::ideals(compared, &first, files)?;
         if self.output.json {
-            let runs = ideals.iter().flat_map(|(_, outcomes)| outcomes);
-            return runs.map(|outcome| Ok(print_json_line(&serde_json::to_value(outcome)?)?)).collect();
+            let mut runs = ideals.iter().flat_map(|(_, outcomes)| outcomes);
+            return runs.try_for_each(|outcome| Ok(print_json_line(&serde_json::to_value(outcome)?)?));
         }
         Ok(print(&report::of_ideals(compared, &ideals))?)
     }
