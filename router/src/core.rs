@@ -319,6 +319,8 @@ pub(crate) mod testing {
             gpus: Vec::new(),
             sequence: 1,
             engine_pid: None,
+            reason: None,
+            notice: None,
         }
     }
 }
