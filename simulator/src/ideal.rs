@@ -102,16 +102,16 @@ mod tests {
     use crate::testing::case;
 
     #[test]
-    fn a_perfect_world_costs_little_more_than_its_bound() {
-        let case = case("S", |scenario| scenario.duration = Duration::from_secs(8 * 3600));
-        let ratio = |ideal: Option<Ideal>| {
-            let case = ideal.map_or_else(|| case.clone(), |ideal| ideal.case(&case));
-            let bounded = Bounded::draw(&case, 1);
+    fn in_a_perfect_world_nobody_pays_for_boots_and_nothing_is_taken_away() {
+        let case = case("S", |scenario| scenario.duration = Duration::from_secs(4 * 3600));
+        let run = |case: &Case| {
+            let bounded = Bounded::draw(case, 1);
             let contender = built_in("crosspoint", None, &bounded.trial).unwrap();
-            bounded.run(&case, &contender).unwrap().outcome.cost_ratio
+            bounded.run(case, &contender).unwrap().outcome
         };
-        let (real, ideal) = (ratio(None), ratio(Some(Ideal::World)));
-        assert!(ideal < real, "{ideal} {real}");
+        let (real, ideal) = (run(&case), run(&Ideal::World.case(&case)));
+        assert!(real.loss.boot_usd > 0.0);
+        assert_eq!((ideal.loss.boot_usd, ideal.preempted), (0.0, 0));
     }
 
     #[test]

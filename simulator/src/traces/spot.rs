@@ -143,15 +143,6 @@ impl Capacity {
         Self::of(before.chain([(from, 0), (to, self.at(to))]).chain(after))
     }
 
-    /// Returns the capacity with its levels from some time on in the opposite order.
-    #[cfg(test)]
-    pub(crate) fn permuted_after(&self, turn: Timestamp) -> Self {
-        let later = self.steps.partition_point(|(at, _)| *at < turn);
-        let levels = self.steps[later..].iter().rev().map(|(_, level)| *level);
-        let after = self.steps[later..].iter().zip(levels).map(|((at, _), level)| (*at, level));
-        Self { steps: self.steps[..later].iter().copied().chain(after).collect() }
-    }
-
     /// Returns the capacity with at most `most` nodes.
     #[must_use]
     pub fn capped(&self, most: u32) -> Self {

@@ -43,8 +43,8 @@ fn the_same_seed_gives_the_same_run() {
     assert_ne!(one.digests, run(&case, &case.trial(2)).digests);
 }
 
-/// What comes at `turn` or later comes in the opposite order: streams, files and the ups and downs of spot capacity.
-fn permuted_after(trial: &Trial, turn: Timestamp) -> Trial {
+/// What comes at `turn` or later comes in the opposite order, streams and files alike, and for an hour no node can be had.
+fn otherwise_after(trial: &Trial, turn: Timestamp) -> Trial {
     let mut other = trial.clone();
     let sessions = &mut other.workload.sessions;
     let later = sessions.partition_point(|session| session.at < turn);
@@ -56,9 +56,10 @@ fn permuted_after(trial: &Trial, turn: Timestamp) -> Trial {
     let later = files.partition_point(|files| files.at < turn);
     let work: Vec<f64> = files[later..].iter().rev().map(|files| files.work).collect();
     files[later..].iter_mut().zip(work).for_each(|(files, work)| files.work = work);
-    // A notice of two minutes is a thing of the past.
-    let turn = turn + Duration::from_secs(120);
-    other.capacity.iter_mut().for_each(|capacity| *capacity = capacity.permuted_after(turn));
+    // Two minutes before, notice is given.
+    let turn = turn + Duration::from_secs(180);
+    let back = turn + Duration::from_secs(3600);
+    other.capacity.iter_mut().for_each(|capacity| *capacity = capacity.without(turn, back));
     other
 }
 
@@ -66,7 +67,7 @@ fn permuted_after(trial: &Trial, turn: Timestamp) -> Trial {
 fn what_is_decided_and_planned_does_not_depend_on_what_is_yet_to_come() {
     let case = case("S", |scenario| scenario.duration = Duration::from_secs(12 * 3600));
     let trial = case.trial(1);
-    let other = permuted_after(&trial, Timestamp::at(Duration::from_secs(6 * 3600)));
+    let other = otherwise_after(&trial, Timestamp::at(Duration::from_secs(6 * 3600)));
     assert_ne!(trial.capacity, other.capacity);
     let mut different = 0;
     for name in ["crosspoint", "two_choices", "target_tracking", "spot_hedge/a", "hpa"] {
