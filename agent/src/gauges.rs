@@ -8,6 +8,11 @@ use scheduler::NoticeKind;
 
 use crate::gpus::{Card, Fault};
 
+const REPORTS: &str = "crosspoint_agent_reports_total";
+const GPU_FAULTS: &str = "crosspoint_agent_gpu_faults_total";
+const DRIVER_FAILURES: &str = "crosspoint_agent_driver_failures_total";
+const NOTICES: &str = "crosspoint_agent_notices_total";
+
 /// What became of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -44,7 +49,19 @@ impl std::fmt::Debug for Gauges {
 }
 
 impl Default for Gauges {
+    /// Makes them, and lets the counters start at zero.
     fn default() -> Self {
+        for outcome in [Outcome::Sent, Outcome::Skipped, Outcome::Refused] {
+            counter!(REPORTS, "outcome" => outcome.label()).absolute(0);
+        }
+        for fault in [Fault::Xid(None), Fault::Ecc] {
+            counter!(GPU_FAULTS, "fault" => fault.label()).absolute(0);
+        }
+        for kind in [NoticeKind::Rebalance, NoticeKind::Preemption, NoticeKind::Maintenance] {
+            counter!(NOTICES, "kind" => notice_label(kind)).absolute(0);
+        }
+        counter!(DRIVER_FAILURES).absolute(0);
+        notices_readable(None);
         Self {
             connected: gauge!("crosspoint_agent_router_connected"),
             gpus: gauge!("crosspoint_agent_gpus"),
@@ -56,7 +73,7 @@ impl Default for Gauges {
 impl Gauges {
     /// Counts a report by what became of it.
     pub(crate) fn report(&self, outcome: Outcome) {
-        counter!("crosspoint_agent_reports_total", "outcome" => outcome.label()).increment(1);
+        counter!(REPORTS, "outcome" => outcome.label()).increment(1);
     }
 
     /// Shows that a router takes the reports.
@@ -86,20 +103,20 @@ impl Gauges {
 
 /// Counts a fault of a card, or of a program on it.
 pub(crate) fn gpu_fault(fault: Fault) {
-    counter!("crosspoint_agent_gpu_faults_total", "fault" => fault.label()).increment(1);
+    counter!(GPU_FAULTS, "fault" => fault.label()).increment(1);
 }
 
 /// Counts that NVIDIA's library is not there or stopped working.
 pub(crate) fn driver_failed() {
-    counter!("crosspoint_agent_driver_failures_total").increment(1);
+    counter!(DRIVER_FAILURES).increment(1);
 }
 
 /// Counts a notice from the cloud.
 pub(crate) fn noticed(kind: NoticeKind) {
-    counter!("crosspoint_agent_notices_total", "kind" => notice_label(kind)).increment(1);
+    counter!(NOTICES, "kind" => notice_label(kind)).increment(1);
 }
 
-/// Shows whether the cloud's notices can be read.
+/// Shows whether the cloud's notices can be read; where no cloud is asked, nothing is unread.
 pub(crate) fn notices_readable(fault: Option<&str>) {
     gauge!("crosspoint_agent_notices_readable").set(if fault.is_none() { 1.0 } else { 0.0 });
 }

@@ -43,6 +43,7 @@ pub(crate) fn describe() {
     describe_counter!(LEGS, "legs to nodes, by how they began or ended");
     describe_counter!(FAILOVERS, "legs of streams that were given up, by why");
     describe_histogram!(GAP, "time from the last result of a leg that was lost to the first of its successor");
+    drop(histogram!(GAP));
     describe_counter!(REPLAYED, "audio that was sent again to a stream's next node");
     for cause in [Cause::Lost, Cause::Unanswered, Cause::Behind, Cause::Nonsense] {
         counter!(FAILOVERS, "cause" => cause_label(cause)).absolute(0);
