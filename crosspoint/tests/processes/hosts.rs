@@ -39,7 +39,7 @@ fn agent(router: &str, engine: &str) -> Start {
 
 /// Waits until the router's only node is as wanted.
 async fn node(router: &Router, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
-    until("node as wanted", async || Ok(Some(router.ask("nodes").await?["nodes"][0].take()).filter(&wanted))).await
+    until("node as wanted", async || Ok(Some(router.ask("nodes").await?["nodes"][0].clone()).filter(&wanted))).await
 }
 
 #[tokio::test]
