@@ -14,15 +14,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::FutureExt;
+use relay::{Close, Frame, Socket};
 use scheduler::{Class, Placement, Request, Timestamp};
 use session::{Action, CloseReason, Session};
 use store::End;
-use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::Sleep;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::app::Shared;
@@ -67,8 +64,8 @@ pub(crate) struct Pump {
     query: String,
     record: Record,
     leg: Option<LegSocket>,
-    to_leg: VecDeque<Message>,
-    to_caller: VecDeque<Message>,
+    to_leg: VecDeque<Frame>,
+    to_caller: VecDeque<Frame>,
     pending: Option<Pending>,
     timer: Pin<Box<Sleep>>,
     timer_at: Timestamp,
@@ -158,7 +155,7 @@ impl Pump {
     }
 
     /// Moves messages until the session ends, then says farewell.
-    pub(crate) async fn run<P: Pipe>(mut self: Box<Self>, mut caller: WebSocketStream<P>) {
+    pub(crate) async fn run<P: Pipe>(mut self: Box<Self>, mut caller: Socket<P>) {
         let reason = loop {
             let wake = self.wake(&mut caller).await;
             let action = self.take(wake);
@@ -259,7 +256,7 @@ impl Pump {
 
     /// Sends the new leg everything that the lost one did not answer for good.
     fn replay(&mut self) {
-        self.to_leg = self.session.ring().iter().map(leg::message).collect();
+        self.to_leg = self.session.ring().iter().map(leg::frame).collect();
     }
 
     fn drop_leg(&mut self) {
@@ -275,26 +272,12 @@ impl Pump {
 }
 
 /// Sends the last results and the close, and waits for the caller's answer to it.
-async fn farewell<P: Pipe>(caller: &mut WebSocketStream<P>, last: VecDeque<Message>, reason: CloseReason) {
+async fn farewell<P: Pipe>(caller: &mut Socket<P>, last: VecDeque<Frame>, reason: CloseReason) {
     if reason == CloseReason::CallerGone {
+        // It may have closed, and then waits for an answer.
+        let _ = caller.flush().await;
         return;
     }
-    let close = CloseFrame { code: reason.close_code().into(), reason: reason.close_text().into() };
-    for message in last.into_iter().chain([Message::Close(Some(close))]) {
-        if caller.send(message).await.is_err() {
-            return;
-        }
-    }
-    while let Some(late) = caller.next().await {
-        if late.is_err() {
-            return discard(caller.get_mut()).await;
-        }
-    }
-}
-
-/// Reads what makes no sense any more to its end: a connection that is closed with unread bytes resets, and the caller
-/// would lose the close.
-async fn discard(pipe: &mut (impl AsyncRead + Unpin)) {
-    let mut rest = [0; 4 << 10];
-    while pipe.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+    last.iter().for_each(|frame| caller.push(frame));
+    caller.leave(&Close::new(reason.close_code(), reason.close_text())).await;
 }

@@ -1,12 +1,10 @@
 //! What a caller's messages mean to the session.
 
-use bytes::Bytes;
+use relay::{Broken, Frame, Message};
 use scheduler::Timestamp;
 use session::{Action, CloseReason, Control, Verdict};
 use std::time::Duration;
 use store::End;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::Pump;
 use super::wake::Received;
@@ -45,13 +43,13 @@ impl Pump {
 
     pub(super) fn take_caller(&mut self, message: Received) -> Option<Action> {
         match message {
-            Some(Ok(Message::Binary(audio))) if audio.is_empty() => {
-                self.control(Control::CloseStream, Utf8Bytes::from_static(CLOSE_STREAM));
+            Some(Ok(Message::Binary(audio))) if audio.payload().is_empty() => {
+                self.control(Control::CloseStream, Frame::text(CLOSE_STREAM));
                 None
             }
             Some(Ok(Message::Binary(audio))) => {
-                if self.session.caller_audio(&audio, self.shared.now()) == Verdict::Relay {
-                    self.to_leg.push_back(Message::Binary(audio));
+                if self.session.caller_audio(audio.payload(), self.shared.now()) == Verdict::Relay {
+                    self.to_leg.push_back(audio);
                 }
                 None
             }
@@ -63,43 +61,43 @@ impl Pump {
                 let flooding = self.pings.count(self.shared.now()) > PINGS;
                 flooding.then(|| self.session.end(CloseReason::CallerFlooding))
             }
-            Some(Ok(Message::Pong(_) | Message::Frame(_))) => None,
+            Some(Ok(Message::Pong(_))) => None,
             Some(Ok(Message::Close(_))) | None => Some(self.session.end(CloseReason::CallerGone)),
             Some(Err(error)) => Some(self.session.end(fault(&error))),
         }
     }
 
-    fn text(&mut self, text: Utf8Bytes) {
-        match hear(&text) {
+    fn text(&mut self, text: Frame) {
+        match hear(text.as_text()) {
             CallerText::KeepAlive => {
                 if self.session.caller_alive(self.shared.now()) == Verdict::Relay {
-                    self.to_leg.push_back(Message::Text(text));
+                    self.to_leg.push_back(text);
                 }
             }
             CallerText::Control(control) => self.control(control, text),
             CallerText::Unknown => {
                 self.session.caller_held(self.shared.now());
-                self.to_caller.push_back(Message::text(schema_error(&text)));
+                self.to_caller.push_back(Frame::text(&schema_error(text.as_text())));
             }
         }
     }
 
-    fn control(&mut self, control: Control, text: Utf8Bytes) {
-        let raw = Bytes::from(text.clone());
-        if self.session.caller_control(control, &raw, self.shared.now()) == Verdict::Relay {
-            self.to_leg.push_back(Message::Text(text));
+    fn control(&mut self, control: Control, text: Frame) {
+        if self.session.caller_control(control, text.payload(), self.shared.now()) == Verdict::Relay {
+            self.to_leg.push_back(text);
         }
     }
 }
 
 /// Says whose fault a broken connection is, and which.
-fn fault(error: &Error) -> CloseReason {
-    match error {
-        Error::Capacity(_) => CloseReason::FrameTooBig,
-        Error::Utf8(_) => CloseReason::BadText,
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => CloseReason::CallerGone,
-        Error::Protocol(_) | Error::AttackAttempt => CloseReason::BadFrames,
-        _ => CloseReason::CallerGone,
+fn fault(broken: &Broken) -> CloseReason {
+    match broken {
+        Broken::Lost(_) | Broken::Ended => CloseReason::CallerGone,
+        Broken::Violation(violation) => match violation.close_code() {
+            1009 => CloseReason::FrameTooBig,
+            1007 => CloseReason::BadText,
+            _ => CloseReason::BadFrames,
+        },
     }
 }
 

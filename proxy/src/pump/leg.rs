@@ -1,7 +1,7 @@
 //! What a node's messages mean to the session.
 
+use relay::{Frame, Message};
 use session::{Action, CloseReason, Kept, Said, Session, Verdict};
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::wake::Received;
 use super::{FirstResult, GARBAGE, Pump};
@@ -9,18 +9,18 @@ use crate::callers::listen::Interims;
 use crate::engines::listen::{hear, hear_close};
 use crate::metrics;
 
-/// Makes a message of what was kept.
-pub(super) fn message(kept: &Kept) -> Message {
+/// Makes a frame of what was kept.
+pub(super) fn frame(kept: &Kept) -> Frame {
     match kept {
-        Kept::Audio(audio) => Message::Binary(audio.clone()),
-        Kept::Control(_, text) => Message::Text(Utf8Bytes::try_from(text.clone()).unwrap_or_default()),
+        Kept::Audio(audio) => Frame::binary(audio),
+        Kept::Control(_, text) => Frame::text(&String::from_utf8_lossy(text)),
     }
 }
 
 impl Pump {
     pub(super) fn take_leg(&mut self, message: Received) -> Option<Action> {
         match message {
-            Some(Ok(Message::Text(text))) => match hear(&text) {
+            Some(Ok(Message::Text(text))) => match hear(text.as_text()) {
                 Ok(said) => {
                     self.pass_on(said, text);
                     None
@@ -28,12 +28,12 @@ impl Pump {
                 Err(_garbage) => self.note_garbage(),
             },
             Some(Ok(Message::Binary(_))) => self.note_garbage(),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => None,
-            Some(Ok(Message::Close(frame))) => {
-                let close = hear_close(frame.as_ref());
-                let cause = frame.map_or_else(
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => None,
+            Some(Ok(Message::Close(said))) => {
+                let close = hear_close(said.as_ref());
+                let cause = said.map_or_else(
                     || "closed without a reason".to_owned(),
-                    |frame| format!("closed with {}: {}", u16::from(frame.code), frame.reason),
+                    |said| format!("closed with {}: {}", said.code, said.reason),
                 );
                 self.leg_gone(Said::Closed(close), &cause)
             }
@@ -43,7 +43,7 @@ impl Pump {
     }
 
     /// Results pass verbatim; interims only to callers who asked for them.
-    fn pass_on(&mut self, said: Said, text: Utf8Bytes) {
+    fn pass_on(&mut self, said: Said, text: Frame) {
         let now = self.shared.now();
         let (verdict, _) = self.session.leg_said(said, now);
         let unwanted = matches!(said, Said::Interim { .. }) && self.interims == Interims::Unwanted;
@@ -54,8 +54,8 @@ impl Pump {
             self.first_result = FirstResult::Given;
             metrics::first_result(now.since(self.began));
         }
-        self.session.told_caller(text.len());
-        self.to_caller.push_back(Message::Text(text));
+        self.session.told_caller(text.payload().len());
+        self.to_caller.push_back(text);
     }
 
     fn note_garbage(&mut self) -> Option<Action> {

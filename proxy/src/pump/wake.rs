@@ -1,20 +1,18 @@
 //! Waiting: writes what can be written, then returns the first thing that happened.
 
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_util::{Sink, Stream};
+use relay::{Broken, Frame, Message, Socket};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::io;
 use store::End;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{Opened, Pending, Placed, Pump, RESULTS};
 use crate::wire::Pipe;
 
 /// What the caller's, or the leg's, socket gave.
-pub(super) type Received = Option<Result<Message, Error>>;
+pub(super) type Received = Option<Result<Message, Broken>>;
 
 /// Something happened.
 pub(super) enum Wake {
@@ -29,11 +27,11 @@ pub(super) enum Wake {
 
 impl Pump {
     /// Waits for the next thing that happens.
-    pub(super) async fn wake<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>) -> Wake {
+    pub(super) async fn wake<P: Pipe>(&mut self, caller: &mut Socket<P>) -> Wake {
         poll_fn(|cx| self.poll_wake(caller, cx)).await
     }
 
-    fn poll_wake<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>, cx: &mut Context<'_>) -> Poll<Wake> {
+    fn poll_wake<P: Pipe>(&mut self, caller: &mut Socket<P>, cx: &mut Context<'_>) -> Poll<Wake> {
         if let Poll::Ready(broken) = self.poll_write(caller, cx) {
             return Poll::Ready(broken);
         }
@@ -54,14 +52,14 @@ impl Pump {
     }
 
     /// Writes what waits; ready only when a socket broke.
-    fn poll_write<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>, cx: &mut Context<'_>) -> Poll<Wake> {
+    fn poll_write<P: Pipe>(&mut self, caller: &mut Socket<P>, cx: &mut Context<'_>) -> Poll<Wake> {
         if let Some(leg) = &mut self.leg
             && let Poll::Ready(Err(error)) = poll_drain(&mut self.to_leg, leg, cx)
         {
-            return Poll::Ready(Wake::Leg(Some(Err(error))));
+            return Poll::Ready(Wake::Leg(Some(Err(error.into()))));
         }
         match poll_drain(&mut self.to_caller, caller, cx) {
-            Poll::Ready(Err(error)) => return Poll::Ready(Wake::Caller(Some(Err(error)))),
+            Poll::Ready(Err(error)) => return Poll::Ready(Wake::Caller(Some(Err(error.into())))),
             Poll::Ready(Ok(())) => self.caller_blocked = None,
             Poll::Pending if self.caller_blocked.is_none() => self.caller_blocked = Some(self.shared.now()),
             Poll::Pending => {}
@@ -71,16 +69,16 @@ impl Pump {
 
     /// Reads a side only when the other one has taken what was read before, and the caller only while it takes what it is
     /// told: its nonsense is answered. Results come first: a caller that never stops sending must not hold them up.
-    fn poll_read<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>, cx: &mut Context<'_>) -> Poll<Wake> {
+    fn poll_read<P: Pipe>(&mut self, caller: &mut Socket<P>, cx: &mut Context<'_>) -> Poll<Wake> {
         let told = self.to_caller.len() < RESULTS;
         if let Some(leg) = &mut self.leg
             && told
-            && let Poll::Ready(message) = Pin::new(leg).poll_next(cx)
+            && let Poll::Ready(message) = leg.poll_next(cx)
         {
             return Poll::Ready(Wake::Leg(message));
         }
         if told && self.to_leg.is_empty() && self.session.has_room() {
-            return Pin::new(caller).poll_next(cx).map(Wake::Caller);
+            return caller.poll_next(cx).map(Wake::Caller);
         }
         self.session.caller_held(self.shared.now());
         Poll::Pending
@@ -97,17 +95,21 @@ impl Pump {
     }
 }
 
-/// Writes the queue into the socket and flushes it.
-fn poll_drain<S>(queue: &mut VecDeque<Message>, socket: &mut S, cx: &mut Context<'_>) -> Poll<Result<(), Error>>
-where
-    S: Sink<Message, Error = Error> + Unpin,
-{
-    let mut socket = Pin::new(socket);
-    while !queue.is_empty() {
-        ready!(socket.as_mut().poll_ready(cx))?;
-        if let Some(message) = queue.pop_front() {
-            socket.as_mut().start_send(message)?;
+/// Writes the queue into the socket, as much at once as it has room for, and flushes it.
+fn poll_drain<P: Pipe>(
+    queue: &mut VecDeque<Frame>,
+    socket: &mut Socket<P>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    loop {
+        while socket.has_room()
+            && let Some(frame) = queue.pop_front()
+        {
+            socket.push(&frame);
+        }
+        ready!(socket.poll_flush(cx))?;
+        if queue.is_empty() {
+            return Poll::Ready(Ok(()));
         }
     }
-    socket.poll_flush(cx)
 }
