@@ -18,7 +18,7 @@ const DIAGRAM: [(&str, &[&str]); 14] = [
     ("simulator", &["scheduler"]),
     ("store", &["scheduler"]),
     ("router", &["scheduler", "store", "proto", "process"]),
-    ("proxy", &["scheduler", "session", "audio", "proto", "process", "store"]),
+    ("proxy", &["scheduler", "session", "relay", "audio", "proto", "process", "store"]),
     ("agent", &["scheduler", "proto", "process"]),
     ("engine", &["scheduler", "audio", "process"]),
     ("loadtest", &["scheduler", "audio", "proto", "process"]),

@@ -1,5 +1,5 @@
 //! The shell around one stream's state machine: a caller's socket, a leg's socket, one timer. No lock, no log and no store
-//! per chunk; at most one message waits on each side before the other side is no longer read.
+//! per chunk; when a leg's socket is full and one message waits for it, the caller is no longer read.
 
 mod admission;
 mod caller;
@@ -16,15 +16,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::FutureExt;
+use relay::{Close, Frame, Socket};
 use scheduler::{Class, Placement, Request, Timestamp};
 use session::{CloseReason, Session};
 use store::End;
-use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::Sleep;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::app::Shared;
@@ -80,7 +77,7 @@ pub(crate) struct Pump {
     /// The leg that serves, or served last.
     serving: Option<u32>,
     ear: Option<Ear>,
-    to_caller: VecDeque<Message>,
+    to_caller: VecDeque<Frame>,
     pending: Option<Pending>,
     timer: Pin<Box<Sleep>>,
     timer_at: Timestamp,
@@ -174,7 +171,7 @@ impl Pump {
     }
 
     /// Moves messages until the session ends, then says farewell.
-    pub(crate) async fn run<P: Pipe>(mut self: Box<Self>, mut caller: WebSocketStream<P>) {
+    pub(crate) async fn run<P: Pipe>(mut self: Box<Self>, mut caller: Socket<P>) {
         let reason = loop {
             self.tell_all();
             if let Some(reason) = self.act() {
@@ -277,26 +274,12 @@ impl Pump {
 }
 
 /// Sends the last results and the close, and waits for the caller's answer to it.
-async fn farewell<P: Pipe>(caller: &mut WebSocketStream<P>, last: VecDeque<Message>, reason: CloseReason) {
+async fn farewell<P: Pipe>(caller: &mut Socket<P>, last: VecDeque<Frame>, reason: CloseReason) {
     if reason == CloseReason::CallerGone {
+        // It may have closed, and then waits for an answer.
+        let _ = caller.flush().await;
         return;
     }
-    let close = CloseFrame { code: reason.close_code().into(), reason: reason.close_text().into() };
-    for message in last.into_iter().chain([Message::Close(Some(close))]) {
-        if caller.send(message).await.is_err() {
-            return;
-        }
-    }
-    while let Some(late) = caller.next().await {
-        if late.is_err() {
-            return discard(caller.get_mut()).await;
-        }
-    }
-}
-
-/// Reads what makes no sense any more to its end: a connection that is closed with unread bytes resets, and the caller
-/// would lose the close.
-async fn discard(pipe: &mut (impl AsyncRead + Unpin)) {
-    let mut rest = [0; 4 << 10];
-    while pipe.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+    last.iter().for_each(|frame| caller.push(frame));
+    caller.leave(&Close::new(reason.close_code(), reason.close_text())).await;
 }

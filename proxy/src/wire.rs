@@ -1,28 +1,28 @@
-//! The bytes below the messages: how nodes are dialled, and the WebSocket settings that both sides share.
+//! The bytes below the messages: how nodes are dialled, and the sockets of both sides.
 
 use std::io;
 
 use async_trait::async_trait;
+use relay::{Limits, Role, Socket};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-
-/// Largest message and frame from a caller, in bytes.
-const CALLER_MESSAGE: usize = 1 << 20;
-/// Largest message from an engine, in bytes.
-const ENGINE_MESSAGE: usize = 1 << 20;
-/// Bytes that may wait in a socket's own write buffer.
-const WRITE_BUFFER: usize = 256 << 10;
-/// Read buffer of a connection, in bytes; it grows while a larger message arrives.
-const READ_BUFFER: usize = 4 << 10;
 
 /// A connection that bytes go through.
 pub(crate) trait Pipe: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<P: AsyncRead + AsyncWrite + Unpin + Send> Pipe for P {}
 
 /// A leg's connection.
-pub(crate) type LegSocket = WebSocketStream<Box<dyn Pipe>>;
+pub(crate) type LegSocket = Socket<Box<dyn Pipe>>;
+
+/// Begins a caller's side after its upgrade.
+pub(crate) fn caller_socket<P: Pipe>(pipe: P) -> Socket<P> {
+    Socket::new(pipe, Role::Server, Limits::default(), &[])
+}
+
+/// Begins a leg after its upgrade; `already_read` came with the answer.
+pub(crate) fn leg_socket(pipe: Box<dyn Pipe>, already_read: &[u8]) -> LegSocket {
+    Socket::new(pipe, Role::Client, Limits::default(), already_read)
+}
 
 /// Opens connections to nodes.
 #[async_trait]
@@ -41,23 +41,4 @@ impl Dial for Tcp {
         stream.set_nodelay(true)?;
         Ok(Box::new(stream))
     }
-}
-
-/// Settings for a caller's connection.
-pub(crate) fn caller_settings() -> WebSocketConfig {
-    settings(CALLER_MESSAGE)
-}
-
-/// Settings for a leg.
-pub(crate) fn leg_settings() -> WebSocketConfig {
-    settings(ENGINE_MESSAGE)
-}
-
-fn settings(message: usize) -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BUFFER + message)
-        .max_message_size(Some(message))
-        .max_frame_size(Some(message))
 }

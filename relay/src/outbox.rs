@@ -10,6 +10,8 @@ use tokio::io::AsyncWrite;
 
 /// Bytes that may wait before there is no room.
 const BOUND: usize = 256 << 10;
+/// What a frame costs beside its own bytes, so that tiny frames cannot fill the memory.
+const FRAME: usize = 64;
 /// Frames written with one call.
 const AT_ONCE: usize = 32;
 
@@ -36,8 +38,8 @@ enum First {
 
 impl Outbox {
     /// Tells whether another frame may be added.
-    pub(crate) const fn has_room(&self) -> bool {
-        self.bytes < BOUND
+    pub(crate) fn has_room(&self) -> bool {
+        self.bytes + self.frames.len() * FRAME < BOUND
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -167,11 +169,20 @@ mod tests {
     #[test]
     fn there_is_room_up_to_256_kib() {
         let mut outbox = Outbox::default();
-        outbox.add(vec![0; BOUND - 1].into());
+        outbox.add(vec![0; BOUND - FRAME - 1].into());
         assert!(outbox.has_room());
         outbox.add(vec![0; 1].into());
         assert!(!outbox.has_room());
-        outbox.note_written(1);
+        outbox.note_written(FRAME + 1);
         assert!(outbox.has_room());
+    }
+
+    #[test]
+    fn tiny_frames_take_room_too() {
+        let mut outbox = Outbox::default();
+        (0..BOUND / (FRAME + 1)).for_each(|_frame| outbox.add(Bytes::from_static(b"x")));
+        assert!(outbox.has_room());
+        outbox.add(Bytes::from_static(b"x"));
+        assert!(!outbox.has_room());
     }
 }

@@ -70,7 +70,7 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Socket<P> {
 
     /// Tells whether less waits to be written than the bound of 256 KiB, so that more may be sent.
     #[must_use]
-    pub const fn has_room(&self) -> bool {
+    pub fn has_room(&self) -> bool {
         self.outbox.has_room()
     }
 

@@ -1,22 +1,21 @@
 //! The adapter for engines that speak `/v1/listen`, as ours and Deepgram's do.
 
+mod handshake;
 mod heard;
 mod retell;
 
 use std::time::Duration;
 
+use relay::Close;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 use session::{Answers, Heard, LegClose, Said, Word};
-use tokio_tungstenite::client_async_with_config;
-use tokio_tungstenite::tungstenite::Error as SocketError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Request};
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::http::{exchange, plain};
 use super::{LegHeaders, OpenError};
-use crate::wire::{Dial, LegSocket, leg_settings};
+use crate::wire::{Dial, LegSocket};
 
 pub(crate) use heard::hear_file;
 pub(crate) use retell::{retell, retell_moment, retell_summary};
@@ -32,8 +31,7 @@ pub(crate) async fn open(
     let request = leg_request(address, query, headers)?;
     let opening = async {
         let stream = dialer.dial(address).await.map_err(|error| OpenError::TryAnother(plain(&error)))?;
-        let opened = client_async_with_config(request, stream, Some(leg_settings())).await;
-        opened.map(|(socket, _response)| socket).map_err(refused)
+        handshake::shake(stream, request).await
     };
     let late = || OpenError::TryAnother(format!("no answer within {} ms", timeout.as_millis()));
     tokio::time::timeout(timeout, opening).await.unwrap_or_else(|_elapsed| Err(late()))
@@ -47,17 +45,6 @@ fn leg_request(address: &str, query: &str, headers: &LegHeaders) -> Result<Reque
         request.headers_mut().insert(name, value);
     }
     Ok(request)
-}
-
-fn refused(error: SocketError) -> OpenError {
-    match error {
-        SocketError::Http(response) => {
-            let status = response.status().as_u16();
-            OpenError::from_reply(status, response.body().as_deref().unwrap_or_default())
-        }
-        SocketError::Io(error) => OpenError::TryAnother(plain(&error)),
-        other => OpenError::TryAnother(format!("handshake failed: {other}")),
-    }
 }
 
 /// The fields of an engine's message that the session must know.
@@ -168,8 +155,8 @@ pub(crate) fn hear(text: &str) -> Result<Said, Garbage> {
 }
 
 /// Understands the close of a leg.
-pub(crate) fn hear_close(close: Option<&CloseFrame>) -> LegClose {
-    match close.map(|frame| (u16::from(frame.code), frame.reason.as_str())) {
+pub(crate) fn hear_close(close: Option<&Close>) -> LegClose {
+    match close.map(|close| (close.code, close.reason.as_str())) {
         Some((1000, _)) => LegClose::Normal,
         Some((1008, text)) if text.contains("DATA-0000") => LegClose::BadAudio,
         Some((1011, text)) if text.contains("NET-0001") => LegClose::CallerSilent,

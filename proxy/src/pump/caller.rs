@@ -1,12 +1,10 @@
 //! What a caller's messages mean to the session.
 
-use bytes::Bytes;
+use relay::{Broken, Frame, Message};
 use scheduler::Timestamp;
 use session::{CloseReason, Control, Verdict};
 use std::time::Duration;
 use store::End;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::Pump;
 use super::wake::Received;
@@ -45,8 +43,8 @@ impl Pump {
 
     pub(super) fn take_caller(&mut self, message: Received) {
         match message {
-            Some(Ok(Message::Binary(audio))) if audio.is_empty() => {
-                self.control(Control::CloseStream, Utf8Bytes::from_static(CLOSE_STREAM));
+            Some(Ok(Message::Binary(audio))) if audio.payload().is_empty() => {
+                self.control(Control::CloseStream, Frame::text(CLOSE_STREAM));
             }
             Some(Ok(Message::Binary(audio))) => self.audio(audio),
             Some(Ok(Message::Text(text))) => self.text(text),
@@ -55,58 +53,58 @@ impl Pump {
                     self.session.end(CloseReason::CallerFlooding);
                 }
             }
-            Some(Ok(Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Ok(Message::Pong(_))) => {}
             Some(Ok(Message::Close(_))) | None => self.session.end(CloseReason::CallerGone),
             Some(Err(error)) => self.session.end(fault(&error)),
         }
     }
 
-    fn audio(&mut self, audio: Bytes) {
+    fn audio(&mut self, audio: Frame) {
         if let Some(ear) = &mut self.ear {
-            ear.hear(&audio, &mut self.session);
+            ear.hear(audio.payload(), &mut self.session);
         }
-        let verdict = self.session.caller_audio(&audio, self.shared.now());
-        self.relay(verdict, Message::Binary(audio));
+        let verdict = self.session.caller_audio(audio.payload(), self.shared.now());
+        self.relay(verdict, audio);
     }
 
-    /// Passes a message on to the leg that serves.
-    fn relay(&mut self, verdict: Verdict, message: Message) {
+    /// Passes a frame on, as it came, to the leg that serves.
+    fn relay(&mut self, verdict: Verdict, frame: Frame) {
         let serving = self.session.serving();
         let leg = self.legs.iter_mut().find(|leg| Some(leg.epoch) == serving);
         if let (Verdict::Relay, Some(leg)) = (verdict, leg) {
-            leg.queue.push_back(message);
+            leg.queue.push_back(frame);
         }
     }
 
-    fn text(&mut self, text: Utf8Bytes) {
-        match hear(&text) {
+    fn text(&mut self, text: Frame) {
+        match hear(text.as_text()) {
             CallerText::KeepAlive => {
                 let verdict = self.session.caller_alive(self.shared.now());
-                self.relay(verdict, Message::Text(text));
+                self.relay(verdict, text);
             }
             CallerText::Control(control) => self.control(control, text),
             CallerText::Unknown => {
                 self.session.caller_held(self.shared.now());
-                self.to_caller.push_back(Message::text(schema_error(&text)));
+                self.to_caller.push_back(Frame::text(&schema_error(text.as_text())));
             }
         }
     }
 
-    fn control(&mut self, control: Control, text: Utf8Bytes) {
-        let raw = Bytes::from(text.clone());
-        let verdict = self.session.caller_control(control, &raw, self.shared.now());
-        self.relay(verdict, Message::Text(text));
+    fn control(&mut self, control: Control, text: Frame) {
+        let verdict = self.session.caller_control(control, text.payload(), self.shared.now());
+        self.relay(verdict, text);
     }
 }
 
 /// Says whose fault a broken connection is, and which.
-fn fault(error: &Error) -> CloseReason {
-    match error {
-        Error::Capacity(_) => CloseReason::FrameTooBig,
-        Error::Utf8(_) => CloseReason::BadText,
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => CloseReason::CallerGone,
-        Error::Protocol(_) | Error::AttackAttempt => CloseReason::BadFrames,
-        _ => CloseReason::CallerGone,
+fn fault(broken: &Broken) -> CloseReason {
+    match broken {
+        Broken::Lost(_) | Broken::Ended => CloseReason::CallerGone,
+        Broken::Violation(violation) => match violation.close_code() {
+            1009 => CloseReason::FrameTooBig,
+            1007 => CloseReason::BadText,
+            _ => CloseReason::BadFrames,
+        },
     }
 }
 

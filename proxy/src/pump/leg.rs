@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use relay::{Frame, Message};
 use session::{Cause, Kind, LegClose, Outgoing, Said, Told, Verdict};
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::wake::Received;
 use super::{FirstResult, Pump};
@@ -21,7 +21,7 @@ pub(super) struct Leg {
     pub(super) epoch: u32,
     pub(super) socket: LegSocket,
     /// What waits to be sent.
-    pub(super) queue: VecDeque<Message>,
+    pub(super) queue: VecDeque<Frame>,
     /// How it ended, where it said so.
     pub(super) last_words: String,
     garbage: u32,
@@ -33,29 +33,28 @@ impl Leg {
     }
 }
 
-/// Makes a message of what the session sends.
-pub(super) fn message(outgoing: Outgoing) -> Message {
+/// Makes a frame of what the session sends.
+pub(super) fn frame(outgoing: &Outgoing) -> Frame {
     match outgoing {
-        Outgoing::Audio(audio) => Message::Binary(audio),
-        Outgoing::Control(_, text) => Message::Text(Utf8Bytes::try_from(text).unwrap_or_default()),
+        Outgoing::Audio(audio) => Frame::binary(audio),
+        Outgoing::Control(_, text) => Frame::text(&String::from_utf8_lossy(text)),
     }
 }
 
 impl Pump {
     pub(super) fn take_leg(&mut self, epoch: u32, message: Received) {
         match message {
-            Some(Ok(Message::Text(text))) => match hear(&text) {
+            Some(Ok(Message::Text(text))) => match hear(text.as_text()) {
                 Ok(said) => self.pass_on(epoch, said, text),
                 Err(Garbage) => self.note_garbage(epoch),
             },
             Some(Ok(Message::Binary(_))) => self.note_garbage(epoch),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => self.session.leg_alive(epoch, self.shared.now()),
-            Some(Ok(Message::Frame(_))) => {}
-            Some(Ok(Message::Close(frame))) => {
-                let close = hear_close(frame.as_ref());
-                let cause = frame.map_or_else(
+            Some(Ok(Message::Close(said))) => {
+                let close = hear_close(said.as_ref());
+                let cause = said.map_or_else(
                     || "closed without a reason".to_owned(),
-                    |frame| format!("closed with {}: {}", u16::from(frame.code), frame.reason),
+                    |said| format!("closed with {}: {}", said.code, said.reason),
                 );
                 self.leg_gone(epoch, close, cause);
             }
@@ -65,9 +64,9 @@ impl Pump {
     }
 
     /// Results pass verbatim where they can; interims only to callers who asked for them.
-    fn pass_on(&mut self, epoch: u32, said: Said, text: Utf8Bytes) {
+    fn pass_on(&mut self, epoch: u32, said: Said, text: Frame) {
         let kind = if matches!(said, Said::Interim(_)) { Kind::Interim } else { Kind::Final };
-        let verdict = self.session.leg_said(epoch, said, &Bytes::from(text.clone()), self.shared.now());
+        let verdict = self.session.leg_said(epoch, said, text.payload(), self.shared.now());
         self.tell_all();
         if verdict == Verdict::Relay {
             self.tell(kind, text);
@@ -84,14 +83,14 @@ impl Pump {
                 Told::Summary(raw, heard) => (Kind::Final, text(&raw).and_then(|text| retell_summary(text, heard))),
             };
             match text {
-                Ok(text) => self.tell(kind, text.into()),
+                Ok(text) => self.tell(kind, Frame::text(&text)),
                 // It was understood before: its leg alone can be to blame.
                 Err(Garbage) => self.serving.into_iter().for_each(|epoch| self.note_garbage(epoch)),
             }
         }
     }
 
-    fn tell(&mut self, kind: Kind, text: Utf8Bytes) {
+    fn tell(&mut self, kind: Kind, text: Frame) {
         if let Some(gap) = self.gap.end(self.shared.now()) {
             metrics::failover_gap(gap);
         }
@@ -102,8 +101,8 @@ impl Pump {
             self.first_result = FirstResult::Given;
             metrics::first_result(self.shared.now().since(self.began));
         }
-        self.session.told_caller(text.len());
-        self.to_caller.push_back(Message::Text(text));
+        self.session.told_caller(text.payload().len());
+        self.to_caller.push_back(text);
     }
 
     fn note_garbage(&mut self, epoch: u32) {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use relay::Frame;
 use scheduler::{NodeId, Timestamp};
 use session::{Action, Cause, CloseReason, Leaving};
-use tokio_tungstenite::tungstenite::Message;
 
 use super::{Pending, Pump};
 use crate::metrics;
@@ -46,7 +46,7 @@ impl Pump {
                 Action::Leave { epoch, node, why } => self.leave(epoch, &node, why),
                 Action::Ping(epoch) => {
                     if let Some(leg) = self.legs.iter_mut().find(|leg| leg.epoch == epoch) {
-                        leg.queue.push_back(Message::Ping(Vec::new().into()));
+                        leg.queue.push_back(Frame::ping(b""));
                     }
                 }
                 Action::End(reason) => return Some(reason),

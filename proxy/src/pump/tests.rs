@@ -8,6 +8,8 @@ use bench::{Bench, Node, final_result, interim_result, speech, words_result};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use store::Standing;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 const AUDIO: &[u8] = &[7; 640];
 
@@ -220,6 +222,26 @@ async fn a_caller_that_leaves_frees_the_node_at_once() {
     bench.hang_up();
     assert!(node.is_left().await);
     assert_eq!(bench.ended().await, ["caller_gone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_closes_is_answered() {
+    let mut bench = Bench::with_nodes(&["a"]).await;
+    let mut node = bench.accept().await;
+    bench.caller.close(None).await.unwrap();
+    assert!(matches!(bench.caller.next().await, Some(Ok(Message::Close(None)))));
+    assert!(node.is_left().await);
+    assert_eq!(bench.ended().await, ["caller_gone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sound_in_several_frames_reaches_the_node_as_one_message() {
+    let mut bench = Bench::with_nodes(&["a"]).await;
+    let mut node = bench.accept().await;
+    let part = |payload: &'static [u8], opcode, fin| Message::Frame(Frame::message(payload, opcode, fin));
+    bench.caller.send(part(&[1; 300], OpCode::Data(Data::Binary), false)).await.unwrap();
+    bench.caller.send(part(&[2; 300], OpCode::Data(Data::Continue), true)).await.unwrap();
+    assert_eq!(node.hear().await, Message::from([[1; 300], [2; 300]].concat()));
 }
 
 #[tokio::test(start_paused = true)]

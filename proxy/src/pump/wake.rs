@@ -1,23 +1,21 @@
 //! Waiting: writes what can be written, then returns the first thing that happened.
 
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_util::{Sink, Stream};
+use relay::{Broken, Frame, Message, Socket};
 use scheduler::Timestamp;
 use session::Session;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::io;
 use store::End;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::leg::{Leg, message};
+use super::leg::{Leg, frame};
 use super::{Opened, Pending, Placed, Pump, RESULTS};
 use crate::wire::Pipe;
 
 /// What the caller's, or the leg's, socket gave.
-pub(super) type Received = Option<Result<Message, Error>>;
+pub(super) type Received = Option<Result<Message, Broken>>;
 
 /// Something happened.
 pub(super) enum Wake {
@@ -32,11 +30,11 @@ pub(super) enum Wake {
 
 impl Pump {
     /// Waits for the next thing that happens.
-    pub(super) async fn wake<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>) -> Wake {
+    pub(super) async fn wake<P: Pipe>(&mut self, caller: &mut Socket<P>) -> Wake {
         poll_fn(|cx| self.poll_wake(caller, cx)).await
     }
 
-    fn poll_wake<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>, cx: &mut Context<'_>) -> Poll<Wake> {
+    fn poll_wake<P: Pipe>(&mut self, caller: &mut Socket<P>, cx: &mut Context<'_>) -> Poll<Wake> {
         if let Poll::Ready(broken) = self.poll_write(caller, cx) {
             return Poll::Ready(broken);
         }
@@ -57,15 +55,15 @@ impl Pump {
     }
 
     /// Writes what waits; ready only when a socket broke.
-    fn poll_write<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>, cx: &mut Context<'_>) -> Poll<Wake> {
+    fn poll_write<P: Pipe>(&mut self, caller: &mut Socket<P>, cx: &mut Context<'_>) -> Poll<Wake> {
         let now = self.shared.now();
         for leg in &mut self.legs {
             if let Poll::Ready(Err(error)) = poll_send(leg, &mut self.session, now, cx) {
-                return Poll::Ready(Wake::Leg(leg.epoch, Some(Err(error))));
+                return Poll::Ready(Wake::Leg(leg.epoch, Some(Err(error.into()))));
             }
         }
         match poll_drain(&mut self.to_caller, caller, cx) {
-            Poll::Ready(Err(error)) => return Poll::Ready(Wake::Caller(Some(Err(error)))),
+            Poll::Ready(Err(error)) => return Poll::Ready(Wake::Caller(Some(Err(error.into())))),
             Poll::Ready(Ok(())) => self.caller_blocked = None,
             Poll::Pending if self.caller_blocked.is_none() => self.caller_blocked = Some(self.shared.now()),
             Poll::Pending => {}
@@ -75,17 +73,17 @@ impl Pump {
 
     /// Reads a side only when the other one has taken what was read before, and the caller only while it takes what it is
     /// told: its nonsense is answered. Results come first: a caller that never stops sending must not hold them up.
-    fn poll_read<P: Pipe>(&mut self, caller: &mut WebSocketStream<P>, cx: &mut Context<'_>) -> Poll<Wake> {
+    fn poll_read<P: Pipe>(&mut self, caller: &mut Socket<P>, cx: &mut Context<'_>) -> Poll<Wake> {
         let told = self.to_caller.len() < RESULTS;
         for leg in &mut self.legs {
-            if told && let Poll::Ready(message) = Pin::new(&mut leg.socket).poll_next(cx) {
+            if told && let Poll::Ready(message) = leg.socket.poll_next(cx) {
                 return Poll::Ready(Wake::Leg(leg.epoch, message));
             }
         }
         let serving = self.session.serving();
         let sent = self.legs.iter().all(|leg| Some(leg.epoch) != serving || leg.queue.is_empty());
         if told && sent && self.session.has_room() {
-            return Pin::new(caller).poll_next(cx).map(Wake::Caller);
+            return caller.poll_next(cx).map(Wake::Caller);
         }
         self.session.caller_held(self.shared.now());
         Poll::Pending
@@ -109,27 +107,31 @@ impl Pump {
 }
 
 /// Sends a leg what waits for it, and then what it has not been sent of the caller's.
-fn poll_send(leg: &mut Leg, session: &mut Session, now: Timestamp, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+fn poll_send(leg: &mut Leg, session: &mut Session, now: Timestamp, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
     loop {
         ready!(poll_drain(&mut leg.queue, &mut leg.socket, cx))?;
         match session.next_for(leg.epoch, now) {
-            Some(outgoing) => leg.queue.push_back(message(outgoing)),
+            Some(outgoing) => leg.queue.push_back(frame(&outgoing)),
             None => return Poll::Ready(Ok(())),
         }
     }
 }
 
-/// Writes the queue into the socket and flushes it.
-fn poll_drain<S>(queue: &mut VecDeque<Message>, socket: &mut S, cx: &mut Context<'_>) -> Poll<Result<(), Error>>
-where
-    S: Sink<Message, Error = Error> + Unpin,
-{
-    let mut socket = Pin::new(socket);
-    while !queue.is_empty() {
-        ready!(socket.as_mut().poll_ready(cx))?;
-        if let Some(message) = queue.pop_front() {
-            socket.as_mut().start_send(message)?;
+/// Writes the queue into the socket, as much at once as it has room for, and flushes it.
+fn poll_drain<P: Pipe>(
+    queue: &mut VecDeque<Frame>,
+    socket: &mut Socket<P>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    loop {
+        while socket.has_room()
+            && let Some(frame) = queue.pop_front()
+        {
+            socket.push(&frame);
+        }
+        ready!(socket.poll_flush(cx))?;
+        if queue.is_empty() {
+            return Poll::Ready(Ok(()));
         }
     }
-    socket.poll_flush(cx)
 }

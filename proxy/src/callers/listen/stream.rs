@@ -11,9 +11,7 @@ use scheduler::rules::Service;
 use scheduler::{SessionId, Work};
 use session::CloseReason;
 use store::Scope;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
 use tracing::debug;
 
 use super::key::{Presented, presented};
@@ -21,7 +19,7 @@ use super::{Listen, Problem, placement_request};
 use crate::app::Shared;
 use crate::callers::{browsers, header_value, peer};
 use crate::pump::{Admitted, Pump, admit};
-use crate::wire::caller_settings;
+use crate::wire::caller_socket;
 
 const FOREIGN: &str = "pages of this origin may not open streams here: add it to proxy.origins";
 
@@ -54,11 +52,7 @@ pub(super) async fn serve(
 
 async fn run(upgrade: OnUpgrade, pump: Box<Pump>) {
     match upgrade.await {
-        Ok(upgraded) => {
-            let socket =
-                WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(caller_settings())).await;
-            pump.run(socket).await;
-        }
+        Ok(upgraded) => pump.run(caller_socket(TokioIo::new(upgraded))).await,
         Err(error) => {
             debug!(%error, "caller left before the upgrade");
             pump.abandon();

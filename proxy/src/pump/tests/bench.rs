@@ -30,7 +30,7 @@ use crate::quota::Quota;
 use crate::record::Record;
 use crate::router::{Placer, Reporter};
 use crate::trace::Trace;
-use crate::wire::{Dial, Pipe, caller_settings};
+use crate::wire::{Dial, Pipe, caller_socket};
 
 /// Bytes that a pipe holds before its writer must wait.
 const PIPE: usize = 256 << 10;
@@ -180,8 +180,7 @@ impl Bench {
             panic!("no node took the stream")
         };
         let (near, far) = tokio::io::duplex(PIPE);
-        let socket = WebSocketStream::from_raw_socket(near, Role::Server, Some(caller_settings())).await;
-        shutdown.spawn("pump", pump.run(socket));
+        shutdown.spawn("pump", pump.run(caller_socket(near)));
         let caller = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
         Self { caller, shutdown, nodes, reporter }
     }
