@@ -6,14 +6,18 @@ mod law;
 mod leases;
 mod moves;
 mod slots;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use scheduler::{
-    Allowed, Class, Decision, Dice, FleetView, Priority, Refusal, Report, Request, Seat, Timestamp, UnknownPool,
-    decide, explain,
+    Allowed, Class, Decision, Dice, FleetView, Priority, Refusal, Report, Request, Timestamp, UnknownPool, decide,
+    explain,
 };
 use store::{Affinity, Claim, Leases, REPORT_LIFE};
 use tokio::time::Instant;
@@ -233,6 +237,7 @@ impl Core {
                 self.promise(view, &decision, request);
             }
             None if decision.refusal.is_none() => {
+                self.make_way(&decision);
                 decision.placements.clear();
                 decision.refusal = Some(Refusal::Full);
             }
@@ -251,8 +256,8 @@ impl Core {
         if request.priority == Priority::Batch {
             let slots = self.batch.placed(request, node, now);
             self.fleet_mut().set_batch_slots(node, slots);
-        } else if decision.seat == Some(Seat::Yielded) {
-            self.batch.revoke(node, 1);
+        } else {
+            self.make_way(decision);
         }
     }
 
@@ -291,36 +296,5 @@ impl Core {
     /// Returns when a refused caller should ask again.
     pub(crate) fn retry_after(&self) -> Duration {
         self.slots.retry_after(self.now())
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod testing {
-    //! A node's report, as an agent makes it.
-
-    use scheduler::{EngineApi, NodeState, Report};
-
-    /// Returns the first report of a node with four slots.
-    pub(crate) fn report(node: &str, pool: &str) -> Report {
-        Report {
-            node: node.parse().unwrap(),
-            pool: pool.parse().unwrap(),
-            address: "127.0.0.1:9".to_owned(),
-            state: NodeState::Serving,
-            models: ["sphinx-en-us".parse().unwrap()].into(),
-            api: EngineApi::Listen,
-            engine_models: [].into(),
-            soft_slots: 4,
-            hard_slots: 4,
-            used_slots: 0,
-            queue_depth: 0,
-            chunk_latency_p95: std::time::Duration::from_millis(20),
-            realtime_factor: 0.1,
-            gpus: Vec::new(),
-            sequence: 1,
-            engine_pid: None,
-            reason: None,
-            notice: None,
-        }
     }
 }

@@ -5,11 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use proto::v1::session_order::Order;
 use proto::v1::{Revoke, SessionOrder};
-use scheduler::{BatchLease, NodeId, Request, SessionId, Timestamp, to_revoke};
+use scheduler::{BatchLease, Decision, NodeId, Request, Seat, SessionId, Timestamp, to_revoke};
 use tokio::sync::mpsc;
 use tonic::Status;
 use tracing::debug;
 
+use super::Core;
 use crate::metrics;
 
 /// Orders on their way to one proxy.
@@ -72,6 +73,16 @@ impl BatchChunks {
                 metrics::revoked();
             }
             debug!(%session, %node, told, "batch chunk must yield its slot");
+        }
+    }
+}
+
+impl Core {
+    /// Stops a chunk where a stream wants its slot. Where there is no slot above the soft ones, the chunk's lease is in the way
+    /// until it has stopped: who waits, or comes again, finds the slot free.
+    pub(super) fn make_way(&self, decision: &Decision) {
+        if let (Some(Seat::Yielded), Some(first)) = (decision.seat, decision.placements.first()) {
+            self.batch.revoke(&first.node, 1);
         }
     }
 }
