@@ -158,6 +158,7 @@ fn write_config(children: &Children, name: &str, router: &str) -> Result<String,
         "router: {{ listen: 127.0.0.1:0, admin: 127.0.0.1:0, metrics: 127.0.0.1:0 }}\n\
          proxy: {{ listen: 127.0.0.1:0, metrics: 127.0.0.1:0, routers: [{router}] }}\n\
          engine: {{ synthetic: {{ latency: 0s, jitter: 0s }} }}\n\
+         placement: {{ slow_start: 1ms }} # the one node is measured with all its slots\n\
          logs: {{ filter: warn }}\n"
     );
     Ok(children.write(name, &text)?.display().to_string())
