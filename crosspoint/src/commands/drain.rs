@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 const EXAMPLES: &str = "\
 A drained node gets no new sessions, from any router, until `crosspoint undrain`: a restart of its agent changes nothing.
-Streams that are there go on; proxies are asked to move them in a pause.
+Streams that are there go on until they end by themselves: moving them is not there yet.
 
 Examples:
   crosspoint drain gcp-europe-west4-1
