@@ -1,5 +1,6 @@
 //! `crosspoint bench`: what Crosspoint costs, measured on this machine.
 
+use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use loadtest::streams::{Options, run};
 use loadtest::{Progress, decisions, relay, uploads};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::roles::parent_gone;
@@ -50,6 +52,13 @@ enum Subject {
 }
 
 #[derive(Debug, clap::Args)]
+struct Output {
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
 struct Streams {
     /// Streams at the same time, 50 messages of 640 bytes a second each
     #[arg(long, default_value = "400")]
@@ -60,9 +69,8 @@ struct Streams {
     /// Rounds each way
     #[arg(long, default_value = "3")]
     rounds: NonZeroU16,
-    /// Print the figures as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, clap::Args)]
@@ -76,9 +84,8 @@ struct Relay {
     /// Rounds of each peer under each of three loads
     #[arg(long, default_value = "9")]
     rounds: NonZeroU16,
-    /// Print the figures as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, clap::Args)]
@@ -89,9 +96,8 @@ struct Uploads {
     /// Rounds of each peer with each of two sizes
     #[arg(long, default_value = "9")]
     rounds: NonZeroU16,
-    /// Print the figures as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, clap::Args)]
@@ -115,9 +121,8 @@ struct Decide {
     /// Decisions of each thread, in thousands
     #[arg(long, default_value = "1000")]
     thousands: NonZeroU32,
-    /// Print the figures as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Args {
@@ -132,6 +137,17 @@ impl Args {
     }
 }
 
+impl Output {
+    fn show(&self, report: &(impl Serialize + Display)) -> anyhow::Result<()> {
+        if self.json {
+            print_json(&serde_json::to_value(report)?)?;
+        } else {
+            print(&report.to_string())?;
+        }
+        Ok(())
+    }
+}
+
 impl Relay {
     async fn run(self) -> anyhow::Result<()> {
         let duration = Duration::from_secs(self.seconds.get().into());
@@ -140,11 +156,7 @@ impl Relay {
         let options = relay::Options { binary, proxy, duration, rounds: self.rounds };
         let progress = progress();
         let report = tokio::task::spawn_blocking(move || relay::run(&options, progress)).await??;
-        if self.json {
-            print_json(&serde_json::to_value(&report)?)?;
-        } else {
-            print(&report.to_string())?;
-        }
+        self.output.show(&report)?;
         anyhow::ensure!(report.passed(), "a stream failed");
         Ok(())
     }
@@ -156,11 +168,7 @@ impl Uploads {
         let options = uploads::Options { binary: this_program()?, duration, rounds: self.rounds };
         let progress = progress();
         let report = tokio::task::spawn_blocking(move || uploads::run(&options, progress)).await??;
-        if self.json {
-            print_json(&serde_json::to_value(&report)?)?;
-        } else {
-            print(&report.to_string())?;
-        }
+        self.output.show(&report)?;
         anyhow::ensure!(report.passed(), "a file was not answered");
         Ok(())
     }
@@ -183,11 +191,7 @@ impl Decide {
         let Self { nodes, threads, thousands, .. } = self;
         let options = decisions::Options { nodes, pools, threads, thousands };
         let report = tokio::task::spawn_blocking(move || decisions::run(options)).await??;
-        if self.json {
-            print_json(&serde_json::to_value(&report)?)?
-        } else {
-            print(&report.to_string())?
-        }
+        self.output.show(&report)?;
         Ok(())
     }
 }
@@ -202,11 +206,7 @@ impl Streams {
         };
         let progress = progress();
         let report = tokio::task::spawn_blocking(move || run(&options, progress)).await??;
-        if self.json {
-            print_json(&serde_json::to_value(&report)?)?;
-        } else {
-            print(&report.to_string())?;
-        }
+        self.output.show(&report)?;
         anyhow::ensure!(report.passed(), "a stream failed or a word was lost, doubled or wrong");
         Ok(())
     }

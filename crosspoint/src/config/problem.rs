@@ -22,6 +22,16 @@ pub(crate) enum ConfigError {
         /// Why not.
         cause: std::io::Error,
     },
+    /// Neither a file nor built in.
+    #[error("cannot read {name}: {cause}; built in are {known}")]
+    NotBuiltIn {
+        /// What was asked for.
+        name: String,
+        /// Why no file.
+        cause: std::io::Error,
+        /// What could be asked for.
+        known: String,
+    },
     /// Something in the file is wrong.
     #[error("{0}")]
     File(Box<Finding>),

@@ -71,6 +71,7 @@ async fn a_mistake_in_a_scenario_is_shown_and_ends_with_78() -> anyhow::Result<(
     assert_eq!(outcome.code, Some(78));
     assert!(outcome.err.contains("unknown key \"duratoin\", did you mean \"duration\"?"), "{}", outcome.err);
     let outcome = crosspoint(&["simulate", "W9"]).await?;
-    assert!(outcome.code == Some(78) && outcome.err.contains("cannot read W9"), "{}", outcome.err);
+    assert!(outcome.code == Some(78) && outcome.err.contains("cannot read W9: "), "{}", outcome.err);
+    assert!(outcome.err.contains("built in are W1, W2, "), "{}", outcome.err);
     Ok(())
 }

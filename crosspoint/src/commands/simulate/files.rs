@@ -64,6 +64,10 @@ fn named<T: DeserializeOwned>(name: &str, among: &'static [BuiltIn], beside: Opt
     }
     let near = beside.map(|dir| dir.join(name)).filter(|path| path.exists());
     let path = near.unwrap_or_else(|| PathBuf::from(name));
-    let text = std::fs::read_to_string(&path).map_err(|cause| ConfigError::Unreadable { path: path.clone(), cause })?;
+    let known = || among.iter().map(|built_in| built_in.name).collect::<Vec<_>>().join(", ");
+    let text = std::fs::read_to_string(&path).map_err(|cause| match among {
+        [] => ConfigError::Unreadable { path: path.clone(), cause },
+        [_, ..] => ConfigError::NotBuiltIn { name: name.to_owned(), cause, known: known() },
+    })?;
     read(&path.display().to_string(), &text)
 }
