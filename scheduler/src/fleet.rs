@@ -2,13 +2,14 @@
 //! hands out views to decide on.
 //!
 //! * [`Fleet`]: takes changes; one owner. [`FleetView`]: what decisions read; any number of readers.
-//! * `line`: a node in 64 bytes. `group`: the nodes of a pool that may be drawn from. `promises`: slots promised and not yet
+//! * `line`: a node in 64 bytes. `node`: what everybody else may know of it. `group`: the nodes of a pool that may be drawn from. `promises`: slots promised and not yet
 //!   reported. `maps`: from names to numbers. `notes`: what sessions met. `orders`: what operators say. `tick`: what is worked
 //!   out once a second.
 
 mod group;
 mod line;
 mod maps;
+mod node;
 mod notes;
 mod orders;
 mod pool;
@@ -35,8 +36,9 @@ pub(crate) use promises::Promised;
 
 pub use line::NodeIndex;
 pub use maps::MOST_POOLS;
+pub use node::Node;
 pub use tick::{Demand, Ticked};
-pub use view::{Capacity, FleetView, Node};
+pub use view::{Capacity, FleetView};
 
 /// Says that a report names a pool that is not configured.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,6 @@
 //! The fleet as decisions see it: a snapshot made to be read by many threads at once. Only promises change in it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +9,14 @@ use crate::filter::Rejected;
 use crate::fleet::UnknownPool;
 use crate::fleet::line::{Line, NodeIndex, PoolIndex, Side};
 use crate::fleet::maps::Maps;
+use crate::fleet::node::Node;
 use crate::fleet::pool::{PoolLine, SideTable};
-use crate::fleet::promises::{Promised, Promises};
+use crate::fleet::promises::Promises;
 use crate::ids::{ModelName, NodeId, PoolName};
 use crate::pool::Pool;
 use crate::report::Report;
 use crate::request::Request;
-use crate::units::{Ratio, Timestamp};
+use crate::units::Timestamp;
 
 /// Whether what is healthy is enough for what is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,57 +28,6 @@ pub enum Capacity {
     /// Capacity panic: healthy soft slots are fewer than the streams; slots up to the hard ones are used at once, batch gets
     /// none, and one tenant's share is bounded.
     Short,
-}
-
-/// A node of a view.
-#[derive(Clone, Copy, Debug)]
-pub struct Node<'a> {
-    /// What its agent said last.
-    pub report: &'a Report,
-    /// When the agent said it, on this process's clock.
-    pub reported_at: Timestamp,
-    pub(crate) line: &'a Line,
-    pub(crate) pool: &'a PoolLine,
-    pub(crate) promised: Promised,
-    pub(crate) others: u32,
-}
-
-impl Node<'_> {
-    /// Returns how old the last report is.
-    #[must_use]
-    pub fn age(&self, now: Timestamp) -> Duration {
-        now.since(self.reported_at)
-    }
-
-    /// Estimates the slots in use: those reported, those promised since, and what other routers have likely promised.
-    #[must_use]
-    pub fn used_estimate(&self, now: Timestamp) -> u32 {
-        self.line.used_estimate(self.promised, self.others, now)
-    }
-
-    /// Returns the share of opens that failed lately, halved every 30 s.
-    #[must_use]
-    pub fn error_share(&self, now: Timestamp) -> Ratio {
-        self.line.error_share(now)
-    }
-
-    /// Returns the slots that batch chunks hold, as far as this process knows.
-    #[must_use]
-    pub fn batch_slots(&self) -> u32 {
-        self.line.batch.into()
-    }
-
-    /// Tells whether new sessions are steered here: the node is in the open set.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.line.side == Side::Open
-    }
-
-    /// Tells whether the node rests because it behaved worse than its pool.
-    #[must_use]
-    pub fn is_ejected(&self) -> bool {
-        self.line.standing == super::Standing::Ejected
-    }
 }
 
 /// All pools and nodes, as they were when [`super::Fleet::snapshot`] was called. Clones share promises.
