@@ -245,6 +245,8 @@ pub enum Action {
     },
     /// Ping the node of this leg.
     Ping(u32),
+    /// A move that was ordered is over.
+    MoveEnded(MoveEnd),
     /// End the session.
     End(CloseReason),
 }
@@ -256,6 +258,25 @@ pub enum Leaving {
     Failed(Cause),
     /// It is not needed.
     Unneeded,
+    /// It served, and will go away: another leg has taken over.
+    Moved,
+}
+
+/// How a planned move ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoveEnd {
+    /// Another node serves, from a pause on.
+    Paused,
+    /// Another node serves; there was no pause, or no time to wait for one.
+    Unpaused,
+    /// The node was lost before another had taken over.
+    Overtaken,
+    /// No other node had taken over by the deadline.
+    Late,
+    /// No other node can take over: too little of the audio is kept.
+    Impossible,
+    /// The stream is elsewhere, or as good as over.
+    Needless,
 }
 
 /// Why a leg was given up.

@@ -6,6 +6,7 @@ use scheduler::{Placement, Timestamp};
 
 use crate::events::Said;
 use crate::health::Health;
+use crate::replies::Replies;
 
 /// An open leg. Positions are bytes, or samples, of the session.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Leg {
     pub(crate) heard: u64,
     /// The number of the next question that it is sent.
     pub(crate) question: u64,
+    /// Every `Finalize` that it was sent, and how far they were answered.
+    pub(crate) replies: Replies,
     /// How often it answered settings.
     pub(crate) configured: usize,
     pub(crate) manner: Manner,
@@ -56,6 +59,7 @@ impl Leg {
             sent,
             heard: base,
             question: 0,
+            replies: Replies::default(),
             configured: 0,
             manner: Manner::Verbatim,
             held: Vec::new(),

@@ -6,11 +6,12 @@
 //! itself. A leg that broke is replaced; one that is only suspect gets a rival, and the first of them to show progress serves.
 //!
 //! * `caller`: what the caller sends. `results`: what the caller is told. `joining`: how a leg goes on from the one before.
-//! * `nodes`: legs opened, lost and adopted. `clock`: what time alone brings about.
+//! * `nodes`: legs opened, lost and adopted. `clock`: what time alone brings about. `moving`: planned moves.
 
 mod caller;
 mod clock;
 mod joining;
+mod moving;
 mod nodes;
 mod phase;
 mod results;
@@ -24,7 +25,7 @@ use scheduler::{NodeId, Placement, Timestamp};
 
 use crate::asked::Asked;
 use crate::close::CloseReason;
-use crate::events::{Action, Cause, Control, Layout, Limits, Told, Usage};
+use crate::events::{Action, Cause, Control, Layout, Limits, MoveEnd, Told, Usage};
 use crate::leg::Leg;
 use crate::owed::Owed;
 use crate::pauses::{Noticed, Pauses};
@@ -32,6 +33,7 @@ use crate::prospects::Prospects;
 use crate::ring::Ring;
 use crate::timeline::Timeline;
 use crate::track::Track;
+use moving::Moving;
 use phase::{Caller, Cover, Search, State};
 use speech::Moments;
 
@@ -87,6 +89,7 @@ pub struct Session {
     losses: u32,
     suspicion: Option<Cause>,
     rival_after: Timestamp,
+    moving: Option<Moving>,
     ring: Ring,
     cover: Cover,
     pauses: Pauses,
@@ -133,6 +136,7 @@ impl Session {
             losses: 0,
             suspicion: None,
             rival_after: now,
+            moving: None,
             ring: Ring::new(layout),
             cover: Cover::Whole,
             pauses: Pauses::new(timeline.millis(PAUSE)),
@@ -222,6 +226,7 @@ impl Session {
     /// Ends the session for a reason that only the shell can see. The first reason stays.
     pub fn end(&mut self, reason: CloseReason) {
         if self.ended().is_none() {
+            self.stop_moving(MoveEnd::Needless);
             self.state = State::Closed(reason);
             self.cover = Cover::Gone;
             self.ring.clear();

@@ -17,7 +17,7 @@ const PIECE: usize = 8 << 10;
 /// A leg is sent no more than so many seconds of audio beyond what it has shown it heard.
 const WINDOW: Duration = Duration::from_secs(20);
 /// What asks a node for a final result.
-const FINALIZE: &str = r#"{"type":"Finalize"}"#;
+pub(super) const FINALIZE: &str = r#"{"type":"Finalize"}"#;
 
 impl Session {
     /// Takes audio from the caller.
@@ -61,6 +61,9 @@ impl Session {
         match &mut self.current {
             Some(leg) if is_live => {
                 leg.question = self.asked.count();
+                if control == Control::Finalize {
+                    leg.replies.sent(leg.question - 1, self.ring.end());
+                }
                 Verdict::Relay
             }
             Some(_) | None => Verdict::Drop,
@@ -97,11 +100,14 @@ impl Session {
         let end = self.ring.end();
         let leg = self.leg(epoch)?;
         let (sent, number) = (leg.sent, leg.question);
-        let question = self.asked.from(number);
+        let question = self.asked.from(number, epoch);
         if let Some(due) = question.filter(|question| question.at <= sent) {
-            let (control, raw, next) = (due.control, due.raw.clone(), due.number() + 1);
+            let (control, raw, number, at) = (due.control, due.raw.clone(), due.number(), due.at);
             if let Some(leg) = self.leg(epoch) {
-                leg.question = next;
+                leg.question = number + 1;
+                if control == Control::Finalize {
+                    leg.replies.sent(number, at);
+                }
             }
             return Some(Outgoing::Control(control, raw));
         }
@@ -116,7 +122,9 @@ impl Session {
     /// Tells whether the leg that serves was sent everything, and may be sent more.
     pub(super) fn is_live(&self) -> bool {
         let Some(leg) = &self.current else { return false };
-        leg.sent == self.ring.end() && self.asked.from(leg.question).is_none() && self.window_is_open(leg.epoch)
+        leg.sent == self.ring.end()
+            && self.asked.from(leg.question, leg.epoch).is_none()
+            && self.window_is_open(leg.epoch)
     }
 
     pub(super) fn listens(&self) -> bool {

@@ -24,7 +24,7 @@ impl Session {
         let ping = self.current.as_ref().and_then(|leg| leg.health.ping_due());
         let suspect = self.suspect_deadline().map(|(at, _)| at);
         let rival = self.suspicion.and_then(|_| self.rival_due());
-        due.into_iter().chain([ping, suspect, rival, self.rival_deadline()]).flatten().min()
+        due.into_iter().chain([ping, suspect, rival, self.rival_deadline(), self.moving_deadline()]).flatten().min()
     }
 
     /// Looks at the clock.
@@ -44,6 +44,9 @@ impl Session {
         }
         self.tick_current(now);
         self.decide(now);
+        if past(self.moving_deadline()) {
+            self.go_on_moving(now);
+        }
         if let Search::Pausing { until, hunt } = self.search
             && now >= until
         {
@@ -91,8 +94,10 @@ impl Session {
 
     /// When the leg that serves becomes suspect, and gets a rival.
     fn suspect_deadline(&self) -> Option<(Timestamp, Cause)> {
-        let seeks = self.search != Search::Idle || self.rival.is_some() || self.cover == Cover::Gone;
-        let leg = self.current.as_ref().filter(|_| !seeks)?;
+        let seeks = self.search != Search::Idle || self.rival.is_some();
+        // Another leg that is there for a move is no answer to a suspicion that nobody had.
+        let is_answered = (seeks && self.suspicion.is_some()) || self.cover == Cover::Gone;
+        let leg = self.current.as_ref().filter(|_| !is_answered)?;
         let (at, cause) = leg.health.suspect_at(&self.limits)?;
         Some((at.max(self.rival_after), cause))
     }

@@ -28,13 +28,21 @@ impl Session {
                 let is_due = end >= fin.saturating_add(self.timeline.millis(BEYOND));
                 // What the leg before has answered is no news, though it may be old words.
                 let near = end.saturating_add(self.timeline.millis(NEAR)) >= fin;
-                let is_asked = near && heard.answers == Answers::Finalize && self.asked.awaits_finalize();
+                let is_asked = near && heard.answers == Answers::Finalize && self.is_open_question(channel, end);
                 self.hold(epoch, Said::Final(heard), raw, now);
                 if is_due || is_asked {
                     self.join_channel(channel, now);
                 }
             }
         }
+    }
+
+    /// Tells whether the next answer of a channel, which ends here, is for a question that is open.
+    fn is_open_question(&self, channel: usize, end: u64) -> bool {
+        let Some(leg) = &self.current else { return false };
+        let held = leg.held.iter().filter_map(|(said, _)| result(said));
+        let waiting = held.filter(|held| held.channel == channel && held.answers == Answers::Finalize).count();
+        leg.replies.next(channel, waiting, self.passed(end)).is_some_and(|number| self.asked.is_open(number))
     }
 
     /// Joins every channel that has waited so far: the leg will say no more.

@@ -7,7 +7,7 @@ use scheduler::{Placement, Timestamp};
 use super::phase::{Cover, Hunt, Search, State};
 use super::{Session, Track};
 use crate::close::CloseReason;
-use crate::events::{Action, Cause, Layout, Leaving, LegClose, Told, Verdict};
+use crate::events::{Action, Cause, Layout, Leaving, LegClose, MoveEnd, Said, Told, Verdict};
 use crate::leg::{Leg, Manner};
 
 /// How often the router is asked again while the caller waits for its answer: two more sets of three nodes.
@@ -176,7 +176,7 @@ impl Session {
     }
 
     /// Lets a leg serve.
-    fn adopt(&mut self, mut leg: Leg, now: Timestamp) {
+    pub(super) fn adopt(&mut self, mut leg: Leg, now: Timestamp) {
         let untold = self.tracks.iter().all(|track| track.end() == 0);
         if leg.base != 0 || !untold {
             leg.manner = Manner::Joined(Vec::new());
@@ -189,7 +189,9 @@ impl Session {
         self.current = Some(leg);
         self.actions.push_back(Action::Adopt(epoch));
         for (said, raw) in held {
-            if self.tell(said, &raw, now) == Verdict::Relay {
+            // Whether the caller wants a guess is not known here, and the next one will come.
+            let is_guess = matches!(said, Said::Interim(_));
+            if self.tell(said, &raw, now) == Verdict::Relay && !is_guess {
                 self.told.push_back(Told::Plain(raw));
             }
         }
@@ -232,6 +234,7 @@ impl Session {
         let Some(leg) = self.current.take_if(|leg| leg.epoch == epoch) else { return };
         self.prospects.note_failed(leg.placement.node.clone(), now);
         self.leave(epoch, &leg.placement, Leaving::Failed(cause));
+        self.stop_moving(MoveEnd::Overtaken);
         self.suspicion = None;
         self.losses += 1;
         if self.losses > self.limits.losses {
@@ -250,7 +253,8 @@ impl Session {
         }
     }
 
-    fn leave(&mut self, epoch: u32, placement: &Placement, why: Leaving) {
+    pub(super) fn leave(&mut self, epoch: u32, placement: &Placement, why: Leaving) {
+        self.asked.withdraw(epoch);
         self.actions.push_back(Action::Leave { epoch, node: placement.node.clone(), why });
     }
 
@@ -268,10 +272,15 @@ impl Session {
 
     /// Sends a rival home: the leg that was suspect lives.
     pub(super) fn acquit(&mut self, now: Timestamp) {
-        if self.suspicion.take().is_none() {
+        if self.suspicion.take().is_none() || self.moving.is_some() {
             return;
         }
         self.rival_after = now + NEXT_RIVAL;
+        self.dismiss_rival();
+    }
+
+    /// Sends home the leg that stands by, or the one that is being opened.
+    pub(super) fn dismiss_rival(&mut self) {
         if let Some(rival) = self.rival.take() {
             self.leave(rival.epoch, &rival.placement, Leaving::Unneeded);
         }

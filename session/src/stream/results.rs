@@ -40,6 +40,7 @@ impl Session {
             said => {
                 self.hold(epoch, said, raw, now);
                 self.decide(now);
+                self.go_on_moving(now);
                 Verdict::Drop
             }
         }
@@ -88,9 +89,14 @@ impl Session {
         let is_kept = match said {
             Said::Final(_) | Said::SpeechStarted { .. } | Said::UtteranceEnd { .. } | Said::Summary => true,
             Said::Configured => true,
-            Said::Interim(_) | Said::Event | Said::Closed(_) => false,
+            Said::Interim(_) => !self.is_serving(epoch),
+            Said::Event | Said::Closed(_) => false,
         };
         let Some(leg) = self.leg(epoch).filter(|_| is_kept) else { return };
+        if let Said::Final(newer) | Said::Interim(newer) = &said {
+            let is_old = |held: &Said| matches!(held, Said::Interim(guess) if guess.channel == newer.channel);
+            leg.held.retain(|(held, _)| !is_old(held));
+        }
         leg.held.push((said, raw.clone()));
         if leg.held.len() > HELD {
             self.leg_failed(epoch, Cause::Nonsense, now);
@@ -169,14 +175,17 @@ impl Session {
 
     /// Returns what the caller is told that a result answers.
     pub(super) fn answered(&mut self, heard: &Heard) -> Answers {
-        let heard_to = self.current.as_ref().map_or(0, |leg| leg.heard);
-        let beyond = self.timeline.millis(BEYOND);
-        let asker = match heard.answers {
-            Answers::Finalize => self.asked.finalized(),
-            Answers::Nothing => None,
+        // What the leg has heard beyond this may have brought the answer, which waits its turn.
+        let base = self.current.as_ref().map_or(0, |leg| leg.base);
+        let heard_to = self.within(base.saturating_add(self.timeline.samples(heard.end)));
+        let (channel, passed) = (heard.channel, self.passed(heard_to));
+        let asker = match (heard.answers, &mut self.current) {
+            (Answers::Finalize, Some(leg)) => leg.replies.take(channel, heard.channels.clamp(1, CHANNELS), passed),
+            (Answers::Finalize | Answers::Nothing, _) => None,
         };
-        if let Some(passed) = heard_to.checked_sub(beyond).filter(|_| self.layout != Layout::Opaque) {
-            self.asked.passed(self.ring.at_frame(passed));
+        let asker = asker.and_then(|number| self.asked.finalized(number));
+        if passed > 0 {
+            self.asked.passed(passed);
         }
         match (heard.answers, asker) {
             (Answers::Finalize, Some(Asker::Session)) => Answers::Nothing,
@@ -184,6 +193,12 @@ impl Session {
             (Answers::Finalize, None) if !self.is_verbatim() => Answers::Nothing,
             (answers, _) => answers,
         }
+    }
+
+    /// Returns the byte before which no question is answered by a result that ends here.
+    pub(super) fn passed(&self, end: u64) -> u64 {
+        let passed = end.checked_sub(self.timeline.millis(BEYOND)).filter(|_| self.layout != Layout::Opaque);
+        passed.map_or(0, |passed| self.ring.at_frame(passed))
     }
 
     fn is_verbatim(&self) -> bool {
