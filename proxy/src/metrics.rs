@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use scheduler::Work;
-use session::{Cause, CloseReason, Usage};
+use session::{Cause, CloseReason, MoveEnd, Usage};
 use store::{JournalError, KeyError};
 
 const SESSIONS: &str = "crosspoint_proxy_sessions_total";
@@ -18,6 +18,7 @@ const FIRST: &str = "crosspoint_proxy_first_result_seconds";
 const LEGS: &str = "crosspoint_proxy_legs_total";
 const FAILOVERS: &str = "crosspoint_proxy_failovers_total";
 const GAP: &str = "crosspoint_proxy_failover_gap_seconds";
+const MOVES: &str = "crosspoint_proxy_moves_total";
 const REPLAYED: &str = "crosspoint_proxy_replayed_seconds_total";
 const CHUNKS: &str = "crosspoint_proxy_chunks_total";
 const CHUNKS_IN_FLIGHT: &str = "crosspoint_proxy_chunks_in_flight";
@@ -44,6 +45,12 @@ pub(crate) fn describe() {
     describe_counter!(FAILOVERS, "legs of streams that were given up, by why");
     describe_histogram!(GAP, "time from the last result of a leg that was lost to the first of its successor");
     drop(histogram!(GAP));
+    describe_counter!(MOVES, "streams that were told to leave a node that goes away, by how that ended");
+    for end in
+        [MoveEnd::Paused, MoveEnd::Unpaused, MoveEnd::Overtaken, MoveEnd::Late, MoveEnd::Impossible, MoveEnd::Needless]
+    {
+        counter!(MOVES, "outcome" => move_label(end)).absolute(0);
+    }
     describe_counter!(REPLAYED, "audio that was sent again to a stream's next node");
     for cause in [Cause::Lost, Cause::Unanswered, Cause::Behind, Cause::Nonsense] {
         counter!(FAILOVERS, "cause" => cause_label(cause)).absolute(0);
@@ -149,6 +156,21 @@ fn cause_label(cause: Cause) -> &'static str {
         Cause::Behind => "behind",
         Cause::Nonsense => "nonsense",
     }
+}
+
+fn move_label(end: MoveEnd) -> &'static str {
+    match end {
+        MoveEnd::Paused => "in_pause",
+        MoveEnd::Unpaused => "in_speech",
+        MoveEnd::Overtaken => "overtaken",
+        MoveEnd::Late => "late",
+        MoveEnd::Impossible => "impossible",
+        MoveEnd::Needless => "needless",
+    }
+}
+
+pub(crate) fn move_ended(end: MoveEnd) {
+    counter!(MOVES, "outcome" => move_label(end)).increment(1);
 }
 
 pub(crate) fn failover(cause: Cause) {

@@ -30,6 +30,7 @@ use crate::engines::listen::open;
 use crate::engines::{LegHeaders, OpenError};
 use crate::metrics;
 use crate::record::Record;
+use crate::router::MoveOrders;
 use crate::wire::{LegSocket, Pipe};
 use ear::Ear;
 use leg::Leg;
@@ -85,6 +86,7 @@ pub(crate) struct Pump {
     draining: Pin<Box<WaitForCancellationFutureOwned>>,
     drain_at: Option<Timestamp>,
     key_ended: Pin<Box<dyn Future<Output = End> + Send>>,
+    move_orders: MoveOrders,
     pings: caller::Pings,
     began: Timestamp,
     first_result: FirstResult,
@@ -112,6 +114,7 @@ impl Pump {
             draining: Box::pin(shared.shutdown.token().cancelled_owned()),
             drain_at: None,
             key_ended: Box::pin(listen.asked.caller.standing.clone().ended()),
+            move_orders: shared.reporter.move_orders(wanted.session),
             shared,
             session,
             wanted,
@@ -203,6 +206,11 @@ impl Pump {
                 }
             }
             Wake::Placed(answer) => self.session.placed(answer, self.shared.now()),
+            Wake::Move(order) => {
+                let now = self.shared.now();
+                let left = order.deadline.saturating_duration_since(tokio::time::Instant::now());
+                self.session.move_away(&order.node, now + left, now);
+            }
             Wake::Drain => {
                 self.note_drain();
                 self.arm();

@@ -144,6 +144,13 @@ impl Record {
         self.reporter.failed(self.session, node, cause.to_owned());
     }
 
+    /// Notes that a stream left a node that goes away, for another.
+    pub(crate) fn moved(&mut self, node: &NodeId) {
+        self.left();
+        info!(session = %self.session, trace = %self.trace.id(), %node, "stream left a node that goes away");
+        self.reporter.moved(self.session, node);
+    }
+
     /// Notes what was used so far. It costs next to nothing: streams do so message by message.
     pub(crate) fn used(&mut self, usage: Usage) {
         self.usage = usage;

@@ -44,6 +44,7 @@ pub(crate) struct Attempt {
 pub(crate) enum AttemptOutcome {
     Opened,
     Failed { cause: String },
+    Moved,
 }
 
 /// What a session cost, by what it was spent on.
@@ -238,6 +239,13 @@ impl Ledger {
     pub(crate) fn failed(&mut self, session: SessionId, node: NodeId, cause: String) {
         if let Some(entry) = self.entries.get_mut(&session) {
             entry.attempt(node, AttemptOutcome::Failed { cause });
+        }
+    }
+
+    /// Records that a stream left a node that goes away.
+    pub(crate) fn moved(&mut self, session: SessionId, node: NodeId) {
+        if let Some(entry) = self.entries.get_mut(&session) {
+            entry.attempt(node, AttemptOutcome::Moved);
         }
     }
 

@@ -121,6 +121,14 @@ async fn apply(core: &Core, billing: &Billing, update: Update, orders: &Orders) 
             core.freed();
             None
         }
+        Update::Moved(moved) => {
+            let (session, node) = names(&moved.session, &moved.node)?;
+            core.release(Lease::slot(&node, session)).await;
+            core.freed();
+            core.ledger().renewed(session, core.now());
+            core.ledger().moved(session, node);
+            None
+        }
         Update::Ended(ended) => end(core, ended).await,
         Update::Usage(usage) => billed(core, billing, usage.records).await,
     }

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use relay::Frame;
+use relay::{Close, Frame};
 use scheduler::{NodeId, Timestamp};
 use session::{Action, Cause, CloseReason, Leaving};
 
-use super::{Pending, Pump};
+use super::leg::Leg;
+use super::{FAREWELL, Pending, Pump};
 use crate::metrics;
+
+/// What a node is told that a stream leaves: nothing is wrong.
+const MOVED: u16 = 1_000;
 
 /// Time without results around the loss of a leg.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +53,7 @@ impl Pump {
                         leg.queue.push_back(Frame::ping(b""));
                     }
                 }
+                Action::MoveEnded(end) => metrics::move_ended(end),
                 Action::End(reason) => return Some(reason),
             }
         }
@@ -66,11 +71,19 @@ impl Pump {
 
     fn leave(&mut self, epoch: u32, node: &NodeId, why: Leaving) {
         let position = self.legs.iter().position(|leg| leg.epoch == epoch);
-        let said = position.map(|position| self.legs.swap_remove(position).last_words);
+        let leg = position.map(|position| self.legs.swap_remove(position));
         if matches!(self.pending, Some(Pending::Open(opening, _)) if opening == epoch) {
             self.pending = None;
         }
-        let Leaving::Failed(cause) = why else { return self.record.unused(node) };
+        let cause = match why {
+            Leaving::Failed(cause) => cause,
+            Leaving::Unneeded => return self.record.unused(node),
+            Leaving::Moved => {
+                self.record.moved(node);
+                return leg.map_or((), |leg| self.take_leave(leg));
+            }
+        };
+        let said = leg.map(|leg| leg.last_words);
         let words = said.filter(|words| !words.is_empty()).unwrap_or_else(|| describe(cause).to_owned());
         metrics::leg_lost();
         if self.serving == Some(epoch) {
@@ -80,6 +93,13 @@ impl Pump {
         } else {
             self.record.refused(node, &words);
         }
+    }
+
+    /// Closes a leg that is no longer needed as a caller would, while the stream goes on elsewhere.
+    fn take_leave(&self, Leg { mut socket, .. }: Leg) {
+        self.shared.shutdown.spawn("leave of a node", async move {
+            let _ = tokio::time::timeout(FAREWELL, socket.leave(&Close::new(MOVED, "moved"))).await;
+        });
     }
 }
 

@@ -12,6 +12,7 @@ use store::End;
 
 use super::leg::{Leg, frame};
 use super::{Opened, Pending, Placed, Pump, RESULTS};
+use crate::router::MoveOrder;
 use crate::wire::Pipe;
 
 /// What the caller's, or the leg's, socket gave.
@@ -23,6 +24,7 @@ pub(super) enum Wake {
     Leg(u32, Received),
     Opened(Box<Opened>),
     Placed(Placed),
+    Move(MoveOrder),
     Drain,
     KeyEnded(End),
     Time,
@@ -43,6 +45,9 @@ impl Pump {
         }
         if let Poll::Ready(wake) = self.poll_pending(cx) {
             return Poll::Ready(wake);
+        }
+        if let Poll::Ready(order) = self.move_orders.poll(cx) {
+            return Poll::Ready(Wake::Move(order));
         }
         if self.drain_at.is_none() && self.draining.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Wake::Drain);

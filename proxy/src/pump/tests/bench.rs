@@ -144,8 +144,8 @@ fn refusal() -> ErrorResponse {
 pub(super) struct Bench {
     pub(super) caller: WebSocketStream<DuplexStream>,
     pub(super) shutdown: Shutdown,
+    pub(super) reporter: Reporter,
     nodes: mpsc::Receiver<Node>,
-    reporter: Reporter,
 }
 
 impl Bench {
@@ -239,7 +239,8 @@ impl Bench {
         let updates = std::iter::from_fn(|| self.reporter.next());
         let reasons = updates.filter_map(|update| match update {
             Update::Ended(ended) => Some(ended.reason),
-            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Released(_) | Update::Usage(_) => None,
+            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Released(_) => None,
+            Update::Moved(_) | Update::Usage(_) => None,
         });
         reasons.collect()
     }

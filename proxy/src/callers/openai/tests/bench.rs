@@ -285,7 +285,8 @@ impl Bench {
         let updates = std::iter::from_fn(|| self.reporter.next());
         let endings = updates.filter_map(|update| match update {
             Update::Ended(ended) => Some(ended),
-            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Released(_) | Update::Usage(_) => None,
+            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Released(_) => None,
+            Update::Moved(_) | Update::Usage(_) => None,
         });
         endings.collect()
     }
