@@ -4,6 +4,7 @@ mod batch;
 mod fleet;
 mod law;
 mod leases;
+mod leaving;
 mod moves;
 mod slots;
 #[cfg(test)]
@@ -146,7 +147,7 @@ impl Core {
         let ticked = fleet.tick(scheduler::Demand { streams, arrivals }, &law.policy, now);
         drop(fleet);
         metrics::ticked(&ticked, waiting);
-        self.clear_drained(now);
+        self.clear_leaving(now);
     }
 
     /// Lets those who wait for a slot look again, as many as there are slots; several times a second.

@@ -14,6 +14,7 @@ mod limits;
 mod long_files;
 mod main_job;
 mod node_death;
+mod notices;
 mod operators;
 mod redis_faults;
 mod router_faults;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::support::child::Start;
 use crate::support::speech::{ensure_clean, query, sound};
 use crate::support::stream::{Ended, Kind, Stream, ensure_tiled, is, listen, open, text};
 use crate::support::up::{Node, Up};
@@ -38,7 +39,7 @@ async fn harm(up: &Up, node: &Node, harm: Harm) -> anyhow::Result<()> {
 }
 
 /// Speaks in real time while it listens to the end, and counts the final results that come.
-async fn speak(
+pub(crate) async fn speak(
     stream: Stream,
     sound: &[u8],
     finals: watch::Sender<usize>,
@@ -66,7 +67,7 @@ async fn speak(
 }
 
 /// Everything that a caller was told, and when.
-struct Told {
+pub(crate) struct Told {
     ended: Ended,
     times: Vec<Instant>,
 }
@@ -84,7 +85,7 @@ impl Told {
     }
 
     /// Checks that every word came once, in order, and that the stream closed as if nothing had been.
-    fn ensure_whole(&self, script: Script, session: &str) -> anyhow::Result<()> {
+    pub(crate) fn ensure_whole(&self, script: Script, session: &str) -> anyhow::Result<()> {
         anyhow::ensure!(self.ended.close() == (1000, ""), "{:?}", self.ended.close());
         ensure_clean(script, &text(self.ended.results(Kind::Final)))?;
         let end = ensure_tiled(self.ended.results(Kind::Final))?;
@@ -189,6 +190,45 @@ async fn a_caller_that_sends_faster_than_it_speaks_loses_nothing_either() -> any
     ensure_tiled(finals())?;
     let record = up.record(&session).await?;
     assert_eq!((&record["reason"], &record["epoch"]), (&Value::from("completed"), &Value::from(2)));
+    up.idle().await
+}
+
+/// Drains the node of a stream in the middle of it, and returns once the node has no sessions.
+async fn drain(up: &Up, session: &str, mut finals: watch::Receiver<usize>) -> anyhow::Result<String> {
+    within("two results", finals.wait_for(|count| *count >= 2)).await??;
+    let node = up.serving(session).await?.name.clone();
+    let router = format!("http://{}", up.admin());
+    let drained = Start::of(&["drain", &node, "--wait", "--router", &router]).output().await?;
+    anyhow::ensure!(drained.status.success(), "{}", String::from_utf8_lossy(&drained.stderr));
+    let heard = *finals.borrow();
+    within("a result from elsewhere", finals.wait_for(|count| *count > heard)).await??;
+    anyhow::ensure!(up.serving(session).await?.name != node, "it is still there");
+    Ok(node)
+}
+
+#[tokio::test]
+async fn a_stream_leaves_a_drained_node_and_its_caller_notices_nothing() -> anyhow::Result<()> {
+    let up = Up::start(&["--nodes", "2", "--slots", "16"]).await?;
+    let script = Script::lasting(43, Duration::from_secs(24));
+    let stream = open(&up, &format!("{}&interim_results=true", query(FORMAT))).await?;
+    let (id, (finals, heard)) = (stream.session()?, watch::channel(0));
+    let mut left = String::new();
+    let leaving = async {
+        left = drain(&up, &id, heard).await?;
+        Ok(())
+    };
+    let told = speak(stream, &sound(script, FORMAT), finals, leaving).await?;
+    told.ensure_whole(script, &id)?;
+    let record = up.record(&id).await?;
+    let outcomes: Vec<_> =
+        record["attempts"].as_array().context("attempts")?.iter().map(|attempt| &attempt["outcome"]).collect();
+    assert_eq!(outcomes, ["opened", "moved", "opened"], "{record}");
+    assert_eq!((&record["reason"], &record["attempts"][1]["node"]), (&Value::from("completed"), &Value::from(left)));
+    anyhow::ensure!(record["bytes_in"] == sound(script, FORMAT).len(), "a replay is not paid for: {record}");
+    let page = up.metrics_page().await?;
+    let moved = |outcome| page.contains(&format!("crosspoint_proxy_moves_total{{outcome=\"{outcome}\"}} 1"));
+    anyhow::ensure!(moved("in_pause") || moved("in_speech"), "{page}");
+    anyhow::ensure!(page.contains(r#"crosspoint_proxy_legs_total{outcome="lost"} 0"#), "no leg was lost: {page}");
     up.idle().await
 }
 

@@ -14,6 +14,10 @@ pub enum Fault {
     StopNode,
     /// `SIGTERM` of both: what is open goes on until it ends or the engine's patience does.
     DrainNode,
+    /// An operator's `drain`, and an `undrain` when it is over.
+    Drain,
+    /// The cloud says that it will take the host away, and does: `kill -9` when the time is over.
+    SpotNotice,
     /// Every connection to an engine is reset.
     ResetLinks,
     /// Every connection to an engine is reset in the middle of something.
@@ -71,6 +75,7 @@ impl Fault {
     pub(super) const fn target(self) -> Target {
         match self {
             Self::KillNode | Self::StopNode | Self::DrainNode | Self::KillAgent | Self::StopAgent => Target::Node,
+            Self::Drain | Self::SpotNotice => Target::Node,
             Self::ResetLinks | Self::TearLinks | Self::CutUp | Self::CutDown | Self::Partition | Self::SlowLink => {
                 Target::Node
             }
@@ -87,6 +92,11 @@ impl Fault {
             Target::Proxy => true,
             Target::Router | Target::Redis => false,
         }
+    }
+
+    /// Tells whether streams are told to leave in time.
+    pub(super) const fn is_planned(self) -> bool {
+        matches!(self, Self::Drain | Self::SpotNotice)
     }
 
     pub(super) const fn is_of_redis(self) -> bool {
@@ -109,6 +119,8 @@ impl Fault {
             Self::KillNode => "kill_node",
             Self::StopNode => "stop_node",
             Self::DrainNode => "drain_node",
+            Self::Drain => "drain",
+            Self::SpotNotice => "spot_notice",
             Self::ResetLinks => "reset_links",
             Self::TearLinks => "tear_links",
             Self::CutUp => "cut_up",

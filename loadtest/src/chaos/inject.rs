@@ -15,8 +15,9 @@ use tokio::time::{Instant, sleep};
 use super::ChaosError;
 use super::fault::{Fault, Target};
 use super::link::{Cut, Link};
+use super::planned::Departures;
 use super::scenario::{Dose, Scenario};
-use super::stage::{Node, Part, Proxy, Redis, Router, Stage};
+use super::stage::{Node, Part, Proxy, Redis, Router, Stage, Word};
 use crate::kernel::{Process, Signal};
 
 /// Bytes that a torn connection still carries, at most.
@@ -36,6 +37,8 @@ pub(super) struct Injected {
     /// When all was well again.
     pub(super) over: Instant,
     pub(super) touched: Touched,
+    /// Who left, where streams were told to.
+    pub(super) departures: Option<Departures>,
 }
 
 /// Whom a fault touched.
@@ -150,8 +153,9 @@ impl Victim {
         };
         let over = Instant::now();
         sleep(REST).await;
+        let departures = kept.departures(fault, (at, at + lasts));
         drop(kept);
-        Ok(Injected { fault, target, at, over, touched })
+        Ok(Injected { fault, target, at, over, touched, departures })
     }
 
     fn name(&self) -> String {
@@ -160,6 +164,13 @@ impl Victim {
             Self::Router(number, _) => format!("router-{number}"),
             Self::Redis(_) => "redis".to_owned(),
             Self::Proxy(number, _) => format!("proxy-{number}"),
+        }
+    }
+
+    fn departures(&self, fault: Fault, (from, deadline): (Instant, Instant)) -> Option<Departures> {
+        match self {
+            Self::Node(node) if fault.is_planned() => Some(Departures { deadline, left: node.link().left_since(from) }),
+            Self::Node(_) | Self::Router(..) | Self::Redis(_) | Self::Proxy(..) => None,
         }
     }
 
@@ -185,6 +196,17 @@ async fn on_node(node: &mut Node, (fault, lasts): (Fault, Duration), dice: &mut 
             node.drain().await?;
             sleep(lasts).await;
             node.start_again(Part::Whole).await?;
+        }
+        Fault::Drain => {
+            node.order("drain").await?;
+            sleep(lasts).await;
+            node.order("undrain").await?;
+        }
+        Fault::SpotNotice => {
+            node.metadata().say(Word::TakenAway);
+            sleep(lasts).await;
+            node.metadata().say(Word::Nothing);
+            die(node, Part::Whole, REST).await?;
         }
         Fault::ResetLinks => link.reset(),
         Fault::TearLinks => {

@@ -93,7 +93,7 @@ mod tests {
     }
 
     fn fault(fault: Fault, at: Instant, touched: Touched) -> Injected {
-        Injected { fault, target: "x".to_owned(), at, over: at + Duration::from_secs(4), touched }
+        Injected { fault, target: "x".to_owned(), at, over: at + Duration::from_secs(4), touched, departures: None }
     }
 
     fn sessions(name: &str) -> Touched {

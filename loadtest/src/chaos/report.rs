@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::crowd::Call;
 use super::fault::{Fault, Promise};
 use super::judge::Judged;
+use super::planned::{Moves, Planned};
 use super::scenario::Scenario;
 use super::stage::Count;
 
@@ -73,6 +74,8 @@ pub struct Row {
     pub gap_ms: Option<Gap>,
     /// Streams that were refused or did not end as they should.
     pub errors: usize,
+    /// How streams left in time, where they were told to.
+    pub planned: Option<Planned>,
 }
 
 /// Gaps, in milliseconds.
@@ -168,6 +171,7 @@ struct Sum {
     touched: usize,
     words: Tally,
     gaps: Vec<Duration>,
+    moves: Moves,
     errors: usize,
 }
 
@@ -181,6 +185,7 @@ fn rows(judged: &Judged<'_>) -> Vec<Row> {
             let count = counts.entry(Some(fault.fault)).or_default();
             count.touched += 1;
             count.gaps.extend(judged.gap(call, fault));
+            count.moves.note(call, fault);
         }
         let count =
             counts.entry(judged.culprit(call).filter(|_| !call.is_well()).map(|fault| fault.fault)).or_default();
@@ -203,6 +208,7 @@ impl Sum {
             wrong: self.words.wrong,
             gap_ms: Gap::of(&self.gaps),
             errors: self.errors,
+            planned: self.moves.sum(),
         }
     }
 }
@@ -236,7 +242,7 @@ mod tests {
 
     fn row(fault: Option<Fault>, (lost, errors): (usize, usize)) -> Row {
         let promise = fault.map_or(Promise::NothingLost, Fault::promise);
-        Row { fault, promise, times: 1, touched: 2, lost, doubled: 0, wrong: 0, gap_ms: None, errors }
+        Row { fault, promise, times: 1, touched: 2, lost, doubled: 0, wrong: 0, gap_ms: None, errors, planned: None }
     }
 
     #[test]
@@ -260,6 +266,10 @@ mod tests {
     #[test]
     fn the_table_says_what_failed_and_with_which_seed() {
         let text = report(vec![row(None, (0, 0)), row(Some(Fault::KillNode), (12, 1))]).to_string();
+        assert!(!text.contains("planned moves"));
+        let planned = Some(Planned { moved: 3, in_time: 2, ended: 1, ..Planned::default() });
+        let left = report(vec![Row { planned, ..row(Some(Fault::SpotNotice), (0, 0)) }]).to_string();
+        assert!(left.contains("spot_notice            3        2       1"), "{left}");
         assert!(text.contains("seed 7") && text.contains("kill_node") && text.contains("FAILED"), "{text}");
     }
 }
