@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::support::child::{Child, Start};
+use crate::support::child::{Child, Start, kill};
 use crate::support::proxy::{Proxy, agent};
 use crate::support::router::Router;
 use crate::support::speech::{query, sound};
@@ -26,13 +26,16 @@ const FORMAT: Format = Format::SPEECH;
 
 #[derive(Debug, Deserialize)]
 struct Engine {
+    pid: u32,
     address: String,
 }
 
 /// A host: an engine, its agent, and the metadata server that only it can ask.
 struct Host {
     name: String,
-    engine: Child,
+    /// The engine's process.
+    pid: u32,
+    _engine: Child,
     _agent: Child,
     is_taken: watch::Sender<bool>,
     _metadata: JoinSet<std::io::Result<()>>,
@@ -42,7 +45,7 @@ impl Host {
     async fn start(name: &str, router: &Router) -> anyhow::Result<Self> {
         let start =
             Start::of(&["engine", "--voice", "synthetic"]).variable("CROSSPOINT__ENGINE__LISTEN", "127.0.0.1:0");
-        let (engine, Engine { address }) = start.child().await?;
+        let (engine, Engine { pid, address }) = start.child().await?;
         let is_taken = watch::Sender::new(false);
         let pages = axum::Router::new()
             .route("/computeMetadata/v1/instance/preempted", get(preempted))
@@ -57,7 +60,7 @@ impl Host {
              notices: {{ cloud: gcp, url: \"http://{metadata}\", gcp_warning: 30s }}",
             router.url()
         ));
-        Ok(Self { name: name.to_owned(), engine, _agent: agent.await?, is_taken, _metadata: serving })
+        Ok(Self { name: name.to_owned(), pid, _engine: engine, _agent: agent.await?, is_taken, _metadata: serving })
     }
 }
 
@@ -100,7 +103,7 @@ async fn a_stream_has_left_a_host_before_its_cloud_takes_it_away() -> anyhow::Re
         let host = hosts.iter().find(|host| host.name == left).context("a host")?;
         host.is_taken.send_replace(true);
         until("move to another host", async || Ok((serving_node(&router, &id).await? != left).then_some(()))).await?;
-        host.engine.kill().await?;
+        kill(host.pid).await?;
         anyhow::ensure!(router.ask("nodes").await?["nodes"].as_array().is_some_and(|nodes| {
             nodes.iter().any(|node| node["node"] == *left && node["notice"]["kind"] == "preemption")
         }));
