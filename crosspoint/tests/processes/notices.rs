@@ -55,12 +55,13 @@ impl Host {
         let metadata = listener.local_addr()?;
         let mut serving = JoinSet::new();
         serving.spawn(axum::serve(listener, pages).into_future());
-        let agent = agent(&format!(
+        let section = format!(
             "node: {name}, pool: on-prem, routers: [\"{}\"], engine: {{ url: \"http://{address}\" }}, \
              notices: {{ cloud: gcp, url: \"http://{metadata}\", gcp_warning: 30s }}",
             router.url()
-        ));
-        Ok(Self { name: name.to_owned(), pid, _engine: engine, _agent: agent.await?, is_taken, _metadata: serving })
+        );
+        let agent = agent(&section).await?;
+        Ok(Self { name: name.to_owned(), pid, _engine: engine, _agent: agent, is_taken, _metadata: serving })
     }
 }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use scheduler::Timestamp;
 
-use super::Session;
 use super::phase::{Cover, Search};
+use super::{OWED_SECONDS, Session};
 use crate::close::CloseReason;
-use crate::events::{Action, Cause};
+use crate::events::{Action, Cause, Layout};
+use crate::leg::Leg;
 
 /// How long a stream stands still that can keep no more audio, before its leg is given up.
 const STUCK: Duration = Duration::from_secs(30);
@@ -102,8 +103,13 @@ impl Session {
         Some((at.max(self.rival_after), cause))
     }
 
+    /// A rival that was sent next to nothing need not show anything.
     fn rival_deadline(&self) -> Option<Timestamp> {
-        self.rival.as_ref().map(|leg| leg.health.progress_at() + RIVAL)
+        let unheard = |leg: &Leg| self.ring.frame(leg.sent).saturating_sub(leg.heard);
+        let owes = |leg: &&Leg| {
+            self.layout == Layout::Opaque || self.timeline.time(unheard(leg)) > Duration::from_secs(OWED_SECONDS)
+        };
+        self.rival.as_ref().filter(owes).map(|leg| leg.health.progress_at() + RIVAL)
     }
 
     /// When the search has its next turn, or has lasted long enough.

@@ -20,8 +20,8 @@ use crate::track::Track;
 
 /// How long a new leg that has heard as much waits for a pause.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Nobody waits for a pause when so little time is left.
-const HASTE: Duration = Duration::from_secs(5);
+/// Nobody waits for a pause when so little time is left: streams shall be gone five seconds before their node.
+const HASTE: Duration = Duration::from_secs(6);
 /// While a stream moves, it looks so often whether it may.
 const LOOK: Duration = Duration::from_millis(100);
 /// After a search for another node that found none, the next begins so much later than the one before did.
@@ -100,8 +100,9 @@ impl Session {
         let (Some(rival), Some(current)) = (&self.rival, &self.current) else { return };
         let behind = self.timeline.time(current.heard.max(self.fin()).saturating_sub(rival.heard));
         let (is_near, has_shown) = (behind <= NEAR, rival.heard > rival.base);
-        let has_nothing_to_show = rival.sent == self.ring.end() && self.is_silent_since_final();
-        let is_level = behind.is_zero() || (is_near && has_nothing_to_show);
+        let is_silent = self.ring.end() == 0 || self.is_silent_since_final();
+        let has_nothing_to_show = is_silent && rival.sent == self.ring.end();
+        let is_level = (behind.is_zero() && has_shown) || has_nothing_to_show;
         let Some(moving) = &mut self.moving else { return };
         if is_near {
             moving.near_since.get_or_insert(now);
