@@ -101,7 +101,8 @@ impl Session {
         self.told.push_back(Told::Result(raw.clone(), Change { answers, ..change }));
     }
 
-    /// Tells a guess less the words that the caller has; one that adds nothing is not told.
+    /// Tells a guess less the words that the caller has; one that adds nothing is told only where it blanks no other guess:
+    /// how far the node has heard is news too.
     pub(super) fn tell_guess(&mut self, heard: &Heard, raw: &Bytes) -> Verdict {
         let Some(leg) = &self.current else { return Verdict::Drop };
         let base = leg.base;
@@ -116,7 +117,8 @@ impl Session {
         let start = self.track(heard.channel).end();
         let mapped = base.saturating_add(self.timeline.samples(heard.end)).saturating_add_signed(shift);
         let adds = dropped < heard.words.len() || heard.words.is_empty();
-        if adds && mapped > start {
+        let blanks = !self.track(heard.channel).before().guessed.is_empty();
+        if (adds || !blanks) && mapped > start {
             let change = self.change(Kind::Interim, (dropped, shift), (start, self.within(mapped).max(start)));
             self.told.push_back(Told::Result(raw.clone(), change));
         }
