@@ -4,7 +4,6 @@ mod batch;
 mod fleet;
 mod law;
 mod leases;
-mod leaving;
 mod moves;
 mod slots;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::close::CloseReason;
+use crate::stream::MoveEnd;
 
 /// How long a stream waits for what, and how much it keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -260,23 +261,6 @@ pub enum Leaving {
     Unneeded,
     /// It served, and will go away: another leg has taken over.
     Moved,
-}
-
-/// How a planned move ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MoveEnd {
-    /// Another node serves, from a pause on.
-    Paused,
-    /// Another node serves; there was no pause, or no time to wait for one.
-    Unpaused,
-    /// The node was lost before another had taken over.
-    Overtaken,
-    /// No other node had taken over by the deadline.
-    Late,
-    /// No other node can take over: too little of the audio is kept.
-    Impossible,
-    /// The stream is elsewhere, or as good as over.
-    Needless,
 }
 
 /// Why a leg was given up.

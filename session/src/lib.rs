@@ -27,8 +27,8 @@ mod track;
 pub use candidates::{Candidates, Next};
 pub use close::{Blame, CloseReason};
 pub use events::{
-    Action, Answers, Cause, Change, Control, Heard, Kind, Layout, Leaving, LegClose, Limits, MoveEnd, Said, Told,
-    Usage, Verdict, Word,
+    Action, Answers, Cause, Change, Control, Heard, Kind, Layout, Leaving, LegClose, Limits, Said, Told, Usage,
+    Verdict, Word,
 };
 pub use pauses::Noticed;
-pub use stream::{Begun, Outgoing, Session};
+pub use stream::{Begun, MoveEnd, Outgoing, Session};

@@ -25,7 +25,7 @@ use scheduler::{NodeId, Placement, Timestamp};
 
 use crate::asked::Asked;
 use crate::close::CloseReason;
-use crate::events::{Action, Cause, Control, Layout, Limits, MoveEnd, Told, Usage};
+use crate::events::{Action, Cause, Control, Layout, Limits, Told, Usage};
 use crate::leg::Leg;
 use crate::owed::Owed;
 use crate::pauses::{Noticed, Pauses};
@@ -33,6 +33,7 @@ use crate::prospects::Prospects;
 use crate::ring::Ring;
 use crate::timeline::Timeline;
 use crate::track::Track;
+pub use moving::MoveEnd;
 use moving::Moving;
 use phase::{Caller, Cover, Search, State};
 use speech::Moments;

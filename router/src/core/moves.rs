@@ -1,6 +1,8 @@
 //! Streams on nodes that go away: their proxies are asked to move them, a few a second, so that the nodes that take them
 //! over are not all asked at once.
 
+mod leaving;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,9 +14,9 @@ use tokio::sync::mpsc::WeakSender;
 use tonic::Status;
 use tracing::debug;
 
-use super::leaving::Leaving;
 use super::{Core, Orders};
 use crate::metrics;
+use leaving::Leaving;
 
 /// Streams that are known at most; beyond it a stream is not asked to move.
 const MOST: usize = 100_000;

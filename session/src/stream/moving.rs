@@ -14,7 +14,7 @@ use scheduler::{NodeId, Timestamp};
 use super::Session;
 use super::caller::FINALIZE;
 use super::phase::{Cover, Search};
-use crate::events::{Action, Control, Layout, Leaving, MoveEnd};
+use crate::events::{Action, Control, Layout, Leaving};
 use crate::merge::Seam;
 use crate::track::Track;
 
@@ -28,6 +28,23 @@ const LOOK: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(2);
 /// A new leg that is so little behind the old one is as good as level with it: the rest is its cadence.
 const NEAR: Duration = Duration::from_secs(1);
+
+/// How a planned move ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoveEnd {
+    /// Another node serves, from a pause on.
+    Paused,
+    /// Another node serves; there was no pause, or no time to wait for one.
+    Unpaused,
+    /// The node was lost before another had taken over.
+    Overtaken,
+    /// No other node had taken over by the deadline.
+    Late,
+    /// No other node can take over: too little of the audio is kept.
+    Impossible,
+    /// The stream is elsewhere, or as good as over.
+    Needless,
+}
 
 /// A move that was ordered and is not over.
 #[derive(Debug)]
@@ -155,6 +172,16 @@ impl Session {
         let is_wanted = self.current.is_none() || self.suspicion.is_some();
         if !is_wanted {
             self.dismiss_rival();
+        }
+    }
+
+    /// Sends home the leg that stands by, or the one that is being opened.
+    pub(super) fn dismiss_rival(&mut self) {
+        if let Some(rival) = self.rival.take() {
+            self.leave(rival.epoch, &rival.placement, Leaving::Unneeded);
+        }
+        if let Search::Opening { epoch, placement, .. } = std::mem::replace(&mut self.search, Search::Idle) {
+            self.leave(epoch, &placement, Leaving::Unneeded);
         }
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use scheduler::{Placement, Timestamp};
 
 use super::phase::{Cover, Hunt, Search, State};
-use super::{Session, Track};
+use super::{MoveEnd, Session, Track};
 use crate::close::CloseReason;
-use crate::events::{Action, Cause, Layout, Leaving, LegClose, MoveEnd, Said, Told, Verdict};
+use crate::events::{Action, Cause, Layout, Leaving, LegClose, Said, Told, Verdict};
 use crate::leg::{Leg, Manner};
 
 /// How often the router is asked again while the caller waits for its answer: two more sets of three nodes.
@@ -277,16 +277,6 @@ impl Session {
         }
         self.rival_after = now + NEXT_RIVAL;
         self.dismiss_rival();
-    }
-
-    /// Sends home the leg that stands by, or the one that is being opened.
-    pub(super) fn dismiss_rival(&mut self) {
-        if let Some(rival) = self.rival.take() {
-            self.leave(rival.epoch, &rival.placement, Leaving::Unneeded);
-        }
-        if let Search::Opening { epoch, placement, .. } = std::mem::replace(&mut self.search, Search::Idle) {
-            self.leave(epoch, &placement, Leaving::Unneeded);
-        }
     }
 
     /// Returns when the rival may take the place of the leg that is suspect: it must have heard what that has, and that

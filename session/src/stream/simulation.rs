@@ -17,7 +17,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
-use crate::events::{Answers, Change, Control, Heard, Kind, Leaving, MoveEnd, Said, Verdict};
+use crate::events::{Answers, Change, Control, Heard, Kind, Leaving, Said, Verdict};
 use crate::testing::placement;
 use crate::track::PRE_ROLL;
 use node::{Fault, Node};

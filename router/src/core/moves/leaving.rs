@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use scheduler::{FleetView, NodeId, NodeState, NoticeKind, Report, Timestamp};
 
-use super::Core;
+use super::super::Core;
 
 /// All streams of a drained node are asked to leave it within so long.
 const DRAINED_WITHIN: Duration = Duration::from_secs(30);
