@@ -7,6 +7,7 @@ mod bad_uploads;
 mod chaos;
 mod compose;
 mod dashboards;
+mod decisions;
 mod engines;
 mod hosts;
 mod keys;
