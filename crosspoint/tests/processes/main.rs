@@ -4,6 +4,7 @@ mod bad_input;
 mod bad_start;
 mod bad_streams;
 mod bad_uploads;
+mod benches;
 mod chaos;
 mod compose;
 mod dashboards;
