@@ -17,6 +17,7 @@ mod owed;
 mod pauses;
 mod prospects;
 mod ring;
+mod sense;
 mod stream;
 #[cfg(test)]
 mod testing;

@@ -6,7 +6,7 @@
 //! itself. A leg that broke is replaced; one that is only suspect gets a rival, and the first of them to show progress serves.
 //!
 //! * `caller`: what the caller sends. `results`: what the caller is told. `joining`: how a leg goes on from the one before.
-//! * `nodes`: legs opened, lost and adopted. `clock`: what time alone brings about.
+//! * `sense`: what of it is nonsense. `nodes`: legs opened, lost and adopted. `clock`: what time alone brings about.
 
 mod caller;
 mod clock;
@@ -14,6 +14,7 @@ mod joining;
 mod nodes;
 mod phase;
 mod results;
+mod sense;
 mod speech;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -99,6 +100,7 @@ pub struct Session {
     fin_at: Timestamp,
     full_since: Option<Timestamp>,
     owed: Owed,
+    nonsense: u32,
     usage: Usage,
     actions: VecDeque<Action>,
     told: VecDeque<Told>,
@@ -145,6 +147,7 @@ impl Session {
             fin_at: now,
             full_since: None,
             owed: Owed::nothing(owes),
+            nonsense: 0,
             usage: Usage::default(),
             actions: VecDeque::new(),
             told: VecDeque::new(),
@@ -185,6 +188,18 @@ impl Session {
     #[must_use]
     pub fn failed(&self, now: Timestamp) -> BTreeSet<NodeId> {
         self.prospects.failed(now)
+    }
+
+    /// Keeps this much audio from now on, at most, and asks for final results after so much without one: memory is short, or
+    /// no longer.
+    pub fn limit(&mut self, (ring, unfinished): (Duration, Duration)) {
+        (self.limits.ring, self.limits.unfinished) = (ring, unfinished);
+    }
+
+    /// Returns how many bytes are kept for a replay.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.ring.bytes()
     }
 
     /// Returns how much audio the leg that serves has yet to be sent.

@@ -18,7 +18,7 @@ use super::*;
 use crate::events::{Answers, Change, Control, Heard, Kind, Leaving, Said, Verdict};
 use crate::testing::placement;
 use crate::track::PRE_ROLL;
-use node::{Fault, Node};
+use node::{Arrival, Fault, Node};
 use script::{Spoken, script};
 
 const SEEDS: std::ops::Range<u64> = 0..200;
@@ -196,12 +196,13 @@ impl World {
     fn node(&mut self) -> Node {
         let mut node = Node::new(self.dice.random(), &self.script);
         if self.goes_wrong(60) {
-            let faults = [Fault::Dies, Fault::Dies, Fault::Hangs, Fault::Mute, Fault::OneWay];
+            let faults =
+                [Fault::Dies, Fault::Dies, Fault::Hangs, Fault::Mute, Fault::OneWay, Fault::Raves, Fault::Raves];
             node.fault = faults[self.dice.random_range(0..faults.len())];
             node.fault_at = self.now + self.dice.random_range(0..9_000);
             node.recovers_at = match node.fault {
                 Fault::Dies | Fault::Mute | Fault::None => u64::MAX,
-                Fault::Hangs | Fault::OneWay => node.fault_at + self.dice.random_range(500..8_000),
+                Fault::Hangs | Fault::OneWay | Fault::Raves => node.fault_at + self.dice.random_range(500..8_000),
             };
         }
         node
@@ -288,7 +289,12 @@ impl World {
                 self.session.leg_failed(epoch, Cause::Lost, now);
                 self.act();
             }
-            while let Some(message) = self.legs.get_mut(&epoch).and_then(|leg| leg.arrival(self.now)) {
+            while let Some((message, arrival)) = self.legs.get_mut(&epoch).and_then(|leg| leg.arrival(self.now)) {
+                if arrival == Arrival::Garbled {
+                    self.session.leg_garbled(epoch, now);
+                    self.act();
+                    continue;
+                }
                 let raw = Bytes::from(self.messages.len().to_string());
                 self.messages.push((epoch, message.numbers, message.said.clone()));
                 let verdict = self.session.leg_said(epoch, message.said, &raw, now);

@@ -29,6 +29,17 @@ pub(super) enum Fault {
     Mute,
     /// It hears everything, and nothing of it arrives for some time.
     OneWay,
+    /// Some of its messages cannot be read, or cannot be true.
+    Raves,
+}
+
+/// How a message arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// As it was said.
+    Whole,
+    /// Nobody can read it.
+    Garbled,
 }
 
 /// A message on its way to the session.
@@ -235,9 +246,27 @@ impl Node {
     }
 
     /// Returns the next message that arrives.
-    pub(super) fn arrival(&mut self, now: u64) -> Option<Message> {
+    pub(super) fn arrival(&mut self, now: u64) -> Option<(Message, Arrival)> {
         let is_cut_off = self.is(Fault::OneWay, now) || self.is(Fault::Hangs, now) || self.is_dead(now);
         let is_due = self.outbox.front().is_some_and(|message| message.due <= now);
-        (is_due && !is_cut_off).then(|| self.outbox.pop_front()).flatten()
+        let message = (is_due && !is_cut_off).then(|| self.outbox.pop_front()).flatten()?;
+        Some(if self.is(Fault::Raves, now) { self.rave(message) } else { (message, Arrival::Whole) })
+    }
+
+    fn rave(&mut self, mut message: Message) -> (Message, Arrival) {
+        let kind = self.dice.random_range(0..40);
+        if kind < 3 && !matches!(message.said, Said::Closed(_)) {
+            return (message, Arrival::Garbled);
+        }
+        if let Said::Final(heard) | Said::Interim(heard) = &mut message.said {
+            match (kind, heard.words.first_mut()) {
+                (3, Some(word)) => word.start += Duration::from_secs(1_000),
+                (4, Some(word)) => word.end += Duration::from_secs(1_000),
+                (5, _) => heard.end += Duration::from_secs(1_000),
+                (6, _) if heard.start > Duration::from_secs(2) => heard.start = Duration::ZERO,
+                _ => {}
+            }
+        }
+        (message, Arrival::Whole)
     }
 }
