@@ -9,6 +9,7 @@
 //!   has no gap; it counts by its lost words and its error.
 //! * Lost, doubled and wrong words, and errors, count for the last fault on the stream's way before its end; else for
 //!   the last other fault that it lived through; else for none.
+//! * Who connects while a proxy is replaced is **refused** when nobody answers it: not accepted, reset, or not heard.
 //! * A lease is **leaked** if it is there 15 s after the last fault was over and the last stream had ended.
 //!
 //! What is drawn by dice (faults, targets, words, lengths) follows from the seed; what the processes make of it does not.
@@ -17,6 +18,7 @@ mod crowd;
 mod fault;
 mod inject;
 mod judge;
+mod knock;
 mod link;
 mod report;
 mod scenario;
@@ -35,6 +37,7 @@ use thiserror::Error;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 pub use fault::{Fault, Promise};
+pub use knock::Knocks;
 pub use link::Weather;
 pub use report::{Report, Row, Settings};
 pub use scenario::{DEFAULT_SCENARIO, Dose, Hearing, Scenario, ScenarioError, Speeches};

@@ -57,7 +57,10 @@ pub struct Config {
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub latency_limit: Duration,
-    /// How long open sessions may go on after a SIGTERM.
+    /// A Unix socket at which a proxy that starts beside this one is given its ports; this one drains then. None unless set:
+    /// then two cannot listen on the same ports.
+    pub handover: Option<PathBuf>,
+    /// How long open sessions may go on after a SIGTERM or a handover.
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub drain: Duration,
@@ -87,6 +90,7 @@ impl Default for Config {
             file_timeout: Duration::from_secs(600),
             engine_keys: BTreeMap::new(),
             latency_limit: Duration::from_millis(300),
+            handover: None,
             drain: Duration::from_secs(900),
             files: FileLimits::default(),
             stream: session::Limits::default(),

@@ -238,7 +238,9 @@ impl Pump {
     }
 
     fn note_drain(&mut self) {
-        let end = self.shared.now() + self.shared.config.drain;
+        // A stream that began after the drain did ends with the others.
+        let left = self.shared.config.drain.saturating_sub(self.shared.shutdown.drained_for());
+        let end = self.shared.now() + left;
         self.drain_at.get_or_insert(end);
     }
 

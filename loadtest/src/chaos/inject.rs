@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::ChaosError;
 use super::fault::{Fault, Target};
+use super::knock::{Knocker, Knocks};
 use super::link::{Cut, Link};
 use super::scenario::{Dose, Scenario};
 use super::stage::{Node, Part, Proxy, Redis, Router, Stage};
@@ -36,6 +37,8 @@ pub(super) struct Injected {
     /// When all was well again.
     pub(super) over: Instant,
     pub(super) touched: Touched,
+    /// Who connected meanwhile.
+    pub(super) knocks: Knocks,
 }
 
 /// Whom a fault touched.
@@ -130,6 +133,7 @@ fn free<T>(all: &[Arc<Mutex<T>>], dice: &mut SmallRng) -> Option<(usize, OwnedMu
 impl Victim {
     async fn suffer(self, (fault, lasts): (Fault, Duration), mut dice: SmallRng) -> Result<Injected, ChaosError> {
         let (target, touched, at) = (self.name(), self.touched(fault), Instant::now());
+        let mut knocks = Knocks::default();
         let kept = match self {
             Self::Node(mut node) => {
                 on_node(&mut node, (fault, lasts), &mut dice).await?;
@@ -144,14 +148,14 @@ impl Victim {
                 Self::Redis(redis)
             }
             Self::Proxy(number, mut proxy) => {
-                on_proxy(&mut proxy, fault, lasts).await?;
+                knocks = on_proxy(&mut proxy, fault, lasts).await?;
                 Self::Proxy(number, proxy)
             }
         };
         let over = Instant::now();
         sleep(REST).await;
         drop(kept);
-        Ok(Injected { fault, target, at, over, touched })
+        Ok(Injected { fault, target, at, over, touched, knocks })
     }
 
     fn name(&self) -> String {
@@ -232,14 +236,17 @@ async fn on_router(router: &mut Router, fault: Fault, lasts: Duration) -> Result
     router.start_again().await
 }
 
-async fn on_proxy(proxy: &mut Proxy, fault: Fault, lasts: Duration) -> Result<(), ChaosError> {
+async fn on_proxy(proxy: &mut Proxy, fault: Fault, lasts: Duration) -> Result<Knocks, ChaosError> {
     if fault == Fault::RollProxy {
-        proxy.dismiss();
-        return proxy.start_again().await;
+        let knocker = Knocker::at(proxy.address());
+        proxy.roll().await?;
+        sleep(lasts).await;
+        return knocker.stop().await;
     }
     proxy.kill().await?;
     sleep(lasts).await;
-    proxy.start_again().await
+    proxy.start_again().await?;
+    Ok(Knocks::default())
 }
 
 async fn on_redis(redis: &mut Redis, fault: Fault, lasts: Duration) -> Result<(), ChaosError> {

@@ -207,7 +207,7 @@ impl Bench {
         let placing = placing.serve_with_incoming(TcpListenerStream::new(listener));
         shutdown.spawn("router", async move { placing.await.unwrap() });
         let reporter = Reporter::default();
-        shutdown.spawn("usage", crate::usage::keep(reporter.meters().clone(), Vec::new(), shutdown.clone()));
+        shutdown.spawn("usage", crate::usage::keep(reporter.meters().clone(), Default::default(), shutdown.clone()));
         let mut shared = shared(router, &reporter, &shutdown);
         shared.dialer = Arc::new(Streams(Arc::clone(&traces)));
         change(&mut shared);
