@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tracing::info;
 
+use crate::budget::{Budget, Pressure};
 use crate::delivery::Failure;
 use crate::edge::{Certificates, Tls, TlsConfig, Ways};
 use crate::facts::{CountriesError, FactReader};
@@ -68,6 +69,9 @@ pub(crate) struct Shared {
     pub(crate) dialer: Arc<dyn Dial>,
     pub(crate) memory: MemoryWatch,
     pub(crate) chunks: Arc<Semaphore>,
+    /// What all streams may keep for replays, and leave on disk.
+    pub(crate) rings: Arc<Budget>,
+    pub(crate) spills: Arc<Budget>,
     pub(crate) shutdown: Shutdown,
     pub(crate) keys: Arc<Keys>,
     pub(crate) quota: Arc<Quota>,
@@ -89,7 +93,7 @@ impl Shared {
         work: Work,
     ) -> Result<Record, Failure> {
         let _open = self.reporter.meters().open();
-        if self.memory.is_short() {
+        if self.memory.is_short() || self.rings.pressure() == Pressure::Spent {
             return Err(Failure::no_node(CloseReason::Overloaded));
         }
         let upload_bytes = upload_bytes(headers, work);
@@ -251,6 +255,8 @@ impl App {
             reporter: Reporter::new(meters, news),
             placer: self.placer.within(shutdown.clone()),
             chunks: Arc::new(Semaphore::new(self.config.files.in_flight_together.get().into())),
+            rings: Budget::new(self.config.rings_limit()),
+            spills: Budget::new(self.config.spill.bytes_together),
             quota: Arc::new(Quota::new(self.quotas, self.config.proxies)),
             config: self.config,
             models: self.models,
@@ -275,8 +281,9 @@ impl App {
             ways = ways.and_tls(bound.listener, tls);
             shutdown.spawn("certificates", certificates.follow(shutdown.clone()));
         }
+        let budgets = [Arc::clone(&shared.rings), Arc::clone(&shared.spills)];
         shutdown.spawn("keys", follow(Arc::downgrade(&shared.keys), shared.keys.gone()));
-        shutdown.spawn("memory watch", shared.memory.clone().keep(shutdown.clone()));
+        shutdown.spawn("memory watch", shared.memory.clone().keep(budgets, shutdown.clone()));
         info!(callers = %self.callers.address, metrics = %self.metrics.address, "proxy serves");
         readiness.ready();
         self.inherited.serves().await;

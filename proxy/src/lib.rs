@@ -12,6 +12,7 @@
 //! Callers and engines never know each other: both speak the events of crate `session`.
 
 mod app;
+mod budget;
 mod callers;
 mod config;
 mod delivery;
@@ -38,4 +39,5 @@ pub use delivery::{BadChunkLength, ChunkLength, FileLimits};
 pub use facts::{BadFactHeader, CountriesError, FactHeader, FactsConfig};
 pub use handover::HandoverError;
 pub use keys::{IssuerConfig, IssuerKeyError, JwtConfig};
+pub use pump::SpillLimits;
 pub use usage::UsageJournal;

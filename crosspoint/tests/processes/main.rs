@@ -1,5 +1,6 @@
 //! The real binary: its processes started, called, fed with nonsense and killed.
 
+mod bad_engines;
 mod bad_input;
 mod bad_start;
 mod bad_streams;

@@ -115,6 +115,7 @@ impl World {
             assert!(self.now < self.length + LATEST, "the stream got stuck: {:?}", self.session);
             self.now += STEP;
             self.settle();
+            self.squeeze();
             self.speak();
             self.work();
             let now = self.at();
@@ -156,6 +157,16 @@ impl World {
                 }
                 Action::End(reason) => self.ends.push(reason),
             }
+        }
+    }
+
+    /// The memory of all streams is short now and then.
+    fn squeeze(&mut self) {
+        let seconds = |ring, unfinished| (Duration::from_secs(ring), Duration::from_secs(unfinished));
+        match self.dice.random_range(0..1_500) {
+            0 => self.session.limit(seconds(30, 10)),
+            1 => self.session.limit(seconds(60, 20)),
+            _ => {}
         }
     }
 

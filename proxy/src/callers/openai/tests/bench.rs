@@ -333,6 +333,8 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
         http: reqwest::Client::builder().no_proxy().build().unwrap(),
         dialer: Arc::new(Tcp),
         memory: MemoryWatch::default(),
+        rings: crate::budget::Budget::new(u64::MAX),
+        spills: crate::budget::Budget::new(u64::MAX),
         shutdown: shutdown.clone(),
         keys: keys(Arc::new(Embedded::new()), Limits::default()),
         quota: Arc::new(Quota::new(Arc::new(Embedded::new()), std::num::NonZeroU32::MIN)),
