@@ -27,6 +27,7 @@ const RINGS: &str = "crosspoint_proxy_rings_bytes";
 const RINGS_LIMIT: &str = "crosspoint_proxy_rings_limit_bytes";
 const SPILLED: &str = "crosspoint_proxy_spilled_bytes";
 const NONSENSE: &str = "crosspoint_proxy_nonsense_total";
+const SILENCED: &str = "crosspoint_proxy_silenced_total";
 const QUOTA_ALONE: &str = "crosspoint_proxy_quota_local_total";
 const USAGE: &str = "crosspoint_proxy_usage_records_total";
 const WAITING: &str = "crosspoint_proxy_usage_records_waiting";
@@ -60,6 +61,7 @@ pub(crate) fn describe() {
     describe_gauge!(RINGS_LIMIT, "bytes that streams may keep for replays");
     describe_gauge!(SPILLED, "bytes on disk that streams sent faster than they are heard");
     describe_counter!(NONSENSE, "messages of nodes that could not be read, or not be true");
+    describe_counter!(SILENCED, "moments of audio silenced because two nodes were lost over them");
     describe_counter!(QUOTA_ALONE, "sessions admitted or refused by this proxy alone, because the store was away");
     describe_counter!(USAGE, "records of usage, by what the journal did with them");
     describe_gauge!(WAITING, "parts of sessions whose last record of usage no router has acknowledged, or that go on");
@@ -79,7 +81,7 @@ pub(crate) fn describe() {
             counter!(SESSIONS, "work" => work_label(work), "reason" => reason.label()).absolute(0);
         }
     }
-    for name in [NONSENSE, REPLAYED, AUDIO, BYTES_IN, BYTES_OUT, QUOTA_ALONE, UNSENT, UNWATCHED] {
+    for name in [SILENCED, NONSENSE, REPLAYED, AUDIO, BYTES_IN, BYTES_OUT, QUOTA_ALONE, UNSENT, UNWATCHED] {
         counter!(name).absolute(0);
     }
     gauge!(CHUNKS_IN_FLIGHT).set(0.0);
@@ -116,6 +118,10 @@ pub(crate) fn held(rings: u64, spilled: u64) {
 
 pub(crate) fn rings_limit(bytes: u64) {
     gauge!(RINGS_LIMIT).set(bytes as f64);
+}
+
+pub(crate) fn silenced() {
+    counter!(SILENCED).increment(1);
 }
 
 pub(crate) fn nonsense(messages: u32) {

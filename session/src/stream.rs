@@ -6,13 +6,15 @@
 //! itself. A leg that broke is replaced; one that is only suspect gets a rival, and the first of them to show progress serves.
 //!
 //! * `caller`: what the caller sends. `results`: what the caller is told. `joining`: how a leg goes on from the one before.
-//! * `sense`: what of it is nonsense. `nodes`: legs opened, lost and adopted. `clock`: what time alone brings about.
+//! * `sense`: what of it is nonsense. `poison`: audio that ends nodes. `nodes`: legs opened, lost and adopted. `clock`: what
+//!   time alone brings about.
 
 mod caller;
 mod clock;
 mod joining;
 mod nodes;
 mod phase;
+mod poison;
 mod results;
 mod sense;
 mod speech;
@@ -34,6 +36,7 @@ use crate::ring::Ring;
 use crate::timeline::Timeline;
 use crate::track::Track;
 use phase::{Caller, Cover, Search, State};
+use poison::Poison;
 use speech::Moments;
 
 /// Audio of unknown format is taken to be 16 kHz, 16-bit, mono.
@@ -101,6 +104,9 @@ pub struct Session {
     full_since: Option<Timestamp>,
     owed: Owed,
     nonsense: u32,
+    poison: Poison,
+    silence: u8,
+    silenced: Duration,
     usage: Usage,
     actions: VecDeque<Action>,
     told: VecDeque<Told>,
@@ -148,6 +154,9 @@ impl Session {
             full_since: None,
             owed: Owed::nothing(owes),
             nonsense: 0,
+            poison: Poison::default(),
+            silence: 0,
+            silenced: Duration::ZERO,
             usage: Usage::default(),
             actions: VecDeque::new(),
             told: VecDeque::new(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use relay::Frame;
 use scheduler::{Class, NodeId, Timestamp};
 use session::{Action, Cause, CloseReason, Leaving, Limits};
+use tracing::warn;
 
 use super::{Pending, Placed, Pump};
 use crate::budget::{Pressure, Told};
@@ -89,6 +90,15 @@ impl Pump {
         }
     }
 
+    /// Says that some audio is not heard, because two nodes were lost over it.
+    fn note_silenced(&mut self) {
+        let silenced = self.session.take_silenced();
+        if !silenced.is_zero() {
+            warn!(session = %self.wanted.session, ?silenced, "audio that two nodes were lost over is silenced");
+            metrics::silenced();
+        }
+    }
+
     fn leave(&mut self, epoch: u32, node: &NodeId, why: Leaving) {
         let position = self.legs.iter().position(|leg| leg.epoch == epoch);
         let said = position.map(|position| self.legs.swap_remove(position).last_words);
@@ -100,6 +110,7 @@ impl Pump {
         metrics::leg_lost();
         if self.serving == Some(epoch) {
             metrics::failover(cause);
+            self.note_silenced();
             self.record.failed(node, &words);
             self.gap.begin();
         } else {

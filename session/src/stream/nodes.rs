@@ -232,6 +232,7 @@ impl Session {
         let Some(leg) = self.current.take_if(|leg| leg.epoch == epoch) else { return };
         self.prospects.note_failed(leg.placement.node.clone(), now);
         self.leave(epoch, &leg.placement, Leaving::Failed(cause));
+        self.note_death(&leg, cause);
         self.suspicion = None;
         self.losses += 1;
         if self.losses > self.limits.losses {

@@ -65,6 +65,8 @@ struct World {
     told_epoch: u32,
     answered: u64,
     faults_until: u64,
+    /// A sample that ends every node that hears it.
+    poison: Option<u64>,
     lost: u32,
     ends: Vec<CloseReason>,
 }
@@ -83,10 +85,15 @@ impl World {
         };
         Self {
             now: 5_000,
-            session: Session::begin(begun, Timestamp::at(Duration::from_secs(5))),
+            session: {
+                let mut session = Session::begin(begun, Timestamp::at(Duration::from_secs(5)));
+                session.silence_with(u8::MAX);
+                session
+            },
             pending: Pending::Nothing,
             legs: BTreeMap::new(),
             caller: if dice.random_ratio(1, 5) { Caller::AtOnce } else { Caller::InRealTime },
+            poison: dice.random_ratio(1, 8).then(|| dice.random_range(0..length.max(1))),
             faults_until: 5_000 + dice.random_range(0..length.max(1) + 5_000),
             script,
             length,
@@ -109,8 +116,8 @@ impl World {
         Timestamp::at(Duration::from_millis(self.now))
     }
 
-    /// Lives to the end and returns how many legs were lost on the way.
-    fn live(mut self) -> u32 {
+    /// Lives to the end and returns how many legs were lost on the way, and how often audio was silenced in vain.
+    fn live(mut self) -> (u32, usize) {
         while self.ends.is_empty() {
             assert!(self.now < self.length + LATEST, "the stream got stuck: {:?}", self.session);
             self.now += STEP;
@@ -125,11 +132,26 @@ impl World {
             self.act();
             self.check();
         }
-        let expected: Vec<_> = (0..self.script.len()).collect();
         assert_eq!(self.ends, [CloseReason::Completed]);
-        assert_eq!(self.told, expected, "every word exactly once");
+        self.check_words();
         assert_eq!(self.answered, self.finalizes, "every Finalize is answered once");
-        self.lost
+        let silenced = self.session.poison.silenced.iter();
+        let in_vain = silenced.filter(|(from, to)| self.poison.is_none_or(|poison| !(*from..*to).contains(&poison)));
+        (self.lost, in_vain.count())
+    }
+
+    /// Every word was told exactly once, in order, but for those that were silenced because they ended nodes.
+    fn check_words(&self) {
+        let silenced = &self.session.poison.silenced;
+        let is_silenced = |number: &usize| {
+            let word = &self.script[*number];
+            silenced.iter().any(|(from, to)| word.start < *to && word.end > *from)
+        };
+        let all: Vec<_> = (0..self.script.len()).filter(|number| !is_silenced(number)).collect();
+        let told: Vec<_> = self.told.iter().copied().filter(|number| !is_silenced(number)).collect();
+        assert_eq!(told, all, "every word exactly once");
+        assert!(self.told.is_sorted_by(|one, next| one < next), "{:?}", self.told);
+        assert!(silenced.iter().all(|(from, to)| to - from <= 3_000), "{silenced:?} were silenced");
     }
 
     /// Does what the session says, as the shell would.
@@ -180,9 +202,10 @@ impl World {
             Pending::Open { due, epoch, takes } if due <= self.now => {
                 self.pending = Pending::Nothing;
                 if takes {
-                    let node = self.node();
-                    self.legs.insert(epoch, node);
+                    let mut node = self.node();
                     self.session.leg_opened(epoch, now);
+                    node.begins_at(self.session.leg(epoch).map_or(0, |leg| leg.base));
+                    self.legs.insert(epoch, node);
                 } else {
                     self.session.leg_refused(epoch, CloseReason::NodeFailed, now);
                 }
@@ -205,7 +228,7 @@ impl World {
     }
 
     fn node(&mut self) -> Node {
-        let mut node = Node::new(self.dice.random(), &self.script);
+        let mut node = Node::new(self.dice.random(), &self.script, self.poison);
         if self.goes_wrong(60) {
             let faults =
                 [Fault::Dies, Fault::Dies, Fault::Hangs, Fault::Mute, Fault::OneWay, Fault::Raves, Fault::Raves];
@@ -373,14 +396,18 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[test]
 fn every_word_reaches_the_caller_once_whatever_happens_to_its_nodes() {
-    let (mut broken, mut lost, mut lives) = (Vec::new(), 0, 0);
+    let (mut broken, mut lost, mut silenced, mut lives) = (Vec::new(), 0, 0, 0);
     for seed in seeds() {
         lives += 1;
         match std::panic::catch_unwind(|| World::new(seed).live()) {
-            Ok(legs) => lost += legs,
+            Ok((legs, in_vain)) => {
+                lost += legs;
+                silenced += in_vain;
+            }
             Err(_) => broken.push(seed),
         }
     }
     assert!(broken.is_empty(), "{} seeds broke a promise: {broken:?}", broken.len());
+    assert!(50 * silenced <= lives, "audio was silenced in vain {silenced} times in {lives} lives");
     assert!(2 * lost > lives, "only {lost} legs were lost in {lives} lives");
 }

@@ -466,3 +466,27 @@ fn a_last_result_that_could_not_be_read_is_heard_by_another_node() {
         [Action::Leave { epoch: 1, node: "a".parse().unwrap(), why: Leaving::Failed(Cause::Nonsense) }, open(2, "b")]
     );
 }
+
+#[test]
+fn audio_that_ended_two_nodes_is_silence_for_the_third() {
+    let mut session = live();
+    session.silence_with(9);
+    session.caller_audio(&audio(64_000), at(1.0));
+    say(&mut session, 1, Said::Interim(heard(1)), 1.1);
+    session.leg_failed(1, Cause::Lost, at(1.2));
+    session.leg_opened(2, at(1.3));
+    outgoing(&mut session, 2, 1.3);
+    assert_eq!(session.take_silenced(), Duration::ZERO, "one node may die of anything");
+    say(&mut session, 2, Said::Interim(heard(1)), 1.4);
+    session.leg_failed(2, Cause::Lost, at(1.5));
+    assert_eq!(session.take_silenced(), Duration::from_secs(1));
+    session.leg_opened(3, at(1.6));
+    let sent: Vec<u8> = outgoing(&mut session, 3, 1.6)
+        .into_iter()
+        .flat_map(|outgoing| match outgoing {
+            Outgoing::Audio(audio) => audio.to_vec(),
+            Outgoing::Control(..) => Vec::new(),
+        })
+        .collect();
+    assert_eq!(sent, [vec![7; 32_000], vec![9; 32_000]].concat());
+}

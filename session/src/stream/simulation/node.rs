@@ -1,7 +1,7 @@
 //! A simulated node's side of a leg: it hears exactly, and says it in its own way. Every leg cuts, times and guesses
 //! differently.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,8 @@ use crate::stream::Outgoing;
 
 /// Sound is judged in blocks of so many milliseconds.
 const BLOCK: u64 = 20;
+/// What a sample says that was silenced.
+const SILENCE: u64 = u32::MAX as u64;
 /// A word is known from so many milliseconds of it on.
 const KNOWN: u64 = 60;
 
@@ -74,10 +76,14 @@ pub(super) struct Node {
     latency: u64,
     budget: u64,
     is_over: bool,
+    /// Samples that were silenced.
+    silent: BTreeSet<u64>,
+    /// The sample that ends every node that hears it.
+    poison: Option<u64>,
 }
 
 impl Node {
-    pub(super) fn new(seed: u64, script: &[Spoken]) -> Self {
+    pub(super) fn new(seed: u64, script: &[Spoken], poison: Option<u64>) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
         Self {
             fault: Fault::None,
@@ -99,8 +105,15 @@ impl Node {
             latency: dice.random_range(1..60),
             budget: 0,
             is_over: false,
+            silent: BTreeSet::new(),
+            poison,
             dice,
         }
+    }
+
+    /// Says where in the stream its audio begins.
+    pub(super) fn begins_at(&mut self, sample: u64) {
+        self.received = sample;
     }
 
     fn is(&self, fault: Fault, now: u64) -> bool {
@@ -121,6 +134,11 @@ impl Node {
         if let Outgoing::Audio(audio) = &message {
             for frame in audio.chunks(4) {
                 let sample = u64::from(u32::from_le_bytes(frame.try_into().unwrap()));
+                let is_silent = sample == SILENCE;
+                let sample = if is_silent { self.received } else { sample };
+                if is_silent {
+                    self.silent.insert(sample);
+                }
                 match self.base {
                     None => {
                         self.base = Some(sample);
@@ -170,6 +188,10 @@ impl Node {
         let samples = piece as u64 / 4;
         self.budget = self.budget.saturating_sub(samples);
         for _ in 0..samples {
+            if self.poison == Some(self.heard) && !self.silent.contains(&self.heard) {
+                (self.fault, self.fault_at, self.recovers_at) = (Fault::Dies, now, u64::MAX);
+                return;
+            }
             self.heard += 1;
             if self.heard.is_multiple_of(BLOCK) {
                 self.show_what_is_due(now);
@@ -178,7 +200,7 @@ impl Node {
     }
 
     fn show_what_is_due(&mut self, now: u64) {
-        let said = self.known();
+        let said = self.heard_of(self.known());
         let last = said.last().map_or(0, |word| word.end);
         let length = self.heard - self.start;
         let is_paused = !said.is_empty() && self.heard >= last + self.pause;
@@ -202,10 +224,16 @@ impl Node {
         rest.take_while(|word| self.heard >= word.start.max(base) + KNOWN).collect()
     }
 
+    /// Leaves out the words that were silenced, in part at least.
+    fn heard_of(&self, words: Vec<Spoken>) -> Vec<Spoken> {
+        words.into_iter().filter(|word| self.silent.range(word.start..word.end).next().is_none()).collect()
+    }
+
     fn cut(&mut self, answers: Answers, now: u64) {
-        let words = self.known();
+        let known = self.known();
+        self.concluded += known.len();
+        let words = self.heard_of(known);
         let heard = self.result(&words, answers);
-        self.concluded += words.len();
         (self.start, self.shown) = (self.heard, self.heard);
         self.say(Said::Final(heard), words.iter().map(|word| word.number).collect(), now);
     }
