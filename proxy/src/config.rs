@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use process::Memory;
 use scheduler::PoolName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use crate::delivery::FileLimits;
 use crate::edge;
 use crate::facts::FactsConfig;
 use crate::keys::JwtConfig;
+use crate::pump::SpillLimits;
 
 /// Where the proxy listens, whom it asks, and what it allows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,7 +59,10 @@ pub struct Config {
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub latency_limit: Duration,
-    /// How long open sessions may go on after a SIGTERM.
+    /// A Unix socket at which a proxy that starts beside this one is given its ports; this one drains then. None unless set:
+    /// then two cannot listen on the same ports.
+    pub handover: Option<PathBuf>,
+    /// How long open sessions may go on after a SIGTERM or a handover.
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub drain: Duration,
@@ -65,6 +70,11 @@ pub struct Config {
     pub files: FileLimits,
     /// How long a stream waits for what.
     pub stream: session::Limits,
+    /// What streams that send faster than they are heard may leave on disk.
+    pub spill: SpillLimits,
+    /// Bytes that all streams together may keep for replays; a quarter of the memory that the process may have unless set.
+    /// From 80 % of it on streams keep half as much, from 95 % on no new sessions are taken.
+    pub rings_bytes: Option<NonZeroU64>,
     /// Deadlines and bounds of connections and requests.
     pub edge: edge::Limits,
 }
@@ -87,10 +97,21 @@ impl Default for Config {
             file_timeout: Duration::from_secs(600),
             engine_keys: BTreeMap::new(),
             latency_limit: Duration::from_millis(300),
+            handover: None,
             drain: Duration::from_secs(900),
             files: FileLimits::default(),
             stream: session::Limits::default(),
+            spill: SpillLimits::default(),
+            rings_bytes: None,
             edge: edge::Limits::default(),
         }
+    }
+}
+
+impl Config {
+    /// Returns the bytes that all streams together may keep for replays.
+    pub(crate) fn rings_limit(&self) -> u64 {
+        let quarter = || Memory::find().map_or(u64::MAX, |memory| memory.limit_bytes() / 4);
+        self.rings_bytes.map_or_else(quarter, NonZeroU64::get)
     }
 }

@@ -6,6 +6,7 @@ mod caller;
 mod ear;
 mod leg;
 mod moves;
+mod spill;
 #[cfg(test)]
 mod tests;
 mod wake;
@@ -17,14 +18,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use relay::{Close, Frame, Socket};
-use scheduler::{Class, Placement, Request, Timestamp};
-use session::{CloseReason, Session};
+use relay::{Frame, Socket};
+use scheduler::{Placement, Request, Timestamp};
+use session::{CloseReason, Kind, Session};
 use store::End;
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::app::Shared;
+use crate::budget::Share;
 use crate::callers::listen::{Interims, Listen};
 use crate::engines::listen::open;
 use crate::engines::{LegHeaders, OpenError};
@@ -32,12 +34,15 @@ use crate::metrics;
 use crate::record::Record;
 use crate::router::MoveOrders;
 use crate::wire::{LegSocket, Pipe};
+use caller::farewell;
 use ear::Ear;
 use leg::Leg;
 use moves::Gap;
+use spill::Spill;
 use wake::Wake;
 
 pub(crate) use admission::{Admitted, admit};
+pub use spill::SpillLimits;
 
 /// Results that may wait for a caller who does not read; then the node is no longer read either.
 const RESULTS: usize = 64;
@@ -79,6 +84,13 @@ pub(crate) struct Pump {
     serving: Option<u32>,
     ear: Option<Ear>,
     to_caller: VecDeque<Frame>,
+    /// What the last of them is, and how many channels have results of their own.
+    last: Kind,
+    channels: usize,
+    /// What the caller sent faster than it is heard.
+    spill: Spill,
+    /// What is kept for a replay, of what all streams may keep.
+    kept: Share,
     pending: Option<Pending>,
     timer: Pin<Box<Sleep>>,
     timer_at: Timestamp,
@@ -112,6 +124,8 @@ impl Pump {
             timer: Box::pin(tokio::time::sleep(LEAST_WAIT)),
             timer_at: now + LEAST_WAIT,
             draining: Box::pin(shared.shutdown.token().cancelled_owned()),
+            spill: Spill::new(shared.config.spill.bytes, &shared.spills),
+            kept: shared.rings.share(),
             drain_at: None,
             key_ended: Box::pin(listen.asked.caller.standing.clone().ended()),
             move_orders: shared.reporter.move_orders(wanted.session),
@@ -125,6 +139,8 @@ impl Pump {
             serving: None,
             ear: listen.format.map(Ear::new),
             to_caller: VecDeque::new(),
+            last: Kind::Final,
+            channels: 1,
             pending: None,
             caller_blocked: None,
             pings: caller::Pings::default(),
@@ -183,6 +199,7 @@ impl Pump {
             let wake = self.wake(&mut caller).await;
             self.take(wake);
             self.record.used(self.session.usage(self.shared.now()));
+            self.account();
             self.rearm();
         };
         let last = std::mem::take(&mut self.to_caller);
@@ -198,6 +215,18 @@ impl Pump {
             Wake::Caller(message) => {
                 self.take_caller(message);
                 self.tick_if_late();
+            }
+            Wake::Early(message) => {
+                self.take_early(message);
+                self.tick_if_late();
+            }
+            Wake::Spilled(message) => {
+                self.take_spilled(message);
+                self.tick_if_late();
+            }
+            Wake::SpillLost(error) => {
+                tracing::error!(%error, "what a stream spilled cannot be read again");
+                self.session.end(CloseReason::Overloaded);
             }
             Wake::Leg(epoch, message) => self.take_leg(epoch, message),
             Wake::Opened(opened) => {
@@ -246,7 +275,9 @@ impl Pump {
     }
 
     fn note_drain(&mut self) {
-        let end = self.shared.now() + self.shared.config.drain;
+        // A stream that began after the drain did ends with the others.
+        let left = self.shared.config.drain.saturating_sub(self.shared.shutdown.drained_for());
+        let end = self.shared.now() + left;
         self.drain_at.get_or_insert(end);
     }
 
@@ -266,28 +297,9 @@ impl Pump {
         }
     }
 
-    fn asking(&mut self) -> impl Future<Output = Placed> + Send + use<> {
-        self.wanted.class = Class::Failover;
-        self.wanted.exclude = self.session.failed(self.shared.now());
-        let (shared, wanted) = (Arc::clone(&self.shared), self.wanted.clone());
-        let (trace, counting) = (self.record.trace(), self.record.counting());
-        async move { shared.placer.place(&wanted, trace, &counting).await.map_err(|failure| failure.reason) }
-    }
-
     fn settle(mut self: Box<Self>, reason: CloseReason) {
         let usage = self.session.usage(self.shared.now());
         self.record.used(usage);
         self.record.end(reason);
     }
-}
-
-/// Sends the last results and the close, and waits for the caller's answer to it.
-async fn farewell<P: Pipe>(caller: &mut Socket<P>, last: VecDeque<Frame>, reason: CloseReason) {
-    if reason == CloseReason::CallerGone {
-        // It may have closed, and then waits for an answer.
-        let _ = caller.flush().await;
-        return;
-    }
-    last.iter().for_each(|frame| caller.push(frame));
-    caller.leave(&Close::new(reason.close_code(), reason.close_text())).await;
 }

@@ -7,6 +7,7 @@ use scheduler::{Placement, Timestamp};
 use crate::events::Said;
 use crate::health::Health;
 use crate::replies::Replies;
+use crate::sense::Sense;
 
 /// An open leg. Positions are bytes, or samples, of the session.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(crate) struct Leg {
     /// Results that wait until it is clear how they go on from those before, with what came between them.
     pub(crate) held: Vec<(Said, Bytes)>,
     pub(crate) health: Health,
+    pub(crate) sense: Sense,
 }
 
 /// How a leg's results reach the caller.
@@ -64,6 +66,7 @@ impl Leg {
             manner: Manner::Verbatim,
             held: Vec::new(),
             health: Health::new(now),
+            sense: Sense::default(),
         }
     }
 

@@ -18,6 +18,7 @@ mod pauses;
 mod prospects;
 mod replies;
 mod ring;
+mod sense;
 mod stream;
 #[cfg(test)]
 mod testing;

@@ -29,6 +29,11 @@ impl Replies {
         self.sent.get(self.skipped(first, passed)).map(|(number, _)| *number)
     }
 
+    /// Counts the questions that a channel has not answered.
+    pub(crate) fn owed(&self, channel: usize) -> usize {
+        self.sent.len().saturating_sub(self.answered.get(channel).copied().unwrap_or(0))
+    }
+
     /// Takes a channel's next answer and returns the number of its question.
     pub(crate) fn take(&mut self, channel: usize, channels: usize, passed: u64) -> Option<u64> {
         if self.answered.len() <= channel.max(channels - 1) {
@@ -67,9 +72,9 @@ mod tests {
     #[test]
     fn answers_come_in_the_order_of_the_questions() {
         let mut replies = asked(&[100, 200, 300]);
-        assert_eq!((replies.next(0, 0, 0), replies.next(0, 1, 0)), (Some(10), Some(11)));
+        assert_eq!((replies.next(0, 0, 0), replies.next(0, 1, 0), replies.owed(0)), (Some(10), Some(11), 3));
         let numbers = [(); 4].map(|()| replies.take(0, 1, 0));
-        assert_eq!(numbers, [Some(10), Some(11), Some(12), None]);
+        assert_eq!((numbers, replies.owed(0)), ([Some(10), Some(11), Some(12), None], 0));
         replies.sent(13, 400);
         assert_eq!(replies.take(0, 1, 0), Some(13));
     }

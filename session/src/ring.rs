@@ -92,6 +92,13 @@ impl Ring {
         Bytes::from(copy)
     }
 
+    /// Puts a byte in the place of what is kept between two positions.
+    pub(crate) fn fill(&mut self, (from, to): (u64, u64), byte: u8) {
+        let index = |position: u64| usize::try_from(position.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        let (first, last) = (index(from).min(self.kept.len()), index(to).min(self.kept.len()));
+        self.kept.range_mut(first..last.max(first)).for_each(|kept| *kept = byte);
+    }
+
     /// Forgets everything and gives the memory back.
     pub(crate) fn clear(&mut self) {
         self.pass(0);

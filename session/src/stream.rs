@@ -6,7 +6,8 @@
 //! itself. A leg that broke is replaced; one that is only suspect gets a rival, and the first of them to show progress serves.
 //!
 //! * `caller`: what the caller sends. `results`: what the caller is told. `joining`: how a leg goes on from the one before.
-//! * `nodes`: legs opened, lost and adopted. `clock`: what time alone brings about. `moving`: planned moves.
+//! * `sense`: what of it is nonsense. `poison`: audio that ends nodes. `nodes`: legs opened, lost and adopted. `clock`: what
+//!   time alone brings about. `moving`: planned moves.
 
 mod caller;
 mod clock;
@@ -14,7 +15,9 @@ mod joining;
 mod moving;
 mod nodes;
 mod phase;
+mod poison;
 mod results;
+mod sense;
 mod speech;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -36,6 +39,7 @@ use crate::track::Track;
 pub use moving::MoveEnd;
 use moving::Moving;
 use phase::{Caller, Cover, Search, State};
+use poison::Poison;
 use speech::Moments;
 
 /// Audio of unknown format is taken to be 16 kHz, 16-bit, mono.
@@ -103,6 +107,10 @@ pub struct Session {
     fin_at: Timestamp,
     full_since: Option<Timestamp>,
     owed: Owed,
+    nonsense: u32,
+    poison: Poison,
+    silence: u8,
+    silenced: Duration,
     usage: Usage,
     actions: VecDeque<Action>,
     told: VecDeque<Told>,
@@ -150,6 +158,10 @@ impl Session {
             fin_at: now,
             full_since: None,
             owed: Owed::nothing(owes),
+            nonsense: 0,
+            poison: Poison::default(),
+            silence: 0,
+            silenced: Duration::ZERO,
             usage: Usage::default(),
             actions: VecDeque::new(),
             told: VecDeque::new(),
@@ -190,6 +202,18 @@ impl Session {
     #[must_use]
     pub fn failed(&self, now: Timestamp) -> BTreeSet<NodeId> {
         self.prospects.failed(now)
+    }
+
+    /// Keeps this much audio from now on, at most, and asks for final results after so much without one: memory is short, or
+    /// no longer.
+    pub fn limit(&mut self, (ring, unfinished): (Duration, Duration)) {
+        (self.limits.ring, self.limits.unfinished) = (ring, unfinished);
+    }
+
+    /// Returns how many bytes are kept for a replay.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.ring.bytes()
     }
 
     /// Returns how much audio the leg that serves has yet to be sent.

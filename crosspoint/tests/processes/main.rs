@@ -1,5 +1,6 @@
 //! The real binary: its processes started, called, fed with nonsense and killed.
 
+mod bad_engines;
 mod bad_input;
 mod bad_start;
 mod bad_streams;
@@ -20,6 +21,7 @@ mod node_death;
 mod notices;
 mod operators;
 mod redis_faults;
+mod rolling;
 mod router_faults;
 mod rules;
 mod shared_state;

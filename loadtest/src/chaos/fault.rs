@@ -48,7 +48,7 @@ pub enum Fault {
     LoadingRedis,
     /// `kill -9` of a proxy.
     KillProxy,
-    /// `SIGTERM` of a proxy, and another one in its place at once.
+    /// Another proxy in the place of one that hands its listener over and ends when its streams do.
     RollProxy,
 }
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::ChaosError;
 use super::fault::{Fault, Target};
+use super::knock::{Knocker, Knocks};
 use super::link::{Cut, Link};
 use super::planned::Departures;
 use super::scenario::{Dose, Scenario};
@@ -39,6 +40,8 @@ pub(super) struct Injected {
     pub(super) touched: Touched,
     /// Who left, where streams were told to.
     pub(super) departures: Option<Departures>,
+    /// Who connected meanwhile.
+    pub(super) knocks: Knocks,
 }
 
 /// Whom a fault touched.
@@ -133,6 +136,7 @@ fn free<T>(all: &[Arc<Mutex<T>>], dice: &mut SmallRng) -> Option<(usize, OwnedMu
 impl Victim {
     async fn suffer(self, (fault, lasts): (Fault, Duration), mut dice: SmallRng) -> Result<Injected, ChaosError> {
         let (target, touched, at) = (self.name(), self.touched(fault), Instant::now());
+        let mut knocks = Knocks::default();
         let kept = match self {
             Self::Node(mut node) => {
                 on_node(&mut node, (fault, lasts), &mut dice).await?;
@@ -147,7 +151,7 @@ impl Victim {
                 Self::Redis(redis)
             }
             Self::Proxy(number, mut proxy) => {
-                on_proxy(&mut proxy, fault, lasts).await?;
+                knocks = on_proxy(&mut proxy, fault, lasts).await?;
                 Self::Proxy(number, proxy)
             }
         };
@@ -155,7 +159,7 @@ impl Victim {
         sleep(REST).await;
         let departures = kept.departures(fault, (at, at + lasts));
         drop(kept);
-        Ok(Injected { fault, target, at, over, touched, departures })
+        Ok(Injected { fault, target, at, over, touched, departures, knocks })
     }
 
     fn name(&self) -> String {
@@ -186,7 +190,6 @@ impl Victim {
 }
 
 async fn on_node(node: &mut Node, (fault, lasts): (Fault, Duration), dice: &mut SmallRng) -> Result<(), ChaosError> {
-    let link = node.link();
     match fault {
         Fault::KillNode => die(node, Part::Whole, lasts).await?,
         Fault::KillAgent => die(node, Part::Agent, lasts).await?,
@@ -208,23 +211,35 @@ async fn on_node(node: &mut Node, (fault, lasts): (Fault, Duration), dice: &mut 
             node.metadata().say(Word::Nothing);
             die(node, Part::Whole, REST).await?;
         }
-        Fault::ResetLinks => link.reset(),
-        Fault::TearLinks => {
-            link.tear(dice, TEAR_WITHIN);
-            sleep(lasts).await;
-        }
-        Fault::CutUp => cut(&link, Cut::Up, lasts).await,
-        Fault::CutDown => cut(&link, Cut::Down, lasts).await,
-        Fault::Partition => cut(&link, Cut::Both, lasts).await,
-        Fault::SlowLink => {
-            link.change(|weather| weather.rate = NonZeroU32::new(SLOW));
-            sleep(lasts).await;
-            link.change(|weather| weather.rate = None);
+        Fault::ResetLinks | Fault::TearLinks | Fault::SlowLink | Fault::CutUp | Fault::CutDown | Fault::Partition => {
+            on_link(&node.link(), (fault, lasts), dice).await;
         }
         Fault::KillRouter | Fault::StopRouter | Fault::KillProxy | Fault::RollProxy => {}
         Fault::KillRedis | Fault::StopRedis | Fault::ReadonlyRedis | Fault::LoadingRedis => {}
     }
     Ok(())
+}
+
+async fn on_link(link: &Link, (fault, lasts): (Fault, Duration), dice: &mut SmallRng) {
+    match fault {
+        Fault::ResetLinks => link.reset(),
+        Fault::TearLinks => {
+            link.tear(dice, TEAR_WITHIN);
+            sleep(lasts).await;
+        }
+        Fault::CutUp => cut(link, Cut::Up, lasts).await,
+        Fault::CutDown => cut(link, Cut::Down, lasts).await,
+        Fault::Partition => cut(link, Cut::Both, lasts).await,
+        Fault::SlowLink => {
+            link.change(|weather| weather.rate = NonZeroU32::new(SLOW));
+            sleep(lasts).await;
+            link.change(|weather| weather.rate = None);
+        }
+        Fault::KillNode | Fault::KillAgent | Fault::StopNode | Fault::StopAgent => {}
+        Fault::DrainNode | Fault::Drain | Fault::SpotNotice => {}
+        Fault::KillRouter | Fault::StopRouter | Fault::KillProxy | Fault::RollProxy => {}
+        Fault::KillRedis | Fault::StopRedis | Fault::ReadonlyRedis | Fault::LoadingRedis => {}
+    }
 }
 
 async fn die(node: &mut Node, part: Part, lasts: Duration) -> Result<(), ChaosError> {
@@ -254,14 +269,17 @@ async fn on_router(router: &mut Router, fault: Fault, lasts: Duration) -> Result
     router.start_again().await
 }
 
-async fn on_proxy(proxy: &mut Proxy, fault: Fault, lasts: Duration) -> Result<(), ChaosError> {
+async fn on_proxy(proxy: &mut Proxy, fault: Fault, lasts: Duration) -> Result<Knocks, ChaosError> {
     if fault == Fault::RollProxy {
-        proxy.dismiss();
-        return proxy.start_again().await;
+        let knocker = Knocker::at(proxy.address());
+        proxy.roll().await?;
+        sleep(lasts).await;
+        return knocker.stop().await;
     }
     proxy.kill().await?;
     sleep(lasts).await;
-    proxy.start_again().await
+    proxy.start_again().await?;
+    Ok(Knocks::default())
 }
 
 async fn on_redis(redis: &mut Redis, fault: Fault, lasts: Duration) -> Result<(), ChaosError> {

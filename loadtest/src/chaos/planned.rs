@@ -158,7 +158,8 @@ mod tests {
         let (at, over) = (at(10), at(deadline));
         let fault = Fault::SpotNotice;
         let mut moves = Moves::default();
-        moves.note(call, &Injected { fault, target: String::new(), at, over, touched, departures: Some(departures) });
+        let (departures, knocks) = (Some(departures), super::super::Knocks::default());
+        moves.note(call, &Injected { fault, target: String::new(), at, over, touched, departures, knocks });
         moves.sum().unwrap()
     }
 

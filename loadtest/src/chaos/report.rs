@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::crowd::Call;
 use super::fault::{Fault, Promise};
 use super::judge::Judged;
+use super::knock::Knocks;
 use super::planned::{Moves, Planned};
 use super::scenario::Scenario;
 use super::stage::Count;
@@ -76,6 +77,8 @@ pub struct Row {
     pub errors: usize,
     /// How streams left in time, where they were told to.
     pub planned: Option<Planned>,
+    /// Who connected while a proxy was replaced.
+    pub knocks: Knocks,
 }
 
 /// Gaps, in milliseconds.
@@ -139,7 +142,8 @@ impl Report {
 
 impl Row {
     fn is_kept(&self) -> bool {
-        self.promise == Promise::MayEnd || self.lost + self.doubled + self.wrong + self.errors == 0
+        self.promise == Promise::MayEnd
+            || self.lost + self.doubled + self.wrong + self.errors + self.knocks.refused == 0
     }
 }
 
@@ -173,12 +177,16 @@ struct Sum {
     gaps: Vec<Duration>,
     moves: Moves,
     errors: usize,
+    knocks: Knocks,
 }
 
 fn rows(judged: &Judged<'_>) -> Vec<Row> {
     let mut counts = BTreeMap::<Option<Fault>, Sum>::new();
     for fault in judged.faults {
-        counts.entry(Some(fault.fault)).or_default().times += 1;
+        let count = counts.entry(Some(fault.fault)).or_default();
+        count.times += 1;
+        count.knocks.connects += fault.knocks.connects;
+        count.knocks.refused += fault.knocks.refused;
     }
     for call in judged.calls {
         for fault in judged.touching(call) {
@@ -209,6 +217,7 @@ impl Sum {
             gap_ms: Gap::of(&self.gaps),
             errors: self.errors,
             planned: self.moves.sum(),
+            knocks: self.knocks,
         }
     }
 }
@@ -242,7 +251,8 @@ mod tests {
 
     fn row(fault: Option<Fault>, (lost, errors): (usize, usize)) -> Row {
         let promise = fault.map_or(Promise::NothingLost, Fault::promise);
-        Row { fault, promise, times: 1, touched: 2, lost, doubled: 0, wrong: 0, gap_ms: None, errors, planned: None }
+        let (planned, knocks) = (None, Knocks::default());
+        Row { fault, promise, times: 1, touched: 2, lost, doubled: 0, wrong: 0, gap_ms: None, errors, planned, knocks }
     }
 
     #[test]
@@ -250,6 +260,8 @@ mod tests {
         assert!(report(vec![row(Some(Fault::KillNode), (0, 0)), row(Some(Fault::KillProxy), (9, 3))]).passed());
         assert!(!report(vec![row(Some(Fault::KillNode), (1, 0))]).passed());
         assert!(!report(vec![row(Some(Fault::RollProxy), (0, 1))]).passed());
+        let turned_away = Knocks { connects: 900, refused: 1 };
+        assert!(!report(vec![Row { knocks: turned_away, ..row(Some(Fault::RollProxy), (0, 0)) }]).passed());
         assert!(!report(vec![row(None, (0, 1))]).passed());
         assert!(!Report { leases_leaked: 1, ..report(Vec::new()) }.passed());
         assert!(!Report { moves: 1, ..report(vec![row(None, (0, 0))]) }.passed());

@@ -4,6 +4,7 @@
 //! A connection passes through:
 //!
 //! * `ways`, with `tls` and `certificates`: did it come by TLS? Then hands are shaken first, in time.
+//! * `guests`: is there a request on it, or may its first still come? A drain waits for it.
 //! * `seats`: is there room for it?
 //! * `gate`, with `follower`, `head` and `chunk`: are the bytes well-formed HTTP/1.1, and in time?
 //! * `door`, with `upload`: is the parsed request within the limits? Then the routes answer it.
@@ -17,6 +18,7 @@ mod dialect;
 mod door;
 mod follower;
 mod gate;
+mod guests;
 mod head;
 mod limits;
 mod seats;
@@ -30,6 +32,7 @@ mod ways;
 mod tests;
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -37,6 +40,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use http::header::CONNECTION;
+use http::{HeaderValue, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -58,12 +63,16 @@ pub use ways::Ways;
 
 use door::Door;
 use gate::Gate;
+use guests::Guests;
 use seats::{Seat, Seats};
 use turned_away::TurnedAway;
 use ways::Arrival;
 
 /// Pause after an accept failed for want of descriptors or memory: others must give some back first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long connections that the kernel has taken in already are fetched from it before the listener is closed, which resets
+/// those that are left.
+const SWEEP: Duration = Duration::from_millis(20);
 /// Smallest buffer that hyper agrees to.
 const HYPER_BUFFER_MIN: usize = 8 * 1024;
 
@@ -72,27 +81,18 @@ const HYPER_BUFFER_MIN: usize = 8 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
 
-/// Accepts connections by every one of `ways` and serves `app` on them until the drain begins; requests that have begun then end in tasks of
-/// `shutdown`.
+/// Accepts connections by every one of `ways` and serves `app` on them until the drain begins, and a little longer where no
+/// other process takes them. Ends when whoever came has been answered; what was upgraded goes on in tasks of `shutdown`.
 pub async fn serve(ways: impl Into<Ways>, app: Router, limits: Limits, shutdown: Shutdown) {
     let ways = ways.into();
+    let farewell = limits.linger + SWEEP;
     let mut edge = Edge::new(app, limits, shutdown.clone());
-    let mut complaint = Complaint::default();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = shutdown.begun() => return,
-            accepted = ways.accept() => accepted,
-        };
-        match accepted {
-            Ok(arrival) => edge.welcome(arrival),
-            Err(error) if concerns_one_connection(&error) => debug!(%error, "connection lost before it was accepted"),
-            Err(error) => {
-                complaint.log(&error);
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+    edge.take_in(&ways, shutdown.begun()).await;
+    if !ways.are_given_away() {
+        edge.take_in(&ways, sleep(farewell)).await;
     }
+    drop(ways);
+    edge.host.guests.gone().await;
 }
 
 /// What decides who comes in.
@@ -100,6 +100,7 @@ struct Edge {
     seats: Seats,
     turned_away: TurnedAway,
     host: Host,
+    complaint: Complaint,
 }
 
 /// What every connection shares once it is in.
@@ -108,6 +109,7 @@ struct Host {
     app: Router,
     limits: Arc<Limits>,
     http: http1::Builder,
+    guests: Guests,
     shutdown: Shutdown,
 }
 
@@ -119,8 +121,30 @@ impl Edge {
             .max_headers(limits.header_count.get().max(3))
             .max_buf_size(limits.header_bytes.get().saturating_mul(2).max(HYPER_BUFFER_MIN));
         let seats = Seats::new(limits.seats(), limits.connections_per_second_and_address);
-        let host = Host { app, limits: Arc::new(limits), http, shutdown };
-        Self { seats, turned_away: TurnedAway::default(), host }
+        let host = Host { app, limits: Arc::new(limits), http, guests: Guests::default(), shutdown };
+        Self { seats, turned_away: TurnedAway::default(), host, complaint: Complaint::default() }
+    }
+
+    /// Takes callers in until something has happened.
+    async fn take_in(&mut self, ways: &Ways, end: impl Future<Output = ()>) {
+        let mut end = pin!(end);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = end.as_mut() => return,
+                accepted = ways.accept() => accepted,
+            };
+            match accepted {
+                Ok(arrival) => self.welcome(arrival),
+                Err(error) if concerns_one_connection(&error) => {
+                    debug!(%error, "connection lost before it was accepted");
+                }
+                Err(error) => {
+                    self.complaint.log(&error);
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
     }
 
     fn welcome(&mut self, Arrival { stream, peer, tls }: Arrival) {
@@ -159,17 +183,33 @@ impl Host {
     {
         let gate = TokioIo::new(Gate::new(io, Arc::clone(&self.limits), seat));
         let door = Door { app: self.app.clone(), limits: Arc::clone(&self.limits), peer };
+        let guest = self.guests.arrive();
+        let draining = self.shutdown.token();
+        let (speaking, last) = (guest.clone(), draining.clone());
         let service = service_fn(move |request| {
-            let door = door.clone();
-            async move { Ok::<_, Infallible>(door.answer(request).await) }
+            let (door, visit, last) = (door.clone(), speaking.speak(), last.clone());
+            async move {
+                let mut answer = door.answer(request).await;
+                if last.is_cancelled() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                drop(visit);
+                Ok::<_, Infallible>(answer)
+            }
         });
         let connection = self.http.serve_connection(gate, service).with_upgrades();
-        let draining = self.shutdown.token();
         self.shutdown.spawn("connection", async move {
             let mut connection = pin!(connection);
+            // Whoever has just come in is heard first, since nobody else will hear it; and hyper would decline an upgrade that
+            // is on its way.
+            let leaving = async {
+                draining.cancelled().await;
+                guest.is_idle().await;
+            };
             let ended = tokio::select! {
+                biased;
                 ended = connection.as_mut() => ended,
-                () = draining.cancelled() => {
+                () = leaving => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }

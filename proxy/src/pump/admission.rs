@@ -6,7 +6,7 @@ use scheduler::{Placement, Request};
 use session::{Begun, CloseReason, Session};
 
 use super::Pump;
-use super::ear::layout;
+use super::ear::{layout, silence};
 use super::wake::Wake;
 use crate::app::Shared;
 use crate::callers::listen::{Listen, Problem};
@@ -43,7 +43,9 @@ pub(super) async fn open_first(
     let now = shared.now();
     let (_, seed) = wanted.session.0.as_u64_pair();
     let begun = Begun { placements, layout: layout(listen.format), limits: shared.config.stream.clone(), seed };
-    let mut pump = Box::new(Pump::new(shared, Session::begin(begun, now), wanted, listen, (record, now)));
+    let mut session = Session::begin(begun, now);
+    session.silence_with(silence(listen.format));
+    let mut pump = Box::new(Pump::new(shared, session, wanted, listen, (record, now)));
     loop {
         if let Some(reason) = pump.act() {
             pump.record.end(reason);

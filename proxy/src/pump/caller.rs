@@ -1,14 +1,18 @@
 //! What a caller's messages mean to the session.
 
-use relay::{Broken, Frame, Message};
+use std::collections::VecDeque;
+
+use relay::{Broken, Close, Frame, Message, Socket};
 use scheduler::Timestamp;
-use session::{CloseReason, Control, Verdict};
+use session::{CloseReason, Control, Kind, Verdict};
 use std::time::Duration;
 use store::End;
 
 use super::Pump;
+use super::spill::Spilled;
 use super::wake::Received;
 use crate::callers::listen::{CallerText, hear, schema_error};
+use crate::wire::Pipe;
 
 /// Pings that a caller may send in any second.
 const PINGS: u32 = 10;
@@ -43,9 +47,6 @@ impl Pump {
 
     pub(super) fn take_caller(&mut self, message: Received) {
         match message {
-            Some(Ok(Message::Binary(audio))) if audio.payload().is_empty() => {
-                self.control(Control::CloseStream, Frame::text(CLOSE_STREAM));
-            }
             Some(Ok(Message::Binary(audio))) => self.audio(audio),
             Some(Ok(Message::Text(text))) => self.text(text),
             Some(Ok(Message::Ping(_))) => {
@@ -59,7 +60,27 @@ impl Pump {
         }
     }
 
+    /// Takes a message that came before there was room for it: audio and text wait, all else does not.
+    pub(super) fn take_early(&mut self, message: Received) {
+        match message {
+            Some(Ok(Message::Binary(audio))) => self.spill.push(&Spilled::Audio(audio.payload().clone())),
+            Some(Ok(Message::Text(text))) => self.spill.push(&Spilled::Text(text.payload().clone())),
+            other => self.take_caller(other),
+        }
+    }
+
+    /// Takes a message that has waited.
+    pub(super) fn take_spilled(&mut self, message: Spilled) {
+        match message {
+            Spilled::Audio(audio) => self.audio(Frame::binary(&audio)),
+            Spilled::Text(text) => self.text(Frame::text(&String::from_utf8_lossy(&text))),
+        }
+    }
+
     fn audio(&mut self, audio: Frame) {
+        if audio.payload().is_empty() {
+            return self.control(Control::CloseStream, Frame::text(CLOSE_STREAM));
+        }
         if let Some(ear) = &mut self.ear {
             ear.hear(audio.payload(), &mut self.session);
         }
@@ -86,6 +107,7 @@ impl Pump {
             CallerText::Unknown => {
                 self.session.caller_held(self.shared.now());
                 self.to_caller.push_back(Frame::text(&schema_error(text.as_text())));
+                self.last = Kind::Final;
             }
         }
     }
@@ -94,6 +116,17 @@ impl Pump {
         let verdict = self.session.caller_control(control, text.payload(), self.shared.now());
         self.relay(verdict, text);
     }
+}
+
+/// Sends the last results and the close, and waits for the caller's answer to it.
+pub(super) async fn farewell<P: Pipe>(caller: &mut Socket<P>, last: VecDeque<Frame>, reason: CloseReason) {
+    if reason == CloseReason::CallerGone {
+        // It may have closed, and then waits for an answer.
+        let _ = caller.flush().await;
+        return;
+    }
+    last.iter().for_each(|frame| caller.push(frame));
+    caller.leave(&Close::new(reason.close_code(), reason.close_text())).await;
 }
 
 /// Says whose fault a broken connection is, and which.

@@ -46,3 +46,12 @@ pub(super) fn layout(format: Option<Format>) -> Layout {
     });
     frames.unwrap_or(Layout::Opaque)
 }
+
+/// Returns the byte that is silence in raw audio (ITU-T G.711 for the two companded ones).
+pub(super) fn silence(format: Option<Format>) -> u8 {
+    match format.map(|format| format.encoding) {
+        Some(Encoding::Mulaw) => 0xff,
+        Some(Encoding::Alaw) => 0xd5,
+        Some(Encoding::Linear16) | None => 0,
+    }
+}

@@ -1,17 +1,24 @@
-//! Doing what the session says about nodes, and measuring what a move costs the caller.
+//! Doing what the session says about nodes, measuring what a move costs the caller, and keeping what it would take.
 
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use relay::{Close, Frame};
-use scheduler::{NodeId, Timestamp};
-use session::{Action, Cause, CloseReason, Leaving};
+use scheduler::{Class, NodeId, Timestamp};
+use session::{Action, Cause, CloseReason, Leaving, Limits};
+use tracing::warn;
 
 use super::leg::Leg;
-use super::{FAREWELL, Pending, Pump};
+use super::{FAREWELL, Pending, Placed, Pump};
+use crate::budget::{Pressure, Told};
 use crate::metrics;
 
 /// What a node is told that a stream leaves: nothing is wrong.
 const MOVED: u16 = 1_000;
+
+/// However short memory is, so much audio is kept: ten seconds back to a pause, and what a node takes to say something final.
+const LEAST_RING: Duration = Duration::from_secs(30);
 
 /// Time without results around the loss of a leg.
 #[derive(Clone, Copy, Debug)]
@@ -60,12 +67,40 @@ impl Pump {
         None
     }
 
+    fn asking(&mut self) -> impl Future<Output = Placed> + Send + use<> {
+        self.wanted.class = Class::Failover;
+        self.wanted.exclude = self.session.failed(self.shared.now());
+        let (shared, wanted) = (Arc::clone(&self.shared), self.wanted.clone());
+        let (trace, counting) = (self.record.trace(), self.record.counting());
+        async move { shared.placer.place(&wanted, trace, &counting).await.map_err(|failure| failure.reason) }
+    }
+
+    /// Tells the account of all streams what this one keeps, and keeps less while it is nearly spent.
+    pub(super) fn account(&mut self) {
+        if self.kept.note(self.session.kept_bytes() as u64) == Told::Anew {
+            let Limits { ring, unfinished, .. } = self.shared.config.stream;
+            self.session.limit(match self.shared.rings.pressure() {
+                Pressure::None => (ring, unfinished),
+                Pressure::Tight | Pressure::Spent => ((ring / 2).max(LEAST_RING.min(ring)), unfinished / 2),
+            });
+        }
+    }
+
     fn adopt(&mut self, epoch: u32) {
         let Some(placement) = self.session.node().cloned() else { return };
         self.serving = Some(epoch);
         self.record.opened(&self.wanted, &placement, epoch);
         if self.gap.since.is_some() {
             metrics::replayed(self.session.to_replay());
+        }
+    }
+
+    /// Says that some audio is not heard, because two nodes were lost over it.
+    fn note_silenced(&mut self) {
+        let silenced = self.session.take_silenced();
+        if !silenced.is_zero() {
+            warn!(session = %self.wanted.session, ?silenced, "audio that two nodes were lost over is silenced");
+            metrics::silenced();
         }
     }
 
@@ -88,6 +123,7 @@ impl Pump {
         metrics::leg_lost();
         if self.serving == Some(epoch) {
             metrics::failover(cause);
+            self.note_silenced();
             self.record.failed(node, &words);
             self.gap.begin();
         } else {

@@ -11,6 +11,7 @@ use std::io;
 use store::End;
 
 use super::leg::{Leg, frame};
+use super::spill::Spilled;
 use super::{Opened, Pending, Placed, Pump, RESULTS};
 use crate::router::MoveOrder;
 use crate::wire::Pipe;
@@ -21,6 +22,11 @@ pub(super) type Received = Option<Result<Message, Broken>>;
 /// Something happened.
 pub(super) enum Wake {
     Caller(Received),
+    /// A message of the caller for which there is no room yet.
+    Early(Received),
+    /// A message of the caller that has waited.
+    Spilled(Spilled),
+    SpillLost(io::Error),
     Leg(u32, Received),
     Opened(Box<Opened>),
     Placed(Placed),
@@ -76,8 +82,8 @@ impl Pump {
         Poll::Pending
     }
 
-    /// Reads a side only when the other one has taken what was read before, and the caller only while it takes what it is
-    /// told: its nonsense is answered. Results come first: a caller that never stops sending must not hold them up.
+    /// Reads a side only when the other one has taken what was read before, or it can wait on disk, and the caller only while
+    /// it takes what it is told: its nonsense is answered. Results come first: a caller that never stops sending must not hold them up.
     fn poll_read<P: Pipe>(&mut self, caller: &mut Socket<P>, cx: &mut Context<'_>) -> Poll<Wake> {
         let told = self.to_caller.len() < RESULTS;
         for leg in &mut self.legs {
@@ -87,11 +93,22 @@ impl Pump {
         }
         let serving = self.session.serving();
         let sent = self.legs.iter().all(|leg| Some(leg.epoch) != serving || leg.queue.is_empty());
-        if told && sent && self.session.has_room() {
+        let is_due = told && sent && self.session.has_room();
+        if self.spill.is_empty() && is_due {
             return caller.poll_next(cx).map(Wake::Caller);
         }
         self.session.caller_held(self.shared.now());
-        Poll::Pending
+        if let Poll::Ready(Err(error)) = self.spill.poll_job(cx) {
+            return Poll::Ready(Wake::SpillLost(error));
+        }
+        if is_due && let Poll::Ready(next) = self.spill.poll_next(cx) {
+            return match next.transpose() {
+                Some(Ok(message)) => Poll::Ready(Wake::Spilled(message)),
+                Some(Err(error)) => Poll::Ready(Wake::SpillLost(error)),
+                None => caller.poll_next(cx).map(Wake::Caller),
+            };
+        }
+        if told && self.spill.has_room() { caller.poll_next(cx).map(Wake::Early) } else { Poll::Pending }
     }
 
     /// Waits for what was asked or is being opened.

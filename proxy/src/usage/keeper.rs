@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use process::Shutdown;
-use store::{JournalError, Kept, RecordNumber};
+use store::{Journal, JournalError, Kept, RecordNumber};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
@@ -17,10 +17,16 @@ use crate::metrics;
 /// How often a live part is journalled: what a crash may cost.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Journals until the drain has begun and nothing is live; `found` is what the process before this one left.
-pub(crate) async fn keep(meters: Meters, found: Vec<Kept<Spent>>, shutdown: Shutdown) {
+/// What processes that are gone left: in this one's journal, and in theirs.
+type Left = (Vec<Kept<Spent>>, Vec<(Journal<Spent>, Vec<Kept<Spent>>)>);
+
+/// Journals until the drain has begun and nothing is live.
+pub(crate) async fn keep(meters: Meters, (found, left): Left, shutdown: Shutdown) {
     let mut keeper = Keeper { meters, outcome: Outcome::Safe };
     keeper.take_over(found).await;
+    for (journal, found) in left {
+        keeper.adopt(&journal, found).await;
+    }
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -60,6 +66,19 @@ impl Keeper {
         }
         let changes: Vec<_> = lost.into_iter().map(|kept| (vec![kept.number], kept.record.lost())).collect();
         self.write(changes).await;
+    }
+
+    /// Puts into this journal what another one holds whose process is gone; that forgets it then.
+    async fn adopt(&mut self, journal: &Journal<Spent>, found: Vec<Kept<Spent>>) {
+        info!(parts = found.len(), "what a proxy left that is gone is told by this one");
+        let (numbers, spent): (Vec<_>, Vec<_>) = found.into_iter().map(|kept| (kept.number, kept.record)).unzip();
+        let ended = |spent: Spent| if spent.is_live() { spent.lost() } else { spent };
+        self.write(spent.into_iter().map(|spent| (Vec::new(), ended(spent))).collect()).await;
+        if self.outcome == Outcome::Safe
+            && let Err(error) = journal.acknowledge(numbers).await
+        {
+            tracing::debug!(%error, "adopted usage stays in the journal of its proxy as well");
+        }
     }
 
     fn everything(&self) -> HashMap<PartId, Arc<Part>> {

@@ -235,6 +235,7 @@ impl Session {
         self.prospects.note_failed(leg.placement.node.clone(), now);
         self.leave(epoch, &leg.placement, Leaving::Failed(cause));
         self.stop_moving(MoveEnd::Overtaken);
+        self.note_death(&leg, cause);
         self.suspicion = None;
         self.losses += 1;
         if self.losses > self.limits.losses {

@@ -24,6 +24,10 @@ impl Session {
     pub fn leg_said(&mut self, epoch: u32, said: Said, raw: &Bytes, now: Timestamp) -> Verdict {
         let Some(leg) = self.leg(epoch) else { return Verdict::Drop };
         leg.health.note_word(now);
+        let said = self.cut_short(epoch, said);
+        if self.is_nonsense(epoch, &said, now) {
+            return Verdict::Drop;
+        }
         if let Said::Interim(heard) | Said::Final(heard) = &said {
             self.note_heard(epoch, heard, now);
         }

@@ -20,7 +20,7 @@ use super::*;
 use crate::events::{Answers, Change, Control, Heard, Kind, Leaving, Said, Verdict};
 use crate::testing::placement;
 use crate::track::PRE_ROLL;
-use node::{Fault, Node};
+use node::{Arrival, Fault, Node};
 use orders::Orders;
 use script::{Spoken, script};
 
@@ -70,6 +70,8 @@ struct World {
     told_epoch: u32,
     answered: u64,
     faults_until: u64,
+    /// A sample that ends every node that hears it.
+    poison: Option<u64>,
     lost: u32,
     /// When a result came last.
     result_at: u64,
@@ -90,12 +92,17 @@ impl World {
         };
         Self {
             now: 5_000,
-            session: Session::begin(begun, Timestamp::at(Duration::from_secs(5))),
+            session: {
+                let mut session = Session::begin(begun, Timestamp::at(Duration::from_secs(5)));
+                session.silence_with(u8::MAX);
+                session
+            },
             pending: Pending::Nothing,
             legs: BTreeMap::new(),
             nodes: BTreeMap::new(),
             orders: Orders::default(),
             caller: if dice.random_ratio(1, 5) { Caller::AtOnce } else { Caller::InRealTime },
+            poison: dice.random_ratio(1, 8).then(|| dice.random_range(0..length.max(1))),
             faults_until: 5_000 + dice.random_range(0..length.max(1) + 5_000),
             script,
             length,
@@ -126,6 +133,7 @@ impl World {
             self.now += STEP;
             self.settle();
             self.order();
+            self.squeeze();
             self.speak();
             self.work();
             let now = self.at();
@@ -135,12 +143,31 @@ impl World {
             self.act();
             self.check();
         }
-        let expected: Vec<_> = (0..self.script.len()).collect();
         assert_eq!(self.ends, [CloseReason::Completed]);
-        assert_eq!(self.told, expected, "every word exactly once");
+        self.check_words();
         assert_eq!(self.answered, self.finalizes, "every Finalize is answered once");
         assert_eq!(self.orders.left, None, "every order has an end");
         self
+    }
+
+    /// Counts how often audio was silenced that ends no node.
+    fn silenced_in_vain(&self) -> usize {
+        let silenced = self.session.poison.silenced.iter();
+        silenced.filter(|(from, to)| self.poison.is_none_or(|poison| !(*from..*to).contains(&poison))).count()
+    }
+
+    /// Every word was told exactly once, in order, but for those that were silenced because they ended nodes.
+    fn check_words(&self) {
+        let silenced = &self.session.poison.silenced;
+        let is_silenced = |number: &usize| {
+            let word = &self.script[*number];
+            silenced.iter().any(|(from, to)| word.start < *to && word.end > *from)
+        };
+        let all: Vec<_> = (0..self.script.len()).filter(|number| !is_silenced(number)).collect();
+        let told: Vec<_> = self.told.iter().copied().filter(|number| !is_silenced(number)).collect();
+        assert_eq!(told, all, "every word exactly once");
+        assert!(self.told.is_sorted_by(|one, next| one < next), "{:?}", self.told);
+        assert!(silenced.iter().all(|(from, to)| to - from <= 3_000), "{silenced:?} were silenced");
     }
 
     /// Does what the session says, as the shell would.
@@ -178,6 +205,16 @@ impl World {
         }
     }
 
+    /// The memory of all streams is short now and then.
+    fn squeeze(&mut self) {
+        let seconds = |ring, unfinished| (Duration::from_secs(ring), Duration::from_secs(unfinished));
+        match self.dice.random_range(0..1_500) {
+            0 => self.session.limit(seconds(30, 10)),
+            1 => self.session.limit(seconds(60, 20)),
+            _ => {}
+        }
+    }
+
     fn goes_wrong(&mut self, percent: u32) -> bool {
         self.now < self.faults_until && self.dice.random_ratio(percent, 100)
     }
@@ -188,9 +225,10 @@ impl World {
             Pending::Open { due, epoch, takes } if due <= self.now => {
                 self.pending = Pending::Nothing;
                 if takes {
-                    let node = self.node();
-                    self.legs.insert(epoch, node);
+                    let mut node = self.node();
                     self.session.leg_opened(epoch, now);
+                    node.begins_at(self.session.leg(epoch).map_or(0, |leg| leg.base));
+                    self.legs.insert(epoch, node);
                 } else {
                     self.session.leg_refused(epoch, CloseReason::NodeFailed, now);
                 }
@@ -213,14 +251,15 @@ impl World {
     }
 
     fn node(&mut self) -> Node {
-        let mut node = Node::new(self.dice.random(), &self.script);
+        let mut node = Node::new(self.dice.random(), &self.script, self.poison);
         if self.goes_wrong(60) {
-            let faults = [Fault::Dies, Fault::Dies, Fault::Hangs, Fault::Mute, Fault::OneWay];
+            let faults =
+                [Fault::Dies, Fault::Dies, Fault::Hangs, Fault::Mute, Fault::OneWay, Fault::Raves, Fault::Raves];
             node.fault = faults[self.dice.random_range(0..faults.len())];
             node.fault_at = self.now + self.dice.random_range(0..9_000);
             node.recovers_at = match node.fault {
                 Fault::Dies | Fault::Mute | Fault::None => u64::MAX,
-                Fault::Hangs | Fault::OneWay => node.fault_at + self.dice.random_range(500..8_000),
+                Fault::Hangs | Fault::OneWay | Fault::Raves => node.fault_at + self.dice.random_range(500..8_000),
             };
         }
         node
@@ -307,7 +346,12 @@ impl World {
                 self.session.leg_failed(epoch, Cause::Lost, now);
                 self.act();
             }
-            while let Some(message) = self.legs.get_mut(&epoch).and_then(|leg| leg.arrival(self.now)) {
+            while let Some((message, arrival)) = self.legs.get_mut(&epoch).and_then(|leg| leg.arrival(self.now)) {
+                if arrival == Arrival::Garbled {
+                    self.session.leg_garbled(epoch, now);
+                    self.act();
+                    continue;
+                }
                 let raw = Bytes::from(self.messages.len().to_string());
                 self.messages.push((epoch, message.numbers, message.said.clone()));
                 let verdict = self.session.leg_said(epoch, message.said, &raw, now);
@@ -390,5 +434,7 @@ fn lives(world: impl Fn(u64) -> World + std::panic::RefUnwindSafe) -> Vec<World>
 fn every_word_reaches_the_caller_once_whatever_happens_to_its_nodes() {
     let lives = lives(World::new);
     let lost: usize = lives.iter().map(|life| life.lost as usize).sum();
+    let silenced: usize = lives.iter().map(World::silenced_in_vain).sum();
+    assert!(50 * silenced <= lives.len(), "audio was silenced in vain {silenced} times in {} lives", lives.len());
     assert!(2 * lost > lives.len(), "only {lost} legs were lost in {} lives", lives.len());
 }

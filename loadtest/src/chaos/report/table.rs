@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use super::{Example, Gap, Report, Row};
+use super::{Example, Gap, Knocks, Report, Row};
 use crate::chaos::fault::Promise;
 use crate::chaos::planned::{Delay, Planned};
 
 const EXPLANATION: &str = "\
 A gap is the longest by which a result that covered new audio came later than is usual for its stream, after a fault.
-Words and errors count for the last fault on the stream's way before its end.";
+Words and errors count for the last fault on the stream's way before its end. Refused are connects, of so many while a
+proxy was replaced.";
 
 /// What an added delay is.
 const PLANNED: &str = "(waits for results beyond 95 of 100 of the stream's)";
@@ -25,8 +26,8 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "{:<16} {:>5} {:>8} {:>7} {:>8} {:>6} {:>9} {:>8} {:>8} {:>7}",
-            "fault", "times", "touched", "lost", "doubled", "wrong", "gap p50", "p95", "max", "errors"
+            "{:<16} {:>5} {:>8} {:>7} {:>8} {:>6} {:>9} {:>8} {:>8} {:>7} {:>9}",
+            "fault", "times", "touched", "lost", "doubled", "wrong", "gap p50", "p95", "max", "errors", "refused"
         )?;
         self.rows.iter().try_for_each(|row| writeln!(f, "{row}"))?;
         self.write_planned(f)?;
@@ -75,7 +76,7 @@ impl fmt::Display for Row {
         let gap = |of: fn(Gap) -> f64| self.gap_ms.map_or_else(|| "-".to_owned(), |gap| format!("{:.0} ms", of(gap)));
         write!(
             f,
-            "{fault:<16} {:>5} {:>8} {:>7} {:>8} {:>6} {:>9} {:>8} {:>8} {:>7}",
+            "{fault:<16} {:>5} {:>8} {:>7} {:>8} {:>6} {:>9} {:>8} {:>8} {:>7} {:>9}",
             self.times,
             self.touched,
             self.lost,
@@ -84,7 +85,11 @@ impl fmt::Display for Row {
             gap(|gap| gap.p50),
             gap(|gap| gap.p95),
             gap(|gap| gap.max),
-            self.errors
+            self.errors,
+            match self.knocks {
+                Knocks { connects: 0, .. } => "-".to_owned(),
+                Knocks { connects, refused } => format!("{refused}/{connects}"),
+            }
         )?;
         if self.promise == Promise::MayEnd { f.write_str("   (may end)") } else { Ok(()) }
     }

@@ -113,7 +113,7 @@ impl Proxy {
         Ok(proxy)
     }
 
-    pub(super) fn address(&self) -> &str {
+    pub(in crate::chaos) fn address(&self) -> &str {
         &self.address
     }
 
@@ -130,19 +130,25 @@ impl Proxy {
         Ok(())
     }
 
-    /// Asks it to end; it goes on with its streams while another one is started in its place.
-    pub(in crate::chaos) fn dismiss(&mut self) {
-        if let Some(child) = self.child.take() {
-            self.dismissed.spawn(child.stop(FAREWELL));
+    /// Starts another one beside it, to which it hands its listener; it goes on with its streams.
+    pub(in crate::chaos) async fn roll(&mut self) -> Result<(), ChaosError> {
+        let old = self.child.take();
+        self.start_again().await?;
+        if let Some(old) = old {
+            self.dismissed.spawn(old.stop(FAREWELL));
         }
+        Ok(())
     }
 
     /// Starts it where it was.
     pub(in crate::chaos) async fn start_again(&mut self) -> Result<(), ChaosError> {
         let routers = self.routers.join(", ");
         let config = format!(
-            "proxy:\n  listen: \"{}\"\n  metrics: \"127.0.0.1:0\"\n  routers: [{routers}]\n  latency_limit: 5s\n{}",
+            "proxy:\n  listen: \"{}\"\n  metrics: \"127.0.0.1:0\"\n  routers: [{routers}]\n  latency_limit: 5s\n  \
+             handover: \"{}/{}.sock\"\n{}",
             self.address,
+            self.children.folder().display(),
+            self.name,
             store(self.redis.as_deref())
         );
         let arguments = ["proxy", "--dev-key", KEY];

@@ -21,11 +21,12 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 use crate::Config;
 use crate::app::Shared;
+use crate::budget::Budget;
 use crate::callers::listen::{Listen, placement_request};
 use crate::keys::{Keys, Tokens};
 use crate::overload::MemoryWatch;
-use crate::pump::Admitted;
 use crate::pump::admission::open_first;
+use crate::pump::{Admitted, SpillLimits};
 use crate::quota::Quota;
 use crate::record::Record;
 use crate::router::{Placer, Reporter};
@@ -78,6 +79,11 @@ pub(super) struct Node {
 impl Node {
     pub(super) async fn hear(&mut self) -> Message {
         self.socket.next().await.unwrap().unwrap()
+    }
+
+    /// Hears what has come already.
+    pub(super) async fn hear_now(&mut self) -> Option<Message> {
+        tokio::time::timeout(MOMENT, self.hear()).await.ok()
     }
 
     /// Hears so many bytes of audio.
@@ -150,23 +156,30 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) async fn with_nodes(names: &[&str]) -> Self {
-        Self::start(names, "interim_results=true", Standing::default()).await
+        Self::start(names, "interim_results=true", Standing::default(), config()).await
     }
 
     pub(super) async fn without_interims(names: &[&str]) -> Self {
-        Self::start(names, "", Standing::default()).await
+        Self::start(names, "", Standing::default(), config()).await
     }
 
     /// Starts a stream whose key does not hold for ever.
     pub(super) async fn with_standing(standing: Standing) -> Self {
-        Self::start(&["a"], "", standing).await
+        Self::start(&["a"], "", standing, config()).await
     }
 
-    async fn start(names: &[&str], query: &str, standing: Standing) -> Self {
+    /// Starts a stream of which so many bytes may wait on disk, and so many be kept for a replay.
+    pub(super) async fn with_room(spill: u64, rings: u64) -> Self {
+        let spill = SpillLimits { bytes: spill, ..SpillLimits::default() };
+        let config = Config { spill, rings_bytes: std::num::NonZeroU64::new(rings), ..config() };
+        Self::start(&["a"], "interim_results=true", Standing::default(), config).await
+    }
+
+    async fn start(names: &[&str], query: &str, standing: Standing, config: Config) -> Self {
         let (connected, nodes) = mpsc::channel(8);
         let shutdown = Shutdown::new();
         let reporter = Reporter::default();
-        let shared = Arc::new(shared(Arc::new(Nodes(connected)), &reporter, &shutdown));
+        let shared = Arc::new(shared((Arc::new(Nodes(connected)), config), &reporter, &shutdown));
         let uri = format!("/v1/listen?encoding=linear16&sample_rate=16000&{query}").parse().unwrap();
         let caller = Caller::unlimited("dev".parse().unwrap(), KeyId::dev());
         let caller = Caller { standing, ..caller };
@@ -257,12 +270,19 @@ fn placement(name: &str) -> Placement {
     }
 }
 
-fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Shared {
-    let config = Config { drain: Duration::from_secs(3), ..Config::default() };
+/// Nothing waits on disk.
+fn config() -> Config {
+    let spill = SpillLimits { bytes: 0, ..SpillLimits::default() };
+    Config { drain: Duration::from_secs(3), spill, ..Config::default() }
+}
+
+fn shared((dialer, config): (Arc<dyn Dial>, Config), reporter: &Reporter, shutdown: &Shutdown) -> Shared {
     Shared {
         facts: crate::facts::FactReader::open(&config.facts).unwrap(),
         placer: Placer::new(&[], config.place_timeout).unwrap(),
         chunks: Arc::new(tokio::sync::Semaphore::new(8)),
+        rings: Budget::new(config.rings_limit()),
+        spills: Budget::new(config.spill.bytes_together),
         config,
         models: Arc::new(arc_swap::ArcSwap::from_pointee(Models(BTreeMap::from([(
             "sphinx-en-us".parse().unwrap(),

@@ -1,7 +1,7 @@
 //! A simulated node's side of a leg: it hears exactly, and says it in its own way. Every leg cuts, times and guesses
 //! differently.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,8 @@ use crate::stream::Outgoing;
 
 /// Sound is judged in blocks of so many milliseconds.
 const BLOCK: u64 = 20;
+/// What a sample says that was silenced.
+const SILENCE: u64 = u32::MAX as u64;
 /// A word is known from so many milliseconds of it on.
 const KNOWN: u64 = 60;
 
@@ -29,6 +31,17 @@ pub(super) enum Fault {
     Mute,
     /// It hears everything, and nothing of it arrives for some time.
     OneWay,
+    /// Some of its messages cannot be read, or cannot be true.
+    Raves,
+}
+
+/// How a message arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// As it was said.
+    Whole,
+    /// Nobody can read it.
+    Garbled,
 }
 
 /// A message on its way to the session.
@@ -63,10 +76,14 @@ pub(super) struct Node {
     latency: u64,
     budget: u64,
     is_over: bool,
+    /// Samples that were silenced.
+    silent: BTreeSet<u64>,
+    /// The sample that ends every node that hears it.
+    poison: Option<u64>,
 }
 
 impl Node {
-    pub(super) fn new(seed: u64, script: &[Spoken]) -> Self {
+    pub(super) fn new(seed: u64, script: &[Spoken], poison: Option<u64>) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
         Self {
             fault: Fault::None,
@@ -88,8 +105,15 @@ impl Node {
             latency: dice.random_range(1..60),
             budget: 0,
             is_over: false,
+            silent: BTreeSet::new(),
+            poison,
             dice,
         }
+    }
+
+    /// Says where in the stream its audio begins.
+    pub(super) fn begins_at(&mut self, sample: u64) {
+        self.received = sample;
     }
 
     fn is(&self, fault: Fault, now: u64) -> bool {
@@ -110,6 +134,11 @@ impl Node {
         if let Outgoing::Audio(audio) = &message {
             for frame in audio.chunks(4) {
                 let sample = u64::from(u32::from_le_bytes(frame.try_into().unwrap()));
+                let is_silent = sample == SILENCE;
+                let sample = if is_silent { self.received } else { sample };
+                if is_silent {
+                    self.silent.insert(sample);
+                }
                 match self.base {
                     None => {
                         self.base = Some(sample);
@@ -159,6 +188,10 @@ impl Node {
         let samples = piece as u64 / 4;
         self.budget = self.budget.saturating_sub(samples);
         for _ in 0..samples {
+            if self.poison == Some(self.heard) && !self.silent.contains(&self.heard) {
+                (self.fault, self.fault_at, self.recovers_at) = (Fault::Dies, now, u64::MAX);
+                return;
+            }
             self.heard += 1;
             if self.heard.is_multiple_of(BLOCK) {
                 self.show_what_is_due(now);
@@ -167,7 +200,7 @@ impl Node {
     }
 
     fn show_what_is_due(&mut self, now: u64) {
-        let said = self.known();
+        let said = self.heard_of(self.known());
         let last = said.last().map_or(0, |word| word.end);
         let length = self.heard - self.start;
         let is_paused = !said.is_empty() && self.heard >= last + self.pause;
@@ -191,10 +224,16 @@ impl Node {
         rest.take_while(|word| self.heard >= word.start.max(base) + KNOWN).collect()
     }
 
+    /// Leaves out the words that were silenced, in part at least.
+    fn heard_of(&self, words: Vec<Spoken>) -> Vec<Spoken> {
+        words.into_iter().filter(|word| self.silent.range(word.start..word.end).next().is_none()).collect()
+    }
+
     fn cut(&mut self, answers: Answers, now: u64) {
-        let words = self.known();
+        let known = self.known();
+        self.concluded += known.len();
+        let words = self.heard_of(known);
         let heard = self.result(&words, answers);
-        self.concluded += words.len();
         (self.start, self.shown) = (self.heard, self.heard);
         self.say(Said::Final(heard), words.iter().map(|word| word.number).collect(), now);
     }
@@ -235,9 +274,27 @@ impl Node {
     }
 
     /// Returns the next message that arrives.
-    pub(super) fn arrival(&mut self, now: u64) -> Option<Message> {
+    pub(super) fn arrival(&mut self, now: u64) -> Option<(Message, Arrival)> {
         let is_cut_off = self.is(Fault::OneWay, now) || self.is(Fault::Hangs, now) || self.is_dead(now);
         let is_due = self.outbox.front().is_some_and(|message| message.due <= now);
-        (is_due && !is_cut_off).then(|| self.outbox.pop_front()).flatten()
+        let message = (is_due && !is_cut_off).then(|| self.outbox.pop_front()).flatten()?;
+        Some(if self.is(Fault::Raves, now) { self.rave(message) } else { (message, Arrival::Whole) })
+    }
+
+    fn rave(&mut self, mut message: Message) -> (Message, Arrival) {
+        let kind = self.dice.random_range(0..40);
+        if kind < 3 && !matches!(message.said, Said::Closed(_)) {
+            return (message, Arrival::Garbled);
+        }
+        if let Said::Final(heard) | Said::Interim(heard) = &mut message.said {
+            match (kind, heard.words.first_mut()) {
+                (3, Some(word)) => word.start += Duration::from_secs(1_000),
+                (4, Some(word)) => word.end += Duration::from_secs(1_000),
+                (5, _) => heard.end += Duration::from_secs(1_000),
+                (6, _) if heard.start > Duration::from_secs(2) => heard.start = Duration::ZERO,
+                _ => {}
+            }
+        }
+        (message, Arrival::Whole)
     }
 }

@@ -39,7 +39,7 @@ impl World {
 
     /// A life with orders only: nodes go away, and say so in time.
     fn calm(seed: u64) -> Self {
-        Self { faults_until: 0, ..Self::troubled(seed) }
+        Self { faults_until: 0, poison: None, ..Self::troubled(seed) }
     }
 
     /// Now and then the node that serves will go away: the session is told when, and the node keeps its word.

@@ -207,7 +207,7 @@ impl Bench {
         let placing = placing.serve_with_incoming(TcpListenerStream::new(listener));
         shutdown.spawn("router", async move { placing.await.unwrap() });
         let reporter = Reporter::default();
-        shutdown.spawn("usage", crate::usage::keep(reporter.meters().clone(), Vec::new(), shutdown.clone()));
+        shutdown.spawn("usage", crate::usage::keep(reporter.meters().clone(), Default::default(), shutdown.clone()));
         let mut shared = shared(router, &reporter, &shutdown);
         shared.dialer = Arc::new(Streams(Arc::clone(&traces)));
         change(&mut shared);
@@ -334,6 +334,8 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
         http: reqwest::Client::builder().no_proxy().build().unwrap(),
         dialer: Arc::new(Tcp),
         memory: MemoryWatch::default(),
+        rings: crate::budget::Budget::new(u64::MAX),
+        spills: crate::budget::Budget::new(u64::MAX),
         shutdown: shutdown.clone(),
         keys: keys(Arc::new(Embedded::new()), Limits::default()),
         quota: Arc::new(Quota::new(Arc::new(Embedded::new()), std::num::NonZeroU32::MIN)),
