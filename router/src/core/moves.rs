@@ -79,6 +79,13 @@ impl Held {
         }
         due
     }
+
+    /// Notes that a session could not be asked: its proxy has no room for orders, and is asked at the next look.
+    fn not_told(&self, session: SessionId) {
+        if let Some(place) = self.places().get_mut(&session) {
+            place.asked_at = None;
+        }
+    }
 }
 
 impl Core {
@@ -118,6 +125,8 @@ impl Core {
             let told = orders.try_send(Ok(order)).is_ok();
             if told {
                 metrics::move_asked(why.label());
+            } else {
+                self.held.not_told(session);
             }
             debug!(%session, %node, why = why.label(), deadline_milliseconds, told, "stream shall leave its node");
         }
@@ -200,7 +209,11 @@ mod tests {
         assert_eq!(due(&held, &leaving, at(0)).len(), 1);
         heard(at(14));
         assert_eq!(due(&held, &leaving, at(14)), []);
-        heard(at(15));
-        assert_eq!(due(&held, &leaving, at(15)).len(), 1);
+        held.not_told(SessionId::from_random(0));
+        assert_eq!(due(&held, &leaving, at(14)).len(), 1, "the order did not get out");
+        heard(at(28));
+        assert_eq!(due(&held, &leaving, at(28)), []);
+        heard(at(29));
+        assert_eq!(due(&held, &leaving, at(29)).len(), 1);
     }
 }
