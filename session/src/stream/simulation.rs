@@ -117,7 +117,7 @@ impl World {
     }
 
     /// Lives to the end and returns how many legs were lost on the way, and how often audio was silenced in vain.
-    fn live(mut self) -> (u32, usize) {
+    fn live(mut self) -> (u32, u32) {
         while self.ends.is_empty() {
             assert!(self.now < self.length + LATEST, "the stream got stuck: {:?}", self.session);
             self.now += STEP;
@@ -137,7 +137,7 @@ impl World {
         assert_eq!(self.answered, self.finalizes, "every Finalize is answered once");
         let silenced = self.session.poison.silenced.iter();
         let in_vain = silenced.filter(|(from, to)| self.poison.is_none_or(|poison| !(*from..*to).contains(&poison)));
-        (self.lost, in_vain.count())
+        (self.lost, in_vain.count().try_into().unwrap())
     }
 
     /// Every word was told exactly once, in order, but for those that were silenced because they ended nodes.
@@ -408,6 +408,6 @@ fn every_word_reaches_the_caller_once_whatever_happens_to_its_nodes() {
         }
     }
     assert!(broken.is_empty(), "{} seeds broke a promise: {broken:?}", broken.len());
-    assert!(50 * silenced <= lives, "audio was silenced in vain {silenced} times in {lives} lives");
+    assert!(silenced <= 2 + lives / 100, "audio was silenced in vain {silenced} times in {lives} lives");
     assert!(2 * lost > lives, "only {lost} legs were lost in {lives} lives");
 }
