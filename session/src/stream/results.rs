@@ -24,6 +24,9 @@ impl Session {
     pub fn leg_said(&mut self, epoch: u32, said: Said, raw: &Bytes, now: Timestamp) -> Verdict {
         let Some(leg) = self.leg(epoch) else { return Verdict::Drop };
         leg.health.note_word(now);
+        if !matches!(said, Said::Closed(_)) {
+            self.note_life(epoch, now);
+        }
         if let Said::Interim(heard) | Said::Final(heard) = &said {
             self.note_heard(epoch, heard, now);
         }
@@ -49,6 +52,11 @@ impl Session {
     pub fn leg_alive(&mut self, epoch: u32, now: Timestamp) {
         let Some(leg) = self.leg(epoch) else { return };
         leg.health.note_word(now);
+        self.note_life(epoch, now);
+    }
+
+    /// A leg that was suspect for want of an answer lives if it says anything.
+    fn note_life(&mut self, epoch: u32, now: Timestamp) {
         if self.is_serving(epoch) && self.suspicion == Some(Cause::Unanswered) {
             self.acquit(now);
         }
@@ -169,7 +177,9 @@ impl Session {
 
     /// Returns what the caller is told that a result answers.
     pub(super) fn answered(&mut self, heard: &Heard) -> Answers {
-        let heard_to = self.current.as_ref().map_or(0, |leg| leg.heard);
+        // A leg that waited for its turn has heard more than the results of it that are told now.
+        let end = self.timeline.samples(heard.end);
+        let heard_to = self.current.as_ref().map_or(0, |leg| leg.heard.min(leg.base.saturating_add(end)));
         let beyond = self.timeline.millis(BEYOND);
         let asker = match heard.answers {
             Answers::Finalize => self.asked.finalized(),
