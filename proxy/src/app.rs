@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use crate::delivery::Failure;
-use crate::edge::{Certificates, Tls, TlsConfig, Ways};
+use crate::edge::{Certificates, Lanes, Tls, TlsConfig, Ways};
 use crate::facts::{CountriesError, FactReader};
 use crate::keys::{IssuerKeyError, Keys, Tokens, follow};
 use crate::overload::MemoryWatch;
@@ -54,10 +54,11 @@ pub enum ProxyError {
 }
 
 /// What every request of this proxy shares.
+#[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) models: Arc<ArcSwap<Models>>,
-    pub(crate) facts: FactReader,
+    pub(crate) facts: Arc<FactReader>,
     pub(crate) placer: Placer,
     pub(crate) reporter: Reporter,
     pub(crate) http: reqwest::Client,
@@ -73,6 +74,12 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::at(self.started.elapsed())
+    }
+
+    /// Shares what every lane shares, with connections to routers and nodes of its own.
+    fn on_lane(&self) -> Arc<Self> {
+        let http = client(&self.config).unwrap_or_else(|_none| self.http.clone());
+        Arc::new(Self { placer: self.placer.on_lane(), http, ..self.clone() })
     }
 
     /// Takes a session in, unless this proxy is being replaced or short of memory, or its key has used what it may.
@@ -173,11 +180,7 @@ impl Config {
     ) -> Result<App, ProxyError> {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(self.open_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+        let http = client(&self)?;
         let secure = match &self.tls {
             Some(tls) => Some(Secure::build(tls).await?),
             None => None,
@@ -198,6 +201,12 @@ impl Config {
             metrics_page,
         })
     }
+}
+
+/// Makes a client for files, whose connections to nodes are kept and used again.
+fn client(config: &Config) -> Result<reqwest::Client, reqwest::Error> {
+    let client = reqwest::Client::builder().no_proxy().connect_timeout(config.open_timeout);
+    client.redirect(reqwest::redirect::Policy::none()).build()
 }
 
 impl App {
@@ -236,21 +245,21 @@ impl App {
         let UsageJournal { journal, found } = self.usage;
         let meters = Meters::new(journal, Arc::clone(&news));
         shutdown.spawn("usage", keep(meters.clone(), found, shutdown.clone()));
-        let shared = Arc::new(Shared {
+        let shared = Shared {
             reporter: Reporter::new(meters, news),
             placer: self.placer.within(shutdown.clone()),
             chunks: Arc::new(Semaphore::new(self.config.files.in_flight_together.get().into())),
             quota: Arc::new(Quota::new(self.quotas, self.config.proxies)),
             config: self.config,
             models: self.models,
-            facts: self.facts,
+            facts: Arc::new(self.facts),
             keys: self.keys,
             http: self.http,
             dialer: Arc::new(Tcp),
             memory: MemoryWatch::default(),
             shutdown: shutdown.clone(),
             started: Instant::now(),
-        });
+        };
         let reporting = report(shared.reporter.clone(), shared.placer.clone(), shutdown.clone());
         shutdown.spawn("session updates", reporting);
         shutdown.spawn("quotas", Arc::clone(&shared.quota).keep(shared.started, shutdown.clone()));
@@ -265,6 +274,7 @@ impl App {
         info!(callers = %self.callers.address, metrics = %self.metrics.address, "proxy serves");
         readiness.ready();
         let limits = shared.config.edge.clone();
-        edge::serve(ways, callers::routes(shared).merge(probes), limits, shutdown).await;
+        let routes = || callers::routes(shared.on_lane()).merge(probes.clone());
+        edge::serve(ways, Lanes::start(routes, &shutdown), limits, shutdown).await;
     }
 }

@@ -1,6 +1,9 @@
 //! Lanes: where connections are served. Each lane is a thread with a runtime of its own, and what one connection needs, its
 //! caller's socket, its legs and its timers, is on one lane: a message that is relayed wakes no second thread, which would cost
 //! more than relaying it does. What takes long must not be computed on a lane: others' messages wait behind it.
+//!
+//! Streams are put together, since a thread that relays many of them wakes once for what several of them say; what brings files
+//! is spread, since it takes all the time that there is.
 
 use std::io;
 use std::sync::Arc;
@@ -10,6 +13,12 @@ use axum::Router;
 use process::Shutdown;
 use tokio::runtime::{Builder, EnterGuard, Handle};
 use tracing::warn;
+
+/// A lane with so many connections is filled only when all are. Streams in real time, 50 messages a second each, take it a quarter
+/// of its time.
+const FULL: usize = 512;
+/// A lane that awaits or serves so many requests of HTTP is busy with what may be files.
+const BUSY: usize = 2;
 
 /// The lanes of an accept loop: at least one.
 pub struct Lanes {
@@ -24,6 +33,8 @@ pub(crate) struct Lane {
     runtime: Option<Handle>,
     app: Router,
     connections: Arc<()>,
+    /// Those of them that have not become WebSockets.
+    plain: Arc<()>,
 }
 
 /// A connection's place on a lane; it counts there until this is dropped.
@@ -32,12 +43,20 @@ pub(super) struct Berth {
     /// What answers there.
     pub(super) app: Router,
     _counts: Arc<()>,
+    plain: Option<Arc<()>>,
+}
+
+impl Berth {
+    /// Notes that a request for a WebSocket came: no file will.
+    pub(super) fn streams(&mut self) {
+        self.plain = None;
+    }
 }
 
 impl From<Router> for Lanes {
     /// Serves connections where they are accepted.
     fn from(app: Router) -> Self {
-        Self { first: Lane { runtime: None, app, connections: Arc::default() }, others: Vec::new() }
+        Self { first: Lane::new(None, app), others: Vec::new() }
     }
 }
 
@@ -53,7 +72,7 @@ impl Lanes {
                 let _entered = handle.enter();
                 app()
             };
-            Lane { runtime: Some(handle), app, connections: Arc::default() }
+            Lane::new(Some(handle), app)
         });
         match lanes.next() {
             Some(first) => Self { first, others: lanes.collect() },
@@ -61,21 +80,35 @@ impl Lanes {
         }
     }
 
-    /// Returns the lane with the fewest connections.
-    pub(super) fn freest(&self) -> &Lane {
-        self.others.iter().fold(&self.first, |freest, lane| if lane.count() < freest.count() { lane } else { freest })
+    /// Returns the lane for the next connection: the first that is neither full nor busy, or the freest.
+    pub(super) fn next(&self) -> &Lane {
+        let mut all = std::iter::once(&self.first).chain(&self.others);
+        let open = all.find(|lane| lane.load().0 < BUSY && lane.count() < FULL);
+        open.unwrap_or_else(|| {
+            self.others.iter().fold(&self.first, |freest, lane| if lane.load() < freest.load() { lane } else { freest })
+        })
     }
 }
 
 impl Lane {
+    fn new(runtime: Option<Handle>, app: Router) -> Self {
+        Self { runtime, app, connections: Arc::default(), plain: Arc::default() }
+    }
+
     /// Takes a place, and lets what is begun while the guard lives be begun there.
     pub(super) fn enter(&self) -> (Berth, Option<EnterGuard<'_>>) {
-        let berth = Berth { app: self.app.clone(), _counts: Arc::clone(&self.connections) };
+        let plain = Some(Arc::clone(&self.plain));
+        let berth = Berth { app: self.app.clone(), _counts: Arc::clone(&self.connections), plain };
         (berth, self.runtime.as_ref().map(Handle::enter))
     }
 
     fn count(&self) -> usize {
-        Arc::strong_count(&self.connections)
+        Arc::strong_count(&self.connections) - 1
+    }
+
+    /// Connections that may bring files, then all of them.
+    fn load(&self) -> (usize, usize) {
+        (Arc::strong_count(&self.plain) - 1, self.count())
     }
 }
 
@@ -96,19 +129,36 @@ fn runtime(number: usize, shutdown: Shutdown) -> io::Result<Handle> {
 mod tests {
     use super::*;
 
-    fn lane() -> Lane {
-        Lane { runtime: None, app: Router::new(), connections: Arc::default() }
+    fn three() -> Lanes {
+        let lane = || Lane::new(None, Router::new());
+        Lanes { first: lane(), others: vec![lane(), lane()] }
+    }
+
+    fn counts(lanes: &Lanes) -> [usize; 3] {
+        [lanes.first.count(), lanes.others[0].count(), lanes.others[1].count()]
     }
 
     #[test]
-    fn connections_go_where_the_fewest_are_and_leave_with_their_berths() {
-        let lanes = Lanes { first: lane(), others: vec![lane(), lane()] };
-        let take = || lanes.freest().enter().0;
-        let berths: Vec<_> = (0..6).map(|_connection| take()).collect();
-        assert!([&lanes.first, &lanes.others[0], &lanes.others[1]].iter().all(|lane| lane.count() == 3));
-        drop(berths);
-        let _alone = take();
-        assert_eq!(lanes.first.count() + lanes.others[0].count() + lanes.others[1].count(), 4);
+    fn what_may_bring_files_is_spread_and_leaves_with_its_berth() {
+        let lanes = three();
+        let mut berths: Vec<_> = (0..9).map(|_connection| lanes.next().enter().0).collect();
+        assert_eq!(counts(&lanes), [3, 3, 3]);
+        berths.clear();
+        assert_eq!(counts(&lanes), [0, 0, 0]);
+    }
+
+    #[test]
+    fn streams_are_put_together_until_a_lane_is_full() {
+        let lanes = three();
+        let stream = |_stream| {
+            let mut berth = lanes.next().enter().0;
+            berth.streams();
+            berth
+        };
+        let mut streams: Vec<_> = (0..FULL + 100).map(stream).collect();
+        assert_eq!(counts(&lanes), [FULL, 100, 0]);
+        streams.extend((0..2 * FULL + 200).map(stream));
+        assert_eq!(counts(&lanes), [FULL + 100; 3], "then they are spread too");
     }
 
     #[tokio::test]
@@ -116,7 +166,7 @@ mod tests {
         let shutdown = Shutdown::new();
         let lanes = Lanes::start(Router::new, &shutdown);
         let (tell, told) = tokio::sync::oneshot::channel();
-        let (berth, entered) = lanes.freest().enter();
+        let (berth, entered) = lanes.next().enter();
         shutdown.spawn("connection", async move {
             let _berth = berth;
             let _nobody_waits = tell.send(thread::current().name().map(str::to_owned));

@@ -4,7 +4,7 @@
 //! A connection passes through:
 //!
 //! * `ways`, with `tls` and `certificates`: did it come by TLS? Then hands are shaken first, in time.
-//! * `seats`: is there room for it?
+//! * `seats`: is there room for it? `lanes`: the thread that serves it.
 //! * `gate`, with `follower`, `head` and `chunk`: are the bytes well-formed HTTP/1.1, and in time?
 //! * `door`, with `upload`: is the parsed request within the limits? Then the routes answer it.
 //!
@@ -18,6 +18,7 @@ mod door;
 mod follower;
 mod gate;
 mod head;
+mod lanes;
 mod limits;
 mod seats;
 mod tls;
@@ -36,12 +37,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use process::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
@@ -50,6 +51,7 @@ pub(crate) use tls::Tls;
 
 pub use certificates::CertificateError;
 pub use dialect::Dialect;
+pub use lanes::Lanes;
 pub use limits::Limits;
 pub use tls::TlsConfig;
 pub use upload::UploadError;
@@ -58,25 +60,26 @@ pub use ways::Ways;
 
 use door::Door;
 use gate::Gate;
+use lanes::Berth;
 use seats::{Seat, Seats};
 use turned_away::TurnedAway;
 use ways::Arrival;
 
 /// Pause after an accept failed for want of descriptors or memory: others must give some back first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Smallest buffer that hyper agrees to.
-const HYPER_BUFFER_MIN: usize = 8 * 1024;
+/// Bytes of a body that are read at once, where they come fast enough; a head is bounded before it.
+const READ_AT_ONCE: usize = 64 * 1024;
 
 /// The other end of a request's connection, among the request's extensions. It is the caller only where no hop that
 /// speaks for callers stands between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
 
-/// Accepts connections by every one of `ways` and serves `app` on them until the drain begins; requests that have begun then end in tasks of
-/// `shutdown`.
-pub async fn serve(ways: impl Into<Ways>, app: Router, limits: Limits, shutdown: Shutdown) {
+/// Accepts connections by every one of `ways` and serves them on `lanes` until the drain begins; requests that have begun then
+/// end in tasks of `shutdown`.
+pub async fn serve(ways: impl Into<Ways>, lanes: impl Into<Lanes>, limits: Limits, shutdown: Shutdown) {
     let ways = ways.into();
-    let mut edge = Edge::new(app, limits, shutdown.clone());
+    let mut edge = Edge::new(lanes, limits, shutdown.clone());
     let mut complaint = Complaint::default();
     loop {
         let accepted = tokio::select! {
@@ -99,28 +102,28 @@ pub async fn serve(ways: impl Into<Ways>, app: Router, limits: Limits, shutdown:
 struct Edge {
     seats: Seats,
     turned_away: TurnedAway,
+    lanes: Lanes,
     host: Host,
 }
 
 /// What every connection shares once it is in.
 #[derive(Clone)]
 struct Host {
-    app: Router,
     limits: Arc<Limits>,
     http: http1::Builder,
     shutdown: Shutdown,
 }
 
 impl Edge {
-    fn new(app: Router, limits: Limits, shutdown: Shutdown) -> Self {
+    fn new(lanes: impl Into<Lanes>, limits: Limits, shutdown: Shutdown) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(limits.keep_alive)
             .max_headers(limits.header_count.get().max(3))
-            .max_buf_size(limits.header_bytes.get().saturating_mul(2).max(HYPER_BUFFER_MIN));
+            .max_buf_size(limits.header_bytes.get().saturating_mul(2).max(READ_AT_ONCE));
         let seats = Seats::new(limits.seats(), limits.connections_per_second_and_address);
-        let host = Host { app, limits: Arc::new(limits), http, shutdown };
-        Self { seats, turned_away: TurnedAway::default(), host }
+        let host = Host { limits: Arc::new(limits), http, shutdown };
+        Self { seats, turned_away: TurnedAway::default(), lanes: lanes.into(), host }
     }
 
     fn welcome(&mut self, Arrival { stream, peer, tls }: Arrival) {
@@ -128,37 +131,53 @@ impl Edge {
             debug!(%error, "cannot switch off the delay of small packets");
         }
         match (self.seats.take(peer.ip(), Instant::now()), tls) {
-            (Ok(seat), None) => self.host.converse(stream, peer, seat),
-            (Ok(seat), Some(tls)) => self.host.shake_hands(tls, stream, peer, seat),
+            (Ok(seat), tls) => {
+                if let Err(error) = self.usher(stream, peer, (seat, tls)) {
+                    debug!(%error, %peer, "connection lost on its way to a lane");
+                }
+            }
             (Err(refused), None) => self.turned_away.answer(stream, refused, &self.host.shutdown),
             // An answer would cost a handshake, which is what a flood wants: the connection is closed without a word.
             (Err(_refused), Some(_)) => {}
         }
     }
+
+    /// Serves a connection on the next lane.
+    fn usher(&self, stream: TcpStream, peer: SocketAddr, (seat, tls): (Seat, Option<Tls>)) -> io::Result<()> {
+        let stream = stream.into_std()?;
+        let (berth, _entered) = self.lanes.next().enter();
+        let stream = TcpStream::from_std(stream)?;
+        match tls {
+            None => self.host.converse(stream, peer, (seat, berth)),
+            Some(tls) => self.host.shake_hands(tls, stream, peer, (seat, berth)),
+        }
+        Ok(())
+    }
 }
 
 impl Host {
     /// Serves one connection in its own task, once hands are shaken.
-    fn shake_hands<I>(&self, tls: Tls, io: I, peer: SocketAddr, seat: Seat)
+    fn shake_hands<I>(&self, tls: Tls, io: I, peer: SocketAddr, place: (Seat, Berth))
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let host = self.clone();
         self.shutdown.spawn("handshake", async move {
             match tls.shake_hands(io).await {
-                Ok(io) => host.converse(io, peer, seat),
+                Ok(io) => host.converse(io, peer, place),
                 Err(error) => debug!(%error, %peer, "no TLS handshake"),
             }
         });
     }
 
     /// Serves one connection in its own task.
-    fn converse<I>(&self, io: I, peer: SocketAddr, seat: Seat)
+    fn converse<I>(&self, io: I, peer: SocketAddr, (seat, berth): (Seat, Berth))
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let gate = TokioIo::new(Gate::new(io, Arc::clone(&self.limits), seat));
-        let door = Door { app: self.app.clone(), limits: Arc::clone(&self.limits), peer };
+        let app = berth.app.clone();
+        let gate = TokioIo::new(Gate::new(io, Arc::clone(&self.limits), (seat, berth)));
+        let door = Door { app, limits: Arc::clone(&self.limits), peer };
         let service = service_fn(move |request| {
             let door = door.clone();
             async move { Ok::<_, Infallible>(door.answer(request).await) }

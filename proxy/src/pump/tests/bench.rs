@@ -259,7 +259,7 @@ fn placement(name: &str) -> Placement {
 fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Shared {
     let config = Config { drain: Duration::from_secs(3), ..Config::default() };
     Shared {
-        facts: crate::facts::FactReader::open(&config.facts).unwrap(),
+        facts: Arc::new(crate::facts::FactReader::open(&config.facts).unwrap()),
         placer: Placer::new(&[], config.place_timeout).unwrap(),
         chunks: Arc::new(tokio::sync::Semaphore::new(8)),
         config,
