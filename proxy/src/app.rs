@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::delivery::Failure;
+use crate::delivery::{Failure, Spools};
 use crate::edge::{Certificates, Lanes, Tls, TlsConfig, Ways};
 use crate::facts::{CountriesError, FactReader};
 use crate::keys::{IssuerKeyError, Keys, Tokens, follow};
@@ -65,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) dialer: Arc<dyn Dial>,
     pub(crate) memory: MemoryWatch,
     pub(crate) chunks: Arc<Semaphore>,
+    pub(crate) spools: Spools,
     pub(crate) shutdown: Shutdown,
     pub(crate) keys: Arc<Keys>,
     pub(crate) quota: Arc<Quota>,
@@ -249,6 +250,7 @@ impl App {
             reporter: Reporter::new(meters, news),
             placer: self.placer.within(shutdown.clone()),
             chunks: Arc::new(Semaphore::new(self.config.files.in_flight_together.get().into())),
+            spools: Spools::default(),
             quota: Arc::new(Quota::new(self.quotas, self.config.proxies)),
             config: self.config,
             models: self.models,

@@ -262,6 +262,7 @@ fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Sh
         facts: Arc::new(crate::facts::FactReader::open(&config.facts).unwrap()),
         placer: Placer::new(&[], config.place_timeout).unwrap(),
         chunks: Arc::new(tokio::sync::Semaphore::new(8)),
+        spools: crate::delivery::Spools::default(),
         config,
         models: Arc::new(arc_swap::ArcSwap::from_pointee(Models(BTreeMap::from([(
             "sphinx-en-us".parse().unwrap(),
