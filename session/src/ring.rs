@@ -1,20 +1,27 @@
-//! What the caller sent and may have to be replayed: one buffer of bytes whose positions are counted from the stream's
-//! first byte. Old audio leaves at the front; the shell stops reading the caller when it is full.
+//! What the caller sent and may have to be replayed: bytes whose positions are counted from the stream's first one. Old audio
+//! leaves at the front; the shell stops reading the caller when it is full.
+//!
+//! They are kept in pieces, so that nothing is moved where the ring grows: large messages as they came, small ones together.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::events::Layout;
 
-/// A buffer that has shrunk to a quarter of its room gives the rest back, above this size.
-const LEAST_ROOM: usize = 64 << 10;
+/// A message of so many bytes is a piece of its own: it is not copied.
+const LARGE: usize = 2 << 10;
+/// Bytes of small messages that become a piece.
+const BLOCK: usize = 8 << 10;
 
 /// Audio from some position on, as it came.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    kept: VecDeque<u8>,
+    pieces: VecDeque<Bytes>,
+    /// Small messages behind the last piece.
+    block: BytesMut,
+    bytes: usize,
     /// The position of the first byte that is kept.
     base: u64,
     frame: u64,
@@ -27,18 +34,37 @@ impl Ring {
             Layout::Frames { bytes, .. } => bytes,
             Layout::Opaque => NonZeroU32::MIN,
         };
-        Self { kept: VecDeque::new(), base: 0, frame: frame.get().into() }
+        let (pieces, block) = (VecDeque::new(), BytesMut::new());
+        Self { pieces, block, bytes: 0, base: 0, frame: frame.get().into() }
     }
 
     /// Keeps audio.
-    pub(crate) fn push(&mut self, audio: &[u8]) {
-        self.kept.extend(audio);
+    pub(crate) fn push(&mut self, audio: &Bytes) {
+        self.bytes += audio.len();
+        if audio.len() >= LARGE {
+            self.seal();
+            self.pieces.push_back(audio.clone());
+            return;
+        }
+        if self.block.capacity() < self.block.len() + audio.len() {
+            self.seal();
+            self.block = BytesMut::with_capacity(BLOCK);
+        }
+        self.block.extend_from_slice(audio);
+    }
+
+    /// Makes a piece of the small messages.
+    fn seal(&mut self) {
+        if !self.block.is_empty() {
+            self.pieces.push_back(std::mem::take(&mut self.block).freeze());
+        }
     }
 
     /// Counts audio and does not keep it: nothing before it is kept either.
     pub(crate) fn pass(&mut self, audio: usize) {
         self.base = self.end() + audio as u64;
-        self.kept = VecDeque::new();
+        self.bytes = 0;
+        (self.pieces, self.block) = (VecDeque::new(), BytesMut::new());
     }
 
     /// Returns the position of the first byte that is kept.
@@ -48,12 +74,12 @@ impl Ring {
 
     /// Returns the position after the last byte.
     pub(crate) fn end(&self) -> u64 {
-        self.base + self.kept.len() as u64
+        self.base + self.bytes as u64
     }
 
     /// Returns how many bytes are kept.
     pub(crate) fn bytes(&self) -> usize {
-        self.kept.len()
+        self.bytes
     }
 
     /// Returns the position of the first byte of a frame.
@@ -69,27 +95,36 @@ impl Ring {
     /// Forgets everything before a position; that must be the first byte of a frame.
     pub(crate) fn trim(&mut self, position: u64) {
         let Some(old) = position.checked_sub(self.base).filter(|old| *old > 0) else { return };
-        let old = usize::try_from(old).unwrap_or(usize::MAX).min(self.kept.len());
-        self.kept.drain(..old);
+        let mut old = usize::try_from(old).unwrap_or(usize::MAX).min(self.bytes);
+        self.bytes -= old;
         self.base += old as u64;
-        if self.kept.capacity() > LEAST_ROOM && self.kept.len() < self.kept.capacity() / 4 {
-            self.kept.shrink_to(self.kept.len() * 2);
+        while let Some(piece) = self.pieces.front_mut().filter(|_piece| old > 0) {
+            let cut = old.min(piece.len());
+            piece.advance(cut);
+            old -= cut;
+            if piece.is_empty() {
+                self.pieces.pop_front();
+            }
         }
+        self.block.advance(old);
     }
 
     /// Copies at most `most` bytes from a position on, and none beyond `end`.
     pub(crate) fn copy(&self, from: u64, end: u64, most: usize) -> Bytes {
         let index = |position: u64| usize::try_from(position.saturating_sub(self.base)).unwrap_or(usize::MAX);
-        let first = index(from).min(self.kept.len());
-        let last = index(end).min(self.kept.len()).min(first.saturating_add(most)).max(first);
-        let (front, back) = self.kept.as_slices();
-        let piece = |slice: &[u8], offset: usize| {
-            let within = |position: usize| position.saturating_sub(offset).min(slice.len());
-            slice[within(first)..within(last)].to_vec()
-        };
-        let mut copy = piece(front, 0);
-        copy.extend(piece(back, front.len()));
-        Bytes::from(copy)
+        let first = index(from).min(self.bytes);
+        let last = index(end).min(self.bytes).min(first.saturating_add(most)).max(first);
+        let mut copy = BytesMut::with_capacity(last - first);
+        let mut begins = 0;
+        for piece in self.pieces.iter().map(Bytes::as_ref).chain([self.block.as_ref()]) {
+            let within = |position: usize| position.saturating_sub(begins).min(piece.len());
+            copy.extend_from_slice(&piece[within(first)..within(last)]);
+            begins += piece.len();
+            if begins >= last {
+                break;
+            }
+        }
+        copy.freeze()
     }
 
     /// Forgets everything and gives the memory back.
@@ -112,10 +147,10 @@ mod tests {
     #[test]
     fn what_was_passed_is_counted_and_gone() {
         let mut ring = ring(2);
-        ring.push(&[1; 10]);
+        ring.push(&Bytes::from_static(&[1; 10]));
         ring.pass(6);
         assert_eq!((ring.base(), ring.end(), ring.bytes()), (16, 16, 0));
-        ring.push(&[2; 4]);
+        ring.push(&Bytes::from_static(&[2; 4]));
         assert_eq!((ring.frame(19), ring.at_frame(9)), (9, 18));
         assert_eq!(ring.copy(0, 20, 99), Bytes::from(vec![2; 4]));
     }
@@ -123,13 +158,13 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_window_on_everything_that_was_pushed(
-            steps in prop::collection::vec((0_usize..200, 0_u64..300, 0_u64..2_000, 1_usize..64), 1..60),
+            steps in prop::collection::vec((0_usize..5_000, 0_u64..90_000, 0_u64..99_000, 1_usize..20_000), 1..60),
         ) {
             let (mut ring, mut all) = (ring(1), Vec::new());
             for (pushed, trimmed, from, most) in steps {
                 let audio: Vec<u8> = (0..pushed).map(|n| u8::try_from((all.len() + n) % 251).unwrap()).collect();
-                ring.push(&audio);
-                all.extend(audio);
+                all.extend_from_slice(&audio);
+                ring.push(&audio.into());
                 ring.trim(trimmed);
                 prop_assert_eq!(ring.end(), all.len() as u64);
                 let from = from.max(ring.base());
