@@ -237,7 +237,7 @@ impl Spool {
         try_unfold((spool, 0), |(spool, place)| async move {
             let piece = spool.piece(place).await?;
             let next = place + piece.len() as u64;
-            Ok::<_, io::Error>((!piece.is_empty()).then(|| (piece, (spool, next))))
+            Ok::<_, io::Error>((!piece.is_empty()).then_some((piece, (spool, next))))
         })
     }
 

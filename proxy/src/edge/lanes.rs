@@ -33,7 +33,7 @@ pub(crate) struct Lane {
     runtime: Option<Handle>,
     app: Router,
     connections: Arc<()>,
-    /// Those of them that have not become WebSockets.
+    /// Those of them for which no WebSocket was asked.
     plain: Arc<()>,
 }
 

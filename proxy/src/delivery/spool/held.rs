@@ -164,6 +164,6 @@ mod tests {
         assert_eq!((&counts[..16], counts[16]), (&[4; 16][..], 0));
         uploads.pop();
         uploads.pop();
-        assert_eq!(kept(&mut Held::within(room.clone())), 4, "what one gives back another may have");
+        assert_eq!(kept(&mut Held::within(room)), 4, "what one gives back another may have");
     }
 }
