@@ -66,6 +66,11 @@ impl Shutdown {
         self.inner.drain.cancelled().await;
     }
 
+    /// Resolves once the drain has begun and every task has ended.
+    pub async fn ended(&self) {
+        self.inner.tasks.wait().await;
+    }
+
     /// Returns a token that is cancelled when the drain begins.
     #[must_use]
     pub fn token(&self) -> ShutdownToken {

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use tracing::info;
 
 use crate::budget::{Budget, Pressure};
-use crate::delivery::Failure;
-use crate::edge::{Certificates, Tls, TlsConfig, Ways};
+use crate::delivery::{Failure, Spools};
+use crate::edge::{Certificates, Lanes, Tls, TlsConfig, Ways};
 use crate::facts::{CountriesError, FactReader};
 use crate::handover::{Estate, HandoverError, Inherited};
 use crate::keys::{IssuerKeyError, Keys, Tokens, follow};
@@ -59,10 +59,11 @@ pub enum ProxyError {
 }
 
 /// What every request of this proxy shares.
+#[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) models: Arc<ArcSwap<Models>>,
-    pub(crate) facts: FactReader,
+    pub(crate) facts: Arc<FactReader>,
     pub(crate) placer: Placer,
     pub(crate) reporter: Reporter,
     pub(crate) http: reqwest::Client,
@@ -72,6 +73,7 @@ pub(crate) struct Shared {
     /// What all streams may keep for replays, and leave on disk.
     pub(crate) rings: Arc<Budget>,
     pub(crate) spills: Arc<Budget>,
+    pub(crate) spools: Spools,
     pub(crate) shutdown: Shutdown,
     pub(crate) keys: Arc<Keys>,
     pub(crate) quota: Arc<Quota>,
@@ -81,6 +83,12 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::at(self.started.elapsed())
+    }
+
+    /// Shares what every lane shares, with connections to routers and nodes of its own.
+    fn on_lane(&self) -> Arc<Self> {
+        let http = client(&self.config).unwrap_or_else(|_none| self.http.clone());
+        Arc::new(Self { placer: self.placer.on_lane(), http, ..self.clone() })
     }
 
     /// Takes a session in, unless this proxy is short of memory, or its key has used what it may. One that has come in
@@ -180,11 +188,7 @@ impl Config {
     ) -> Result<App, ProxyError> {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(self.open_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+        let http = client(&self)?;
         let mut inherited = Inherited::ask(self.handover.as_deref()).await?;
         let secure = match &self.tls {
             Some(tls) => Some(Secure::build(tls, &mut inherited).await?),
@@ -213,6 +217,12 @@ impl Config {
             metrics_page,
         })
     }
+}
+
+/// Makes a client for files, whose connections to nodes are kept and used again.
+fn client(config: &Config) -> Result<reqwest::Client, reqwest::Error> {
+    let client = reqwest::Client::builder().no_proxy().connect_timeout(config.open_timeout);
+    client.redirect(reqwest::redirect::Policy::none()).build()
 }
 
 impl App {
@@ -251,23 +261,24 @@ impl App {
         let UsageJournal { journal, found, left } = self.usage;
         let meters = Meters::new(journal, Arc::clone(&news));
         shutdown.spawn("usage", keep(meters.clone(), (found, left), shutdown.clone()));
-        let shared = Arc::new(Shared {
+        let shared = Shared {
             reporter: Reporter::new(meters, news),
             placer: self.placer.within(shutdown.clone()),
             chunks: Arc::new(Semaphore::new(self.config.files.in_flight_together.get().into())),
             rings: Budget::new(self.config.rings_limit()),
             spills: Budget::new(self.config.spill.bytes_together),
+            spools: Spools::default(),
             quota: Arc::new(Quota::new(self.quotas, self.config.proxies)),
             config: self.config,
             models: self.models,
-            facts: self.facts,
+            facts: Arc::new(self.facts),
             keys: self.keys,
             http: self.http,
             dialer: Arc::new(Tcp),
             memory: MemoryWatch::default(),
             shutdown: shutdown.clone(),
             started: Instant::now(),
-        });
+        };
         let reporting = report(shared.reporter.clone(), shared.placer.clone(), shutdown.clone());
         shutdown.spawn("session updates", reporting);
         shutdown.spawn("quotas", Arc::clone(&shared.quota).keep(shared.started, shutdown.clone()));
@@ -290,6 +301,7 @@ impl App {
         // Whoever was let in and has not asked for anything yet may still open a session.
         let _open = shared.reporter.meters().open();
         let limits = shared.config.edge.clone();
-        edge::serve(ways, callers::routes(shared).merge(probes), limits, shutdown).await;
+        let routes = || callers::routes(shared.on_lane()).merge(probes.clone());
+        edge::serve(ways, Lanes::start(routes, &shutdown), limits, shutdown).await;
     }
 }

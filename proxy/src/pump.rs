@@ -205,7 +205,9 @@ impl Pump {
         let last = std::mem::take(&mut self.to_caller);
         // The node is free before the caller has taken its leave, which it may never do.
         self.settle(reason);
-        if tokio::time::timeout(FAREWELL, farewell(&mut caller, last, reason)).await.is_err() {
+        // Boxed: what it needs at the end is not held by a stream from its beginning.
+        let farewell = Box::pin(farewell(&mut caller, last, reason));
+        if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
             tracing::debug!("caller did not take the close in time");
         }
     }

@@ -1,20 +1,19 @@
-//! What the caller sent and may have to be replayed: one buffer of bytes whose positions are counted from the stream's
-//! first byte. Old audio leaves at the front; the shell stops reading the caller when it is full.
+//! What the caller sent and may have to be replayed: bytes whose positions are counted from the stream's first one. Old audio
+//! leaves at the front; the shell stops reading the caller when it is full.
 
-use std::collections::VecDeque;
+mod pieces;
+
 use std::num::NonZeroU32;
 
 use bytes::Bytes;
 
 use crate::events::Layout;
-
-/// A buffer that has shrunk to a quarter of its room gives the rest back, above this size.
-const LEAST_ROOM: usize = 64 << 10;
+use pieces::Pieces;
 
 /// Audio from some position on, as it came.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    kept: VecDeque<u8>,
+    kept: Pieces,
     /// The position of the first byte that is kept.
     base: u64,
     frame: u64,
@@ -27,18 +26,18 @@ impl Ring {
             Layout::Frames { bytes, .. } => bytes,
             Layout::Opaque => NonZeroU32::MIN,
         };
-        Self { kept: VecDeque::new(), base: 0, frame: frame.get().into() }
+        Self { kept: Pieces::default(), base: 0, frame: frame.get().into() }
     }
 
     /// Keeps audio.
-    pub(crate) fn push(&mut self, audio: &[u8]) {
-        self.kept.extend(audio);
+    pub(crate) fn push(&mut self, audio: &Bytes) {
+        self.kept.push(audio);
     }
 
     /// Counts audio and does not keep it: nothing before it is kept either.
     pub(crate) fn pass(&mut self, audio: usize) {
         self.base = self.end() + audio as u64;
-        self.kept = VecDeque::new();
+        self.kept = Pieces::default();
     }
 
     /// Returns the position of the first byte that is kept.
@@ -68,40 +67,29 @@ impl Ring {
 
     /// Forgets everything before a position; that must be the first byte of a frame.
     pub(crate) fn trim(&mut self, position: u64) {
-        let Some(old) = position.checked_sub(self.base).filter(|old| *old > 0) else { return };
-        let old = usize::try_from(old).unwrap_or(usize::MAX).min(self.kept.len());
-        self.kept.drain(..old);
+        let old = self.kept.drain(self.index(position));
         self.base += old as u64;
-        if self.kept.capacity() > LEAST_ROOM && self.kept.len() < self.kept.capacity() / 4 {
-            self.kept.shrink_to(self.kept.len() * 2);
-        }
     }
 
     /// Copies at most `most` bytes from a position on, and none beyond `end`.
     pub(crate) fn copy(&self, from: u64, end: u64, most: usize) -> Bytes {
-        let index = |position: u64| usize::try_from(position.saturating_sub(self.base)).unwrap_or(usize::MAX);
-        let first = index(from).min(self.kept.len());
-        let last = index(end).min(self.kept.len()).min(first.saturating_add(most)).max(first);
-        let (front, back) = self.kept.as_slices();
-        let piece = |slice: &[u8], offset: usize| {
-            let within = |position: usize| position.saturating_sub(offset).min(slice.len());
-            slice[within(first)..within(last)].to_vec()
-        };
-        let mut copy = piece(front, 0);
-        copy.extend(piece(back, front.len()));
-        Bytes::from(copy)
+        let first = self.index(from);
+        self.kept.copy(first, self.index(end).min(first.saturating_add(most)))
     }
 
     /// Puts a byte in the place of what is kept between two positions.
     pub(crate) fn fill(&mut self, (from, to): (u64, u64), byte: u8) {
-        let index = |position: u64| usize::try_from(position.saturating_sub(self.base)).unwrap_or(usize::MAX);
-        let (first, last) = (index(from).min(self.kept.len()), index(to).min(self.kept.len()));
-        self.kept.range_mut(first..last.max(first)).for_each(|kept| *kept = byte);
+        self.kept.fill((self.index(from), self.index(to)), byte);
     }
 
     /// Forgets everything and gives the memory back.
     pub(crate) fn clear(&mut self) {
         self.pass(0);
+    }
+
+    /// Counts from the first byte that is kept.
+    fn index(&self, position: u64) -> usize {
+        usize::try_from(position.saturating_sub(self.base)).unwrap_or(usize::MAX).min(self.kept.len())
     }
 }
 
@@ -119,10 +107,10 @@ mod tests {
     #[test]
     fn what_was_passed_is_counted_and_gone() {
         let mut ring = ring(2);
-        ring.push(&[1; 10]);
+        ring.push(&Bytes::from_static(&[1; 10]));
         ring.pass(6);
         assert_eq!((ring.base(), ring.end(), ring.bytes()), (16, 16, 0));
-        ring.push(&[2; 4]);
+        ring.push(&Bytes::from_static(&[2; 4]));
         assert_eq!((ring.frame(19), ring.at_frame(9)), (9, 18));
         assert_eq!(ring.copy(0, 20, 99), Bytes::from(vec![2; 4]));
     }
@@ -130,18 +118,21 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_window_on_everything_that_was_pushed(
-            steps in prop::collection::vec((0_usize..200, 0_u64..300, 0_u64..2_000, 1_usize..64), 1..60),
+            steps in prop::collection::vec((0_usize..5_000, 0_u64..90_000, 0_u64..99_000, 1_usize..20_000), 1..60),
         ) {
             let (mut ring, mut all) = (ring(1), Vec::new());
             for (pushed, trimmed, from, most) in steps {
                 let audio: Vec<u8> = (0..pushed).map(|n| u8::try_from((all.len() + n) % 251).unwrap()).collect();
-                ring.push(&audio);
-                all.extend(audio);
+                all.extend_from_slice(&audio);
+                ring.push(&audio.into());
                 ring.trim(trimmed);
                 prop_assert_eq!(ring.end(), all.len() as u64);
                 let from = from.max(ring.base());
                 let first = usize::try_from(from).unwrap().min(all.len());
                 let last = (first + most).min(all.len());
+                prop_assert_eq!(&ring.copy(from, u64::MAX, most)[..], &all[first..last]);
+                ring.fill((from, from + 300), 255);
+                all.iter_mut().skip(first).take(300).for_each(|byte| *byte = 255);
                 prop_assert_eq!(&ring.copy(from, u64::MAX, most)[..], &all[first..last]);
             }
         }

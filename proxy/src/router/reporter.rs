@@ -24,6 +24,8 @@ use crate::usage::Meters;
 
 /// How often leases are renewed.
 const RENEW: Duration = Duration::from_secs(5);
+/// How long news may wait for more: what is told together wakes everybody once.
+const GATHER: Duration = Duration::from_millis(5);
 /// Pause before the next try when no router takes updates.
 const RETRY: Duration = Duration::from_millis(500);
 /// Hints that may wait for a router; the oldest goes first.
@@ -182,6 +184,12 @@ impl Reporter {
         self.inner.meters.next().map(Update::Usage)
     }
 
+    /// Waits for something to send, and a little longer.
+    async fn gathered_news(&self) {
+        self.inner.news.notified().await;
+        tokio::time::sleep(GATHER).await;
+    }
+
     fn renewal(&self) -> Option<Update> {
         let held = self.renewed();
         let counted: Vec<_> = self.outbox().counted.values().flatten().cloned().collect();
@@ -254,7 +262,8 @@ async fn talk(reporter: &Reporter, channel: Channel, shutdown: &Shutdown) -> Res
             room = updates.reserve(), if next.is_some() => {
                 room.map_err(|_| closed())?.send(SessionUpdate { update: next.take() });
             }
-            () = reporter.inner.news.notified(), if next.is_none() => {}
+            // Another branch may be taken while news gather: they are asked for at every turn.
+            () = reporter.gathered_news(), if next.is_none() => {}
             _ = renewals.tick() => renewal = reporter.renewal(),
             () = shutdown.begun(), if next.is_none() && reporter.is_settled() => return Ok(()),
             order = take(&mut orders) => match order? {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use process::Shutdown;
 use store::{Journal, JournalError, Kept, RecordNumber};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 
 use super::meter::Part;
@@ -16,6 +16,9 @@ use crate::metrics;
 
 /// How often a live part is journalled: what a crash may cost.
 const EVERY: Duration = Duration::from_secs(5);
+
+/// How long a part that was opened or closed may wait for others: a journal takes many records as fast as one.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// What processes that are gone left: in this one's journal, and in theirs.
 type Left = (Vec<Kept<Spent>>, Vec<(Journal<Spent>, Vec<Kept<Spent>>)>);
@@ -35,8 +38,11 @@ pub(crate) async fn keep(meters: Meters, (found, left): Left, shutdown: Shutdown
                 keeper.remind();
                 keeper.everything()
             }
-            () = keeper.meters.inner.changed.notified() => keeper.fresh(),
-            () = shutdown.begun(), if keeper.has_nothing() => return,
+            () = keeper.changed() => keeper.fresh(),
+            () = shutdown.begun(), if keeper.has_nothing() => match keeper.fresh() {
+                nothing if nothing.is_empty() => return,
+                fresh => fresh,
+            },
         };
         keeper.journal(parts.values().map(|part| part.spent()).collect()).await;
     }
@@ -86,6 +92,13 @@ impl Keeper {
         let mut parts = desk.live.clone();
         parts.extend(desk.fresh.drain(..).map(|part| (part.id(), part)));
         parts
+    }
+
+    /// Waits until parts were opened or closed, and a little longer. What is there is found at the next tick where this is cut
+    /// short.
+    async fn changed(&self) {
+        self.meters.inner.changed.notified().await;
+        sleep(GATHER).await;
     }
 
     fn fresh(&self) -> HashMap<PartId, Arc<Part>> {

@@ -281,12 +281,14 @@ impl Session {
     }
 
     /// Returns when the rival may take the place of the leg that is suspect: it must have heard what that has, and that
-    /// must be silent.
+    /// must be silent, for as long as a ping may go unanswered where that is why it is suspect.
     pub(super) fn rival_due(&self) -> Option<Timestamp> {
         let (rival, current) = (self.rival.as_ref()?, self.current.as_ref()?);
         let reached =
             rival.heard > self.tracks.iter().map(Track::fin).min().unwrap_or(0) || rival.heard >= current.heard;
-        (reached && rival.heard > rival.base).then(|| current.health.progress_at() + SILENT)
+        let silent = current.health.progress_at() + SILENT;
+        let answer = current.health.answer_due(&self.limits).filter(|_| self.suspicion == Some(Cause::Unanswered));
+        (reached && rival.heard > rival.base).then(|| answer.map_or(silent, |due| due.max(silent)))
     }
 
     /// Lets the rival take the place of the leg that is suspect, if it may.

@@ -28,6 +28,9 @@ impl Session {
         if self.is_nonsense(epoch, &said, now) {
             return Verdict::Drop;
         }
+        if !matches!(said, Said::Closed(_)) {
+            self.note_life(epoch, now);
+        }
         if let Said::Interim(heard) | Said::Final(heard) = &said {
             self.note_heard(epoch, heard, now);
         }
@@ -54,6 +57,11 @@ impl Session {
     pub fn leg_alive(&mut self, epoch: u32, now: Timestamp) {
         let Some(leg) = self.leg(epoch) else { return };
         leg.health.note_word(now);
+        self.note_life(epoch, now);
+    }
+
+    /// A leg that was suspect for want of an answer lives if it says anything.
+    fn note_life(&mut self, epoch: u32, now: Timestamp) {
         if self.is_serving(epoch) && self.suspicion == Some(Cause::Unanswered) {
             self.acquit(now);
         }

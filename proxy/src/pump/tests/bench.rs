@@ -278,11 +278,12 @@ fn config() -> Config {
 
 fn shared((dialer, config): (Arc<dyn Dial>, Config), reporter: &Reporter, shutdown: &Shutdown) -> Shared {
     Shared {
-        facts: crate::facts::FactReader::open(&config.facts).unwrap(),
+        facts: Arc::new(crate::facts::FactReader::open(&config.facts).unwrap()),
         placer: Placer::new(&[], config.place_timeout).unwrap(),
         chunks: Arc::new(tokio::sync::Semaphore::new(8)),
         rings: Budget::new(config.rings_limit()),
         spills: Budget::new(config.spill.bytes_together),
+        spools: crate::delivery::Spools::default(),
         config,
         models: Arc::new(arc_swap::ArcSwap::from_pointee(Models(BTreeMap::from([(
             "sphinx-en-us".parse().unwrap(),

@@ -322,9 +322,10 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
     let aliases = ["gpt-4o-transcribe", "whisper-1"].map(str::to_owned).into();
     let spec = ModelSpec { languages: vec!["en-US".parse().unwrap()], aliases };
     Shared {
-        facts: crate::facts::FactReader::open(&config.facts).unwrap(),
+        facts: Arc::new(crate::facts::FactReader::open(&config.facts).unwrap()),
         placer: Placer::new(&[format!("http://{router}")], config.place_timeout).unwrap(),
         chunks: Arc::new(tokio::sync::Semaphore::new(8)),
+        spools: crate::delivery::Spools::default(),
         config,
         models: Arc::new(arc_swap::ArcSwap::from_pointee(Models(BTreeMap::from([(
             "sphinx-en-us".parse().unwrap(),
