@@ -22,6 +22,7 @@ mod stream;
 mod testing;
 mod timeline;
 mod track;
+mod units;
 
 pub use candidates::{Candidates, Next};
 pub use close::{Blame, CloseReason};
@@ -31,3 +32,4 @@ pub use events::{
 };
 pub use pauses::Noticed;
 pub use stream::{Begun, Outgoing, Session};
+pub use units::{Failover, Unit, UnitKind};

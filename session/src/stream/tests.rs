@@ -1,3 +1,5 @@
+mod containers;
+
 use std::num::NonZeroU32;
 
 use super::*;
@@ -73,6 +75,7 @@ fn outgoing(session: &mut Session, epoch: u32, seconds: f64) -> Vec<Outgoing> {
 fn bytes(outgoing: &[Outgoing]) -> usize {
     let bytes = outgoing.iter().map(|outgoing| match outgoing {
         Outgoing::Audio(audio) => audio.len(),
+        Outgoing::Units(units) => units.iter().map(|(_, bytes)| bytes.len()).sum(),
         Outgoing::Control(..) => 0,
     });
     bytes.sum()
