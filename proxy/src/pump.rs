@@ -3,6 +3,7 @@
 
 mod admission;
 mod caller;
+mod container;
 mod ear;
 mod leg;
 mod moves;
@@ -31,6 +32,7 @@ use crate::engines::{LegHeaders, OpenError};
 use crate::metrics;
 use crate::record::Record;
 use crate::wire::{LegSocket, Pipe};
+use container::Cutter;
 use ear::Ear;
 use leg::Leg;
 use moves::Gap;
@@ -77,6 +79,8 @@ pub(crate) struct Pump {
     /// The leg that serves, or served last.
     serving: Option<u32>,
     ear: Option<Ear>,
+    /// Cuts audio that comes in a container, as long as it can be cut.
+    cutter: Option<Box<Cutter>>,
     to_caller: VecDeque<Frame>,
     pending: Option<Pending>,
     timer: Pin<Box<Sleep>>,
@@ -121,6 +125,7 @@ impl Pump {
             legs: Vec::new(),
             serving: None,
             ear: listen.format.map(Ear::new),
+            cutter: listen.format.is_none().then(Box::default),
             to_caller: VecDeque::new(),
             pending: None,
             caller_blocked: None,

@@ -1,9 +1,11 @@
 //! One session's life as metrics, logs and the ledger see it. Dropping it without an end means that the caller went away:
 //! every session ends in exactly one reason.
 
+use std::error::Error;
+
 use proto::v1::Ended;
 use scheduler::{NodeId, Placement, Request, SessionId, Work};
-use session::{CloseReason, Usage};
+use session::{CloseReason, Failover, Usage};
 use store::{Allowance, Caller};
 use tracing::info;
 
@@ -130,6 +132,12 @@ impl Record {
     pub(crate) fn refused(&self, node: &NodeId, cause: &str) {
         info!(session = %self.session, trace = %self.trace.id(), %node, cause, "node refused a session, trying the next");
         self.reporter.refused(self.session, node, cause.to_owned());
+    }
+
+    /// Notes that a stream cannot go on at another node, or only while all of it is kept.
+    pub(crate) fn uncut(&self, failover: Failover, why: &dyn Error) {
+        let (failover, why) = (failover.label(), tracing::field::display(why));
+        info!(session = %self.session, trace = %self.trace.id(), failover, why, "stream cannot be cut");
     }
 
     /// Gives back a slot that was promised and is not used.

@@ -34,6 +34,8 @@ use crate::wire::{Dial, Pipe, caller_socket};
 
 /// Bytes that a pipe holds before its writer must wait.
 const PIPE: usize = 256 << 10;
+/// The query of raw speech.
+const RAW: &str = "encoding=linear16&sample_rate=16000";
 /// Long enough that whatever can happen without time passing has happened.
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -150,16 +152,21 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) async fn with_nodes(names: &[&str]) -> Self {
-        Self::start(names, "interim_results=true", Standing::default()).await
+        Self::start(names, &format!("{RAW}&interim_results=true"), Standing::default()).await
     }
 
     pub(super) async fn without_interims(names: &[&str]) -> Self {
+        Self::start(names, RAW, Standing::default()).await
+    }
+
+    /// Starts a stream whose first bytes tell what it is.
+    pub(super) async fn with_container(names: &[&str]) -> Self {
         Self::start(names, "", Standing::default()).await
     }
 
     /// Starts a stream whose key does not hold for ever.
     pub(super) async fn with_standing(standing: Standing) -> Self {
-        Self::start(&["a"], "", standing).await
+        Self::start(&["a"], RAW, standing).await
     }
 
     async fn start(names: &[&str], query: &str, standing: Standing) -> Self {
@@ -167,7 +174,7 @@ impl Bench {
         let shutdown = Shutdown::new();
         let reporter = Reporter::default();
         let shared = Arc::new(shared(Arc::new(Nodes(connected)), &reporter, &shutdown));
-        let uri = format!("/v1/listen?encoding=linear16&sample_rate=16000&{query}").parse().unwrap();
+        let uri = format!("/v1/listen?{query}").parse().unwrap();
         let caller = Caller::unlimited("dev".parse().unwrap(), KeyId::dev());
         let caller = Caller { standing, ..caller };
         let listen = Listen::read(&uri, &HeaderMap::new(), &shared.models.load(), caller).unwrap();
