@@ -3,6 +3,7 @@
 //! * [`streams`]: what the proxy costs a stream: added latency, processor time, memory, and words lost (none).
 //! * [`relay`]: what a message costs the proxy, beside nginx, HAProxy and a bare relay.
 //! * [`uploads`]: what a file costs the proxy, beside nginx.
+//! * [`seams`]: what words cost where a real engine's node is killed.
 //! * [`decisions`]: what a placement decision costs on a large fleet.
 //! * [`chaos`]: what callers notice when processes die, hang and lose each other.
 //! * [`caller`]: one virtual caller who speaks coded audio and checks every word that comes back.
@@ -16,6 +17,7 @@ pub mod decisions;
 pub mod kernel;
 mod progress;
 pub mod relay;
+pub mod seams;
 mod spread;
 pub mod streams;
 mod timings;

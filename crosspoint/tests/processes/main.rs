@@ -6,6 +6,7 @@ mod bad_streams;
 mod bad_uploads;
 mod chaos;
 mod compose;
+mod containers;
 mod dashboards;
 mod engines;
 mod hosts;
