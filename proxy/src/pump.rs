@@ -185,6 +185,7 @@ impl Pump {
             let wake = self.wake(&mut caller).await;
             self.take(wake);
             self.record.used(self.session.usage(self.shared.now()));
+            self.record.survives(self.session.failover());
             self.rearm();
         };
         let last = std::mem::take(&mut self.to_caller);

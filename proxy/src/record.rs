@@ -24,6 +24,8 @@ pub(crate) struct Record {
     work: Work,
     node: Option<NodeId>,
     usage: Usage,
+    /// Of a stream: how well it survives its node.
+    failover: Option<Failover>,
     meter: Option<Meter>,
     /// What the legs before the present one were metered with.
     metered: Usage,
@@ -52,6 +54,7 @@ impl Record {
             work,
             node: None,
             usage: Usage::default(),
+            failover: None,
             meter: None,
             metered: Usage::default(),
             reason: CloseReason::CallerGone,
@@ -135,8 +138,8 @@ impl Record {
     }
 
     /// Notes that a stream cannot go on at another node, or only while all of it is kept.
-    pub(crate) fn uncut(&self, failover: Failover, why: &dyn Error) {
-        let (failover, why) = (failover.label(), tracing::field::display(why));
+    pub(crate) fn uncut(&self, failover: Option<Failover>, why: &dyn Error) {
+        let (failover, why) = (failover.map(Failover::label), tracing::field::display(why));
         info!(session = %self.session, trace = %self.trace.id(), failover, why, "stream cannot be cut");
     }
 
@@ -163,6 +166,11 @@ impl Record {
                 slot: usage.slot,
             });
         }
+    }
+
+    /// Notes how well a stream survives its node, as far as is known.
+    pub(crate) fn survives(&mut self, failover: Option<Failover>) {
+        self.failover = failover.or(self.failover);
     }
 
     /// Ends the session for `reason`.
@@ -202,6 +210,7 @@ impl Drop for Record {
             bytes_in: self.usage.bytes_in,
             bytes_out: self.usage.bytes_out,
             wall_milliseconds: milliseconds(self.usage.slot),
+            failover: self.failover.map(|failover| failover.label().to_owned()),
             counted: None,
         };
         self.reporter.ended(self.session, ending);

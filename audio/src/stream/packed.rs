@@ -11,10 +11,17 @@ use crate::format::{Channels, Encoding, Format, SampleRate};
 use crate::sniff::Container;
 use crate::splitter::{Packets, SplitError, Splitter, Unit, UnitKind};
 
+/// The most bytes of sound, at 16 bits in one channel, that a byte of a stream may hold: even silence takes some hundred
+/// bytes a second.
+const RATIO: u64 = 1_000;
+/// What any stream may hold, however little has come.
+const GRACE: Duration = Duration::from_secs(60);
+
 /// Decodes one stream of Opus in Ogg or `WebM`.
 #[derive(Debug)]
 pub(super) struct Packed {
     container: Container,
+    came: u64,
     splitter: Splitter,
     packets: Packets,
     voice: Option<Voice>,
@@ -36,6 +43,7 @@ impl Packed {
     pub(super) fn new(container: Container, target: SampleRate) -> Self {
         Self {
             container,
+            came: 0,
             splitter: Splitter::sniff(),
             packets: Packets::default(),
             voice: None,
@@ -45,7 +53,8 @@ impl Packed {
 
     /// Takes the next bytes, cut anywhere, and appends the samples they complete to `mono`.
     pub(super) fn push(&mut self, bytes: &[u8], mono: &mut Vec<i16>) -> Result<(), AudioError> {
-        let Self { container, splitter, packets, voice, sound } = self;
+        let Self { container, came, splitter, packets, voice, sound } = self;
+        *came += bytes.len() as u64;
         let mut heard = Ok(());
         let split = splitter.push(bytes, |unit, bytes| {
             if heard.is_ok() {
@@ -55,6 +64,9 @@ impl Packed {
         heard.map_err(|problem| AudioError::Corrupt { container: *container, problem })?;
         split.map_err(|error| explain(*container, &error))?;
         splitter.forget_before(splitter.end());
+        if sound.heard() > GRACE && sound.bytes_heard() > came.saturating_mul(RATIO) {
+            return Err(AudioError::Inflated { container: *container, times: RATIO });
+        }
         Ok(())
     }
 
@@ -176,6 +188,19 @@ mod tests {
                 whole.len()
             );
         }
+    }
+
+    #[test]
+    fn a_bomb_is_given_up() {
+        use crate::splitter::write;
+        let head = [&b"OpusHead\x01\x01\0\0"[..], &48_000_u32.to_le_bytes(), &[0, 0, 0]].concat();
+        // A packet of one byte may last 60 ms, and a page has room for 255.
+        let packets = vec![vec![0x18]; 255];
+        let file = write::ogg(&head, std::iter::repeat_n(&packets[..], 60), 2_880);
+        let mut mono = Vec::new();
+        let error = AudioStream::sniff(RATE).push(&file, &mut mono).unwrap_err();
+        assert_eq!(error, AudioError::Inflated { container: Container::Ogg, times: 1_000 });
+        assert!(mono.len() < 16_000 * 300, "{} samples came of {} bytes", mono.len(), file.len());
     }
 
     #[test]

@@ -47,14 +47,16 @@ async fn opus_as_fast_as_it_is_read_loses_no_word() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn what_cannot_be_cut_says_so_in_the_log() -> anyhow::Result<()> {
-    let up = Up::start(&["--nodes", "1"]).await?;
+async fn what_cannot_be_cut_says_so_in_the_log_and_in_its_record() -> anyhow::Result<()> {
+    let up = Up::start(&["--nodes", "1", "--log", "info"]).await?;
     let mut stream = open(&up, QUERY).await?;
+    let session = stream.session()?;
     stream.audio(include_bytes!("../../../audio/fixtures/mono-16k.mp3")).await?;
     let ended = stream.end().await?;
     anyhow::ensure!(ended.close().0 == 1008, "{:?}", ended.close());
     let log = up.log();
     anyhow::ensure!(log.contains("stream cannot be cut") && log.contains("MP3 cannot be begun in the middle"), "{log}");
-    anyhow::ensure!(log.contains("limited"), "{log}");
+    let record = up.record(&session).await?;
+    anyhow::ensure!(record["failover"] == "limited", "{record}");
     up.idle().await
 }

@@ -163,6 +163,7 @@ pub(crate) async fn survive_sending(
     anyhow::ensure!(record["reason"] == "completed", "{record}");
     anyhow::ensure!(record["epoch"].as_u64() > Some(harms.len() as u64), "{record}");
     anyhow::ensure!(record["bytes_in"] == sound.len(), "a replay is not paid for: {record}");
+    anyhow::ensure!(record["failover"] == "full", "{record}");
     let billed = record["audio_seconds"].as_f64().context("the audio that is billed")?;
     let spoken = script.duration().as_secs_f64();
     anyhow::ensure!((billed - spoken).abs() < 0.1, "{billed} s of {spoken} s are billed");

@@ -76,13 +76,14 @@ impl Session {
         rest
     }
 
-    /// Returns how well the stream survives the loss of its node, as far as is known.
+    /// Returns how well the stream survives the loss of its node, as far as is known; nothing once it is over.
     #[must_use]
-    pub fn failover(&self) -> Failover {
+    pub fn failover(&self) -> Option<Failover> {
         match (self.cover, self.layout) {
-            (Cover::Whole, Layout::Frames { .. } | Layout::Units { .. }) => Failover::Full,
-            (Cover::Whole, Layout::Opaque) => Failover::Limited,
-            (Cover::Gone, _) => Failover::None,
+            _ if self.ended().is_some() => None,
+            (Cover::Whole, Layout::Frames { .. } | Layout::Units { .. }) => Some(Failover::Full),
+            (Cover::Whole, Layout::Opaque) => Some(Failover::Limited),
+            (Cover::Gone, _) => Some(Failover::None),
         }
     }
 

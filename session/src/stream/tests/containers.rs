@@ -57,12 +57,12 @@ fn what_is_billed_is_what_the_units_last_and_the_bytes_that_came() {
 #[test]
 fn what_cannot_be_cut_any_further_goes_to_the_leg_that_serves_and_to_no_other() {
     let mut session = packets(50);
-    assert_eq!(session.failover(), Failover::Full);
+    assert_eq!(session.failover(), Some(Failover::Full));
     session.caller_control(Control::Finalize, &text(), at(0.2));
     (50..60).for_each(|number| packet(&mut session, number));
     let rest = session.stop_cutting(at(0.3));
     assert!(matches!(rest[..], [Outgoing::Units(_), Outgoing::Control(..), Outgoing::Units(_)]), "{rest:?}");
-    assert_eq!(session.failover(), Failover::None);
+    assert_eq!(session.failover(), Some(Failover::None));
     assert_eq!(session.caller_audio(&audio(200), at(0.4)), Verdict::Relay);
     assert_eq!(session.usage(at(0.4)).bytes_in, 80 + 60 * 54 + 200);
     session.leg_failed(1, Cause::Lost, at(0.5));
@@ -81,7 +81,7 @@ fn without_a_leg_a_stream_that_cannot_be_cut_any_further_is_over() {
 fn raw_audio_of_which_too_little_could_be_kept_is_not_cut() {
     let mut session = live_with(Layout::Opaque, Limits::default());
     assert!(!session.cuts_into_units(RATE, 0, Some(2 << 20)));
-    assert_eq!(session.failover(), Failover::Limited);
+    assert_eq!(session.failover(), Some(Failover::Limited));
 }
 
 #[test]
