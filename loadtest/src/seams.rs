@@ -122,10 +122,10 @@ async fn measure(options: &Options, progress: Progress) -> Result<Report, SeamsE
     let every = (cuts.len() / usize::from(UNBROKEN)).max(1);
     for (number, cut) in cuts.iter().enumerate() {
         if number.is_multiple_of(every) {
-            report.take(None, unbroken(&stage, &recording).await?);
+            report.take(None, &unbroken(&stage, &recording).await?);
         }
         phase.say(format!("cut {} of {}, at {:.2} s", number + 1, cuts.len(), cut.as_secs_f64()));
-        report.take(Some(*cut), broken(&mut stage, &recording, *cut).await?);
+        report.take(Some(*cut), &broken(&mut stage, &recording, *cut).await?);
     }
     drop(phase);
     stage.stop().await?;

@@ -94,12 +94,12 @@ impl Report {
     }
 
     /// Takes the transcript of a round, the first of which must be one without a fault.
-    pub(super) fn take(&mut self, cut: Option<Duration>, heard: Vec<String>) {
-        let errors = Differences::between(&self.said, &heard);
+    pub(super) fn take(&mut self, cut: Option<Duration>, heard: &[String]) {
+        let errors = Differences::between(&self.said, heard);
         if self.unbroken.is_empty() {
-            self.usual.clone_from(&heard);
+            heard.clone_into(&mut self.usual);
         }
-        let strays = Differences::between(&self.usual, &heard);
+        let strays = Differences::between(&self.usual, heard);
         let round = Round { cut: cut.map(|cut| cut.as_secs_f64()), errors, strays };
         match cut {
             Some(_) => self.broken.push(round),
