@@ -10,6 +10,7 @@ mod compose;
 mod containers;
 mod dashboards;
 mod decisions;
+mod endpoints;
 mod engines;
 mod hosts;
 mod keys;
