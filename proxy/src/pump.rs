@@ -3,6 +3,7 @@
 
 mod admission;
 mod caller;
+mod container;
 mod ear;
 mod leg;
 mod moves;
@@ -35,6 +36,7 @@ use crate::record::Record;
 use crate::router::MoveOrders;
 use crate::wire::{LegSocket, Pipe};
 use caller::farewell;
+use container::Cutter;
 use ear::Ear;
 use leg::Leg;
 use moves::Gap;
@@ -83,6 +85,8 @@ pub(crate) struct Pump {
     /// The leg that serves, or served last.
     serving: Option<u32>,
     ear: Option<Ear>,
+    /// Cuts audio that comes in a container, as long as it can be cut.
+    cutter: Option<Box<Cutter>>,
     to_caller: VecDeque<Frame>,
     /// What the last of them is, and how many channels have results of their own.
     last: Kind,
@@ -138,6 +142,7 @@ impl Pump {
             legs: Vec::new(),
             serving: None,
             ear: listen.format.map(Ear::new),
+            cutter: listen.format.is_none().then(Box::default),
             to_caller: VecDeque::new(),
             last: Kind::Final,
             channels: 1,
@@ -200,6 +205,7 @@ impl Pump {
             self.take(wake);
             self.record.used(self.session.usage(self.shared.now()));
             self.account();
+            self.record.survives(self.session.failover());
             self.rearm();
         };
         let last = std::mem::take(&mut self.to_caller);

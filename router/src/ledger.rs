@@ -86,6 +86,8 @@ pub(crate) struct Ending {
     pub(crate) slot: Duration,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    /// How well the stream would have survived its node, as the proxy names it.
+    pub(crate) failover: Option<String>,
 }
 
 /// One session.
@@ -273,7 +275,10 @@ impl Ledger {
         }
         let Some(reason) = used.ended else { return };
         let Amounts { audio, slot, bytes_in, bytes_out, .. } = entry.spent();
-        self.ended(used.session, Ending { node: Some(used.node), reason, audio, slot, bytes_in, bytes_out });
+        self.ended(
+            used.session,
+            Ending { node: Some(used.node), reason, audio, slot, bytes_in, bytes_out, failover: None },
+        );
     }
 
     /// Finds one session.
@@ -368,6 +373,7 @@ mod tests {
             slot: Duration::from_secs(100),
             bytes_in: 1_000_000_000,
             bytes_out: 10,
+            failover: None,
         }
     }
 

@@ -192,6 +192,7 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
         slot: Duration::from_millis(ended.wall_milliseconds),
         bytes_in: ended.bytes_in,
         bytes_out: ended.bytes_out,
+        failover: ended.failover,
     };
     core.ledger().ended(session, ending);
     Some(Order::Acknowledged(Acknowledged { sessions: vec![ended.session], usage: Vec::new() }))

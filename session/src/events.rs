@@ -80,6 +80,13 @@ pub enum Layout {
         /// Bytes of a frame.
         bytes: NonZeroU32,
     },
+    /// Pieces of a container: before each at which a stream may begin.
+    Units {
+        /// Samples a second: the session's clock.
+        rate: NonZeroU32,
+        /// Samples that a decoder must hear before what it hears counts.
+        preroll: u64,
+    },
     /// Nobody knows: it can only be heard from its beginning.
     Opaque,
 }

@@ -24,6 +24,7 @@ mod stream;
 mod testing;
 mod timeline;
 mod track;
+mod units;
 
 pub use candidates::{Candidates, Next};
 pub use close::{Blame, CloseReason};
@@ -33,3 +34,4 @@ pub use events::{
 };
 pub use pauses::Noticed;
 pub use stream::{Begun, MoveEnd, Outgoing, Session};
+pub use units::{Failover, Unit, UnitKind};

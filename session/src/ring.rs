@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use bytes::Bytes;
 
 use crate::events::Layout;
+use crate::units::{Index, Unit};
 use pieces::Pieces;
 
 /// Audio from some position on, as it came.
@@ -16,17 +17,27 @@ pub(crate) struct Ring {
     kept: Pieces,
     /// The position of the first byte that is kept.
     base: u64,
-    frame: u64,
+    grid: Grid,
+}
+
+/// Which samples lie where.
+#[derive(Debug)]
+enum Grid {
+    /// Each in as many bytes.
+    Frames(u64),
+    /// As units tell.
+    Units(Index),
 }
 
 impl Ring {
     /// Starts empty.
     pub(crate) fn new(layout: Layout) -> Self {
-        let frame = match layout {
-            Layout::Frames { bytes, .. } => bytes,
-            Layout::Opaque => NonZeroU32::MIN,
+        let grid = match layout {
+            Layout::Frames { bytes, .. } => Grid::Frames(bytes.get().into()),
+            Layout::Units { preroll, .. } => Grid::Units(Index::new(preroll)),
+            Layout::Opaque => Grid::Frames(NonZeroU32::MIN.get().into()),
         };
-        Self { kept: Pieces::default(), base: 0, frame: frame.get().into() }
+        Self { kept: Pieces::default(), base: 0, grid }
     }
 
     /// Keeps audio.
@@ -34,10 +45,20 @@ impl Ring {
         self.kept.push(audio);
     }
 
+    /// Keeps a unit.
+    pub(crate) fn push_unit(&mut self, unit: Unit, bytes: &[u8]) {
+        let position = self.end();
+        if let Grid::Units(index) = &mut self.grid {
+            index.push(position, unit);
+        }
+        self.kept.extend(bytes);
+    }
+
     /// Counts audio and does not keep it: nothing before it is kept either.
     pub(crate) fn pass(&mut self, audio: usize) {
         self.base = self.end() + audio as u64;
         self.kept = Pieces::default();
+        self.trim_units();
     }
 
     /// Returns the position of the first byte that is kept.
@@ -55,20 +76,58 @@ impl Ring {
         self.kept.len()
     }
 
-    /// Returns the position of the first byte of a frame.
+    /// Returns the position of the first byte of a frame, or of the unit that it is in.
     pub(crate) fn at_frame(&self, frame: u64) -> u64 {
-        frame.saturating_mul(self.frame)
+        match &self.grid {
+            Grid::Frames(bytes) => frame.saturating_mul(*bytes),
+            Grid::Units(index) => index.position(frame).unwrap_or_else(|| self.end()),
+        }
     }
 
     /// Returns the frame that a position is in.
     pub(crate) fn frame(&self, position: u64) -> u64 {
-        position / self.frame
+        match &self.grid {
+            Grid::Frames(bytes) => position / bytes,
+            Grid::Units(index) => index.sample(position),
+        }
     }
 
-    /// Forgets everything before a position; that must be the first byte of a frame.
+    /// Returns where a leg begins that is to hear a frame: the first frame that it hears, and the position of its first
+    /// byte.
+    pub(crate) fn begin(&self, frame: u64) -> (u64, u64) {
+        match &self.grid {
+            Grid::Frames(_) => (frame, self.at_frame(frame)),
+            Grid::Units(index) => index.begin(frame).unwrap_or_else(|| (self.frame(self.end()), self.end())),
+        }
+    }
+
+    /// Forgets everything before a position; that must be the first byte of a frame or of a unit.
     pub(crate) fn trim(&mut self, position: u64) {
         let old = self.kept.drain(self.index(position));
         self.base += old as u64;
+        self.trim_units();
+    }
+
+    /// Copies units from a position on, none that begins beyond `end`, and no more than it takes to have `most` bytes;
+    /// nothing where audio is not in units.
+    pub(crate) fn copy_units(&self, from: u64, end: u64, most: usize) -> Option<Vec<(Unit, Bytes)>> {
+        let Grid::Units(index) = &self.grid else { return None };
+        let bound = end.min(self.end()).min(from.saturating_add(most as u64));
+        let units: Vec<(u64, Unit)> = index.from(from).take_while(|(at, _)| *at < bound).copied().collect();
+        let after = units.last().map(|(last, _)| self.after(index, *last));
+        let ends = units.iter().skip(1).map(|(at, _)| *at).chain(after);
+        Some(units.iter().zip(ends).map(|((at, unit), end)| (*unit, self.copy(*at, end, usize::MAX))).collect())
+    }
+
+    /// Returns the position after the unit at a position.
+    fn after(&self, index: &Index, position: u64) -> u64 {
+        index.from(position + 1).next().map_or_else(|| self.end(), |(at, _)| *at)
+    }
+
+    fn trim_units(&mut self) {
+        if let Grid::Units(index) = &mut self.grid {
+            index.trim(self.base);
+        }
     }
 
     /// Copies at most `most` bytes from a position on, and none beyond `end`.

@@ -7,7 +7,7 @@
 //!
 //! * `caller`: what the caller sends. `results`: what the caller is told. `joining`: how a leg goes on from the one before.
 //! * `sense`: what of it is nonsense. `poison`: audio that ends nodes. `nodes`: legs opened, lost and adopted. `clock`: what
-//!   time alone brings about. `moving`: planned moves.
+//!   time alone brings about. `moving`: planned moves. `units`: containers.
 
 mod caller;
 mod clock;
@@ -19,6 +19,7 @@ mod poison;
 mod results;
 mod sense;
 mod speech;
+mod units;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -36,11 +37,13 @@ use crate::prospects::Prospects;
 use crate::ring::Ring;
 use crate::timeline::Timeline;
 use crate::track::Track;
+use crate::units::Unit;
 pub use moving::MoveEnd;
 use moving::Moving;
 use phase::{Caller, Cover, Search, State};
 use poison::Poison;
 use speech::Moments;
+use units::Gaps;
 
 /// Audio of unknown format is taken to be 16 kHz, 16-bit, mono.
 const GUESSED_BYTES_PER_SECOND: u64 = 32_000;
@@ -69,6 +72,8 @@ pub struct Begun {
 pub enum Outgoing {
     /// Audio.
     Audio(Bytes),
+    /// Pieces of a container, one after the other; a leg's first one is its header, or needs one before it.
+    Units(Vec<(Unit, Bytes)>),
     /// A control message, as it came.
     Control(Control, Bytes),
 }
@@ -98,6 +103,7 @@ pub struct Session {
     ring: Ring,
     cover: Cover,
     pauses: Pauses,
+    gaps: Gaps,
     tracks: Vec<Track>,
     moments: Moments,
     asked: Asked,
@@ -123,7 +129,7 @@ impl Session {
         let Begun { placements, layout, limits, seed } = begun;
         let bytes_per_second = match layout {
             Layout::Frames { rate, bytes } => Some(u64::from(rate.get()) * u64::from(bytes.get())),
-            Layout::Opaque => None,
+            Layout::Units { .. } | Layout::Opaque => None,
         };
         let layout = keepable(layout, bytes_per_second, &limits);
         let timeline = Timeline::of(layout);
@@ -149,6 +155,7 @@ impl Session {
             ring: Ring::new(layout),
             cover: Cover::Whole,
             pauses: Pauses::new(timeline.millis(PAUSE)),
+            gaps: Gaps::default(),
             tracks: vec![Track::new()],
             moments: Moments::default(),
             asked: Asked::default(),
@@ -220,6 +227,9 @@ impl Session {
     #[must_use]
     pub fn to_replay(&self) -> Duration {
         let unsent = self.current.as_ref().map_or(0, |leg| self.ring.end().saturating_sub(leg.sent));
+        if let Layout::Units { .. } = self.layout {
+            return self.units_to_replay();
+        }
         let rate = self.bytes_per_second.unwrap_or(GUESSED_BYTES_PER_SECOND);
         Duration::from_micros(unsent.saturating_mul(1_000_000) / rate.max(1))
     }
@@ -237,13 +247,15 @@ impl Session {
     #[must_use]
     pub fn usage(&self, now: Timestamp) -> Usage {
         let micros = |rate| self.usage.bytes_in.saturating_mul(1_000_000) / rate;
-        let audio = self.bytes_per_second.map_or(self.usage.audio, |rate| Duration::from_micros(micros(rate)));
+        let audio =
+            self.bytes_per_second.map_or_else(|| self.audio_heard(), |rate| Duration::from_micros(micros(rate)));
         let slot = self.opened_at.map_or(Duration::ZERO, |opened| now.since(opened));
         Usage { audio, slot, ..self.usage }
     }
 
     /// Notes what the shell hears in the caller's audio, of which it has heard so many samples.
     pub fn noticed(&mut self, noticed: impl Iterator<Item = Noticed>, heard: u64) {
+        self.gaps = Gaps::Noticed;
         noticed.for_each(|noticed| self.pauses.note(noticed));
         self.pauses.heard(heard);
     }
@@ -282,7 +294,7 @@ impl Session {
         let (pauses, timeline) = (&self.pauses, self.timeline);
         let kept = self.tracks.iter().map(|track| track.keep_from(pauses, timeline)).min().unwrap_or(0);
         let unsent = [&self.current, &self.rival].into_iter().flatten().map(|leg| self.ring.frame(leg.sent)).min();
-        let position = self.ring.at_frame(unsent.map_or(kept, |unsent| kept.min(unsent)));
+        let (_, position) = self.ring.begin(unsent.map_or(kept, |unsent| kept.min(unsent)));
         self.ring.trim(position);
     }
 }

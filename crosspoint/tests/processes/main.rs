@@ -8,6 +8,7 @@ mod bad_uploads;
 mod benches;
 mod chaos;
 mod compose;
+mod containers;
 mod dashboards;
 mod decisions;
 mod endpoints;

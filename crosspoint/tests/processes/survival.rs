@@ -18,7 +18,6 @@ use crate::support::within;
 
 const FORMAT: Format = Format::SPEECH;
 /// What a caller sends at a time: 100 ms of speech, ten times a second.
-const PIECE: usize = 3_200;
 const EVERY: Duration = Duration::from_millis(100);
 
 /// What tells a final result from all else.
@@ -26,7 +25,7 @@ const FINAL: &str = r#""is_final":true"#;
 
 /// What is done to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Harm {
+pub(crate) enum Harm {
     Kill,
     Freeze,
 }
@@ -41,14 +40,14 @@ async fn harm(up: &Up, node: &Node, harm: Harm) -> anyhow::Result<()> {
 /// Speaks in real time while it listens to the end, and counts the final results that come.
 pub(crate) async fn speak(
     stream: Stream,
-    sound: &[u8],
+    (sound, piece): (&[u8], usize),
     finals: watch::Sender<usize>,
     harming: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<Told> {
     let (mut sink, source) = stream.socket.split();
     let speaking = async {
         let mut ticks = tokio::time::interval(EVERY);
-        for piece in sound.chunks(PIECE) {
+        for piece in sound.chunks(piece) {
             ticks.tick().await;
             sink.send(Message::Binary(piece.to_vec().into())).await?;
         }
@@ -137,24 +136,38 @@ async fn harm_often(
 }
 
 async fn survive(session: u16, harms: &[Harm], seconds: u64) -> anyhow::Result<Vec<(Harm, Duration)>> {
-    let up = Up::start(&["--nodes", "2", "--slots", "16"]).await?;
     let script = Script::lasting(session, Duration::from_secs(seconds));
-    let stream =
-        open(&up, &format!("{}&interim_results=true&vad_events=true&utterance_end_ms=1000", query(FORMAT))).await?;
+    survive_sending(script, (&sound(script, FORMAT), &query(FORMAT)), harms).await
+}
+
+/// Sends a recording of a script in real time, harms its nodes, and checks what the caller was told and what is billed.
+pub(crate) async fn survive_sending(
+    script: Script,
+    (sound, query): (&[u8], &str),
+    harms: &[Harm],
+) -> anyhow::Result<Vec<(Harm, Duration)>> {
+    let up = Up::start(&["--nodes", "2", "--slots", "16"]).await?;
+    let stream = open(&up, &format!("{query}&interim_results=true&vad_events=true&utterance_end_ms=1000")).await?;
     let id = stream.session()?;
+    let pieces = script.duration().as_millis() / EVERY.as_millis();
+    let piece = sound.len().div_ceil(usize::try_from(pieces)?);
     let (mut harmed, (finals, heard)) = (Vec::new(), watch::channel(0));
     let told = {
         let harming = async {
             harmed = harm_often(&up, &id, harms, heard).await?;
             Ok(())
         };
-        speak(stream, &sound(script, FORMAT), finals, harming).await?
+        speak(stream, (sound, piece), finals, harming).await?
     };
     told.ensure_whole(script, &id)?;
     let record = up.record(&id).await?;
     anyhow::ensure!(record["reason"] == "completed", "{record}");
     anyhow::ensure!(record["epoch"].as_u64() > Some(harms.len() as u64), "{record}");
-    anyhow::ensure!(record["bytes_in"] == sound(script, FORMAT).len(), "a replay is not paid for: {record}");
+    anyhow::ensure!(record["bytes_in"] == sound.len(), "a replay is not paid for: {record}");
+    anyhow::ensure!(record["failover"] == "full", "{record}");
+    let billed = record["audio_seconds"].as_f64().context("the audio that is billed")?;
+    let spoken = script.duration().as_secs_f64();
+    anyhow::ensure!((billed - spoken).abs() < 0.1, "{billed} s of {spoken} s are billed");
     let gaps: Vec<_> = harmed.iter().filter_map(|(at, kind)| Some((*kind, told.gap(*at)?))).collect();
     anyhow::ensure!(gaps.len() == harms.len(), "{gaps:?}");
     up.idle().await?;

@@ -81,9 +81,17 @@ impl Pump {
         if audio.payload().is_empty() {
             return self.control(Control::CloseStream, Frame::text(CLOSE_STREAM));
         }
+        if let Some(cutter) = self.cutter.take() {
+            return self.cut(cutter, &audio);
+        }
         if let Some(ear) = &mut self.ear {
             ear.hear(audio.payload(), &mut self.session);
         }
+        self.pass_on_audio(audio);
+    }
+
+    /// Hands audio to the session as it came.
+    pub(super) fn pass_on_audio(&mut self, audio: Frame) {
         let verdict = self.session.caller_audio(audio.payload(), self.shared.now());
         self.relay(verdict, audio);
     }
@@ -113,6 +121,9 @@ impl Pump {
     }
 
     fn control(&mut self, control: Control, text: Frame) {
+        if control == Control::CloseStream {
+            self.send_what_was_held();
+        }
         let verdict = self.session.caller_control(control, text.payload(), self.shared.now());
         self.relay(verdict, text);
     }

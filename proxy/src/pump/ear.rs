@@ -1,7 +1,7 @@
 //! The proxy's own ear: it tells speech from silence in a caller's raw audio, so that cuts fall in pauses and a node that
 //! hears nothing of speech is noticed.
 
-use audio::{Encoding, Format, PauseDetector, PauseEvent, PcmDecoder};
+use audio::{Encoding, Format, PauseDetector, PauseEvent, PcmDecoder, SampleRate};
 use session::{Layout, Noticed, Session};
 use std::num::NonZeroU32;
 
@@ -17,6 +17,11 @@ impl Ear {
     /// Listens to audio of a format.
     pub(super) fn new(format: Format) -> Self {
         Self { decoder: PcmDecoder::new(format), detector: PauseDetector::new(format.rate), samples: Vec::new() }
+    }
+
+    /// Listens to the sound of a WAV stream.
+    pub(super) fn decoding(decoder: PcmDecoder, rate: SampleRate) -> Self {
+        Self { decoder, detector: PauseDetector::new(rate), samples: Vec::new() }
     }
 
     /// Hears audio, cut anywhere, and tells the session what it notices.
@@ -35,7 +40,7 @@ fn noticed(event: PauseEvent) -> Noticed {
     }
 }
 
-/// Says how a stream's audio can be cut: raw frames anywhere, containers nowhere.
+/// Says how a stream's audio can be cut: raw frames anywhere, containers as their first bytes will tell.
 pub(super) fn layout(format: Option<Format>) -> Layout {
     let frames = format.and_then(|format| {
         let rate = NonZeroU32::new(format.rate.hertz())?;

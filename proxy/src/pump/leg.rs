@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 
+use audio::LegWriter;
 use bytes::Bytes;
 use relay::{Frame, Message};
 use session::{Kind, LegClose, Outgoing, Said, Told, Verdict};
 
+use super::container::{self, Cutter};
 use super::wake::Received;
 use super::{FirstResult, Pump};
 use crate::callers::listen::Interims;
@@ -21,19 +23,22 @@ pub(super) struct Leg {
     pub(super) queue: VecDeque<Frame>,
     /// How it ended, where it said so.
     pub(super) last_words: String,
+    /// What makes a stream of units; nothing before the first one.
+    pub(super) writer: Option<LegWriter>,
 }
 
 impl Leg {
     pub(super) fn new(epoch: u32, socket: LegSocket) -> Self {
-        Self { epoch, socket, queue: VecDeque::new(), last_words: String::new() }
+        Self { epoch, socket, queue: VecDeque::new(), last_words: String::new(), writer: None }
     }
-}
 
-/// Makes a frame of what the session sends.
-pub(super) fn frame(outgoing: &Outgoing) -> Frame {
-    match outgoing {
-        Outgoing::Audio(audio) => Frame::binary(audio),
-        Outgoing::Control(_, text) => Frame::text(&String::from_utf8_lossy(text)),
+    /// Puts what the session sends behind what waits.
+    pub(super) fn send(&mut self, outgoing: &Outgoing, cutter: Option<&Cutter>) {
+        self.queue.push_back(match outgoing {
+            Outgoing::Audio(audio) => Frame::binary(audio),
+            Outgoing::Units(units) => Frame::binary(&container::write(units, &mut self.writer, cutter)),
+            Outgoing::Control(_, text) => Frame::text(&String::from_utf8_lossy(text)),
+        });
     }
 }
 

@@ -10,7 +10,8 @@ use std::future::{Future, poll_fn};
 use std::io;
 use store::End;
 
-use super::leg::{Leg, frame};
+use super::container::Cutter;
+use super::leg::Leg;
 use super::spill::Spilled;
 use super::{Opened, Pending, Placed, Pump, RESULTS};
 use crate::router::MoveOrder;
@@ -69,7 +70,7 @@ impl Pump {
     fn poll_write<P: Pipe>(&mut self, caller: &mut Socket<P>, cx: &mut Context<'_>) -> Poll<Wake> {
         let now = self.shared.now();
         for leg in &mut self.legs {
-            if let Poll::Ready(Err(error)) = poll_send(leg, &mut self.session, now, cx) {
+            if let Poll::Ready(Err(error)) = poll_send(leg, (&mut self.session, self.cutter.as_deref()), now, cx) {
                 return Poll::Ready(Wake::Leg(leg.epoch, Some(Err(error.into()))));
             }
         }
@@ -129,11 +130,16 @@ impl Pump {
 }
 
 /// Sends a leg what waits for it, and then what it has not been sent of the caller's.
-fn poll_send(leg: &mut Leg, session: &mut Session, now: Timestamp, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+fn poll_send(
+    leg: &mut Leg,
+    (session, cutter): (&mut Session, Option<&Cutter>),
+    now: Timestamp,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
     loop {
         ready!(poll_drain(&mut leg.queue, &mut leg.socket, cx))?;
         match session.next_for(leg.epoch, now) {
-            Some(outgoing) => leg.queue.push_back(frame(&outgoing)),
+            Some(outgoing) => leg.send(&outgoing, cutter),
             None => return Poll::Ready(Ok(())),
         }
     }

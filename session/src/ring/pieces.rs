@@ -21,17 +21,22 @@ pub(super) struct Pieces {
 impl Pieces {
     /// Adds a message.
     pub(super) fn push(&mut self, message: &Bytes) {
+        if message.len() < LARGE {
+            return self.extend(message);
+        }
         self.bytes += message.len();
-        if message.len() >= LARGE {
+        self.seal();
+        self.pieces.push_back(message.clone());
+    }
+
+    /// Adds a copy of some bytes.
+    pub(super) fn extend(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len();
+        if self.block.capacity() < self.block.len() + bytes.len() {
             self.seal();
-            self.pieces.push_back(message.clone());
-            return;
+            self.block = BytesMut::with_capacity(BLOCK.max(bytes.len()));
         }
-        if self.block.capacity() < self.block.len() + message.len() {
-            self.seal();
-            self.block = BytesMut::with_capacity(BLOCK);
-        }
-        self.block.extend_from_slice(message);
+        self.block.extend_from_slice(bytes);
     }
 
     /// Makes a piece of the small messages.

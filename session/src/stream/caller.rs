@@ -90,7 +90,7 @@ impl Session {
     /// Tells whether another message may be read from the caller.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        let keeps = self.ring.bytes() < self.most_bytes();
+        let keeps = !self.is_full();
         let lives = self.layout == Layout::Opaque && self.is_live();
         (keeps || lives) && self.asked.has_room()
     }
@@ -114,7 +114,13 @@ impl Session {
         if sent >= end || self.cover == Cover::Gone || !self.window_is_open(epoch) {
             return None;
         }
-        let audio = self.ring.copy(sent, question.map_or(end, |question| question.at), PIECE);
+        let until = question.map_or(end, |question| question.at);
+        if let Some(units) = self.ring.copy_units(sent, until, PIECE) {
+            let bytes: usize = units.iter().map(|(_, bytes)| bytes.len()).sum();
+            self.sent_on(epoch, sent + bytes as u64, now);
+            return (!units.is_empty()).then_some(Outgoing::Units(units));
+        }
+        let audio = self.ring.copy(sent, until, PIECE);
         self.sent_on(epoch, sent + audio.len() as u64, now);
         (!audio.is_empty()).then_some(Outgoing::Audio(audio))
     }
@@ -132,7 +138,7 @@ impl Session {
     }
 
     /// The most bytes that may be kept.
-    fn most_bytes(&self) -> usize {
+    pub(super) fn most_bytes(&self) -> usize {
         let rate = self.bytes_per_second.filter(|_| self.layout != Layout::Opaque);
         let Some(rate) = rate else { return self.limits.ring_bytes / super::OPAQUE_SHARE };
         let millis = u64::try_from(self.limits.ring.as_millis()).unwrap_or(u64::MAX);
@@ -165,11 +171,11 @@ impl Session {
     }
 
     /// Asks the node for a final result where none has come for long: in the next pause, or at last anywhere.
-    fn ask_for_results(&mut self, now: Timestamp) {
+    pub(super) fn ask_for_results(&mut self, now: Timestamp) {
         let Some(leg) = self.current.as_ref().filter(|_| self.layout != Layout::Opaque) else { return };
         let unfinished = self.timeline.time(leg.heard.saturating_sub(self.fin()));
         let limit = self.limits.unfinished;
-        let due = unfinished > limit && (self.pauses.is_pause() || unfinished > limit + limit / 2);
+        let due = unfinished > limit && (self.is_pause() || unfinished > limit + limit / 2);
         if due && !self.asked.awaits_finalize() {
             let finalize = (Control::Finalize, Bytes::from_static(FINALIZE.as_bytes()));
             self.asked.ask(Asker::Session, self.ring.end(), finalize);
@@ -179,10 +185,10 @@ impl Session {
 
     /// Notes since when nothing more can be kept.
     pub(super) fn note_room(&mut self, now: Timestamp) {
-        if self.ring.bytes() < self.most_bytes() {
-            self.full_since = None;
-        } else {
+        if self.is_full() {
             self.full_since.get_or_insert(now);
+        } else {
+            self.full_since = None;
         }
     }
 

@@ -170,7 +170,7 @@ impl Session {
         let begin = match (self.cover, self.layout) {
             (Cover::Gone, _) => (0, self.ring.end()),
             (Cover::Whole, Layout::Opaque) => (0, 0),
-            (Cover::Whole, Layout::Frames { .. }) => (start, self.ring.at_frame(start)),
+            (Cover::Whole, Layout::Frames { .. } | Layout::Units { .. }) => self.ring.begin(start),
         };
         Leg::new(epoch, placement, begin, now)
     }
@@ -182,8 +182,7 @@ impl Session {
             leg.manner = Manner::Joined(Vec::new());
         }
         let (epoch, held) = (leg.epoch, std::mem::take(&mut leg.held));
-        let unheard = self.ring.end().saturating_sub(self.ring.at_frame(leg.heard));
-        self.owed.pass_on(usize::try_from(unheard).unwrap_or(usize::MAX), now);
+        self.owed.pass_on(self.beyond(leg.heard), now);
         self.node = Some(leg.placement.clone());
         self.suspicion = None;
         self.current = Some(leg);

@@ -81,7 +81,8 @@ impl Session {
             Cause::Lost => true,
             Cause::Unanswered | Cause::Behind | Cause::Nonsense => false,
         };
-        if !is_broken || self.layout == Layout::Opaque {
+        // What a container's units say cannot be silenced.
+        if !is_broken || !matches!(self.layout, Layout::Frames { .. }) {
             return;
         }
         let evidence = if leg.heard > leg.base { Evidence::Strong } else { Evidence::Weak };

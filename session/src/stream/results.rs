@@ -176,6 +176,7 @@ impl Session {
     pub(super) fn commit(&mut self, channel: usize, (words, end): (Vec<Placed>, u64), now: Timestamp) {
         let before = self.fin();
         let channel = channel.min(self.tracks.len() - 1);
+        self.note_gaps(&words, end);
         self.tracks[channel].commit(words, end, (&self.pauses, self.timeline));
         if self.fin() > before {
             self.fin_at = now;
@@ -227,7 +228,7 @@ impl Session {
     pub(super) fn within(&self, position: u64) -> u64 {
         match self.layout {
             Layout::Opaque => position,
-            Layout::Frames { .. } => position.min(self.ring.frame(self.ring.end())),
+            Layout::Frames { .. } | Layout::Units { .. } => position.min(self.ring.frame(self.ring.end())),
         }
     }
 
@@ -272,7 +273,9 @@ impl Session {
             return Verdict::Relay;
         }
         let heard = match self.layout {
-            Layout::Frames { .. } => Told::Summary(raw.clone(), self.timeline.time(self.ring.frame(self.ring.end()))),
+            Layout::Frames { .. } | Layout::Units { .. } => {
+                Told::Summary(raw.clone(), self.timeline.time(self.ring.frame(self.ring.end())))
+            }
             Layout::Opaque => Told::Plain(raw.clone()),
         };
         self.told.push_back(heard);

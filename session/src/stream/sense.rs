@@ -96,7 +96,9 @@ impl Session {
     fn sent_time(&self, epoch: u32) -> Option<Duration> {
         let leg = [&self.current, &self.rival].into_iter().flatten().find(|leg: &&Leg| leg.epoch == epoch)?;
         match self.layout {
-            Layout::Frames { .. } => Some(self.timeline.time(self.ring.frame(leg.sent).saturating_sub(leg.base))),
+            Layout::Frames { .. } | Layout::Units { .. } => {
+                Some(self.timeline.time(self.ring.frame(leg.sent).saturating_sub(leg.base)))
+            }
             Layout::Opaque => None,
         }
     }

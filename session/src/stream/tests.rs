@@ -1,3 +1,5 @@
+mod containers;
+
 use std::num::NonZeroU32;
 
 use super::*;
@@ -73,6 +75,7 @@ fn outgoing(session: &mut Session, epoch: u32, seconds: f64) -> Vec<Outgoing> {
 fn bytes(outgoing: &[Outgoing]) -> usize {
     let bytes = outgoing.iter().map(|outgoing| match outgoing {
         Outgoing::Audio(audio) => audio.len(),
+        Outgoing::Units(units) => units.iter().map(|(_, bytes)| bytes.len()).sum(),
         Outgoing::Control(..) => 0,
     });
     bytes.sum()
@@ -485,7 +488,7 @@ fn audio_that_ended_two_nodes_is_silence_for_the_third() {
         .into_iter()
         .flat_map(|outgoing| match outgoing {
             Outgoing::Audio(audio) => audio.to_vec(),
-            Outgoing::Control(..) => Vec::new(),
+            Outgoing::Control(..) | Outgoing::Units(_) => Vec::new(),
         })
         .collect();
     assert_eq!(sent, [vec![7; 32_000], vec![9; 32_000]].concat());

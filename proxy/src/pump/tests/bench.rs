@@ -35,6 +35,8 @@ use crate::wire::{Dial, Pipe, caller_socket};
 
 /// Bytes that a pipe holds before its writer must wait.
 const PIPE: usize = 256 << 10;
+/// The query of raw speech.
+const RAW: &str = "encoding=linear16&sample_rate=16000";
 /// Long enough that whatever can happen without time passing has happened.
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -156,23 +158,28 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) async fn with_nodes(names: &[&str]) -> Self {
-        Self::start(names, "interim_results=true", Standing::default(), config()).await
+        Self::start(names, &format!("{RAW}&interim_results=true"), Standing::default(), config()).await
     }
 
     pub(super) async fn without_interims(names: &[&str]) -> Self {
+        Self::start(names, RAW, Standing::default(), config()).await
+    }
+
+    /// Starts a stream whose first bytes tell what it is.
+    pub(super) async fn with_container(names: &[&str]) -> Self {
         Self::start(names, "", Standing::default(), config()).await
     }
 
     /// Starts a stream whose key does not hold for ever.
     pub(super) async fn with_standing(standing: Standing) -> Self {
-        Self::start(&["a"], "", standing, config()).await
+        Self::start(&["a"], RAW, standing, config()).await
     }
 
     /// Starts a stream of which so many bytes may wait on disk, and so many be kept for a replay.
     pub(super) async fn with_room(spill: u64, rings: u64) -> Self {
         let spill = SpillLimits { bytes: spill, ..SpillLimits::default() };
         let config = Config { spill, rings_bytes: std::num::NonZeroU64::new(rings), ..config() };
-        Self::start(&["a"], "interim_results=true", Standing::default(), config).await
+        Self::start(&["a"], &format!("{RAW}&interim_results=true"), Standing::default(), config).await
     }
 
     async fn start(names: &[&str], query: &str, standing: Standing, config: Config) -> Self {
@@ -180,7 +187,7 @@ impl Bench {
         let shutdown = Shutdown::new();
         let reporter = Reporter::default();
         let shared = Arc::new(shared((Arc::new(Nodes(connected)), config), &reporter, &shutdown));
-        let uri = format!("/v1/listen?encoding=linear16&sample_rate=16000&{query}").parse().unwrap();
+        let uri = format!("/v1/listen?{query}").parse().unwrap();
         let caller = Caller::unlimited("dev".parse().unwrap(), KeyId::dev());
         let caller = Caller { standing, ..caller };
         let listen = Listen::read(&uri, &HeaderMap::new(), &shared.models.load(), caller).unwrap();

@@ -11,6 +11,7 @@ use rand::{Rng, SeedableRng};
 use super::script::Spoken;
 use crate::events::{Answers, Control, Heard, LegClose, Said, Word};
 use crate::stream::Outgoing;
+use crate::units::{Unit, UnitKind};
 
 /// Sound is judged in blocks of so many milliseconds.
 const BLOCK: u64 = 20;
@@ -63,6 +64,8 @@ pub(super) struct Node {
     queue: VecDeque<Outgoing>,
     pub(super) outbox: VecDeque<Message>,
     base: Option<u64>,
+    /// What it hears wrong at the beginning of a leg in the middle of a stream.
+    preroll: u64,
     /// Received, and heard of that.
     received: u64,
     heard: u64,
@@ -83,7 +86,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(seed: u64, script: &[Spoken], poison: Option<u64>) -> Self {
+    pub(super) fn new(seed: u64, script: &[Spoken], (preroll, poison): (u64, Option<u64>)) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
         Self {
             fault: Fault::None,
@@ -93,6 +96,7 @@ impl Node {
             queue: VecDeque::new(),
             outbox: VecDeque::new(),
             base: None,
+            preroll,
             received: 0,
             heard: 0,
             start: 0,
@@ -131,27 +135,45 @@ impl Node {
 
     /// Takes a message, which must go on exactly where the last one ended.
     pub(super) fn take(&mut self, message: Outgoing) {
-        if let Outgoing::Audio(audio) = &message {
-            for frame in audio.chunks(4) {
-                let sample = u64::from(u32::from_le_bytes(frame.try_into().unwrap()));
-                let is_silent = sample == SILENCE;
-                let sample = if is_silent { self.received } else { sample };
-                if is_silent {
-                    self.silent.insert(sample);
-                }
-                match self.base {
-                    None => {
-                        self.base = Some(sample);
-                        (self.received, self.heard, self.start, self.shown) = (sample, sample, sample, sample);
-                        self.concluded =
-                            self.script.iter().take_while(|word| !self.is_whole_enough(word, sample)).count();
-                    }
-                    Some(_) => assert_eq!(sample, self.received, "audio goes on where it ended"),
-                }
-                self.received = sample + 1;
-            }
+        match message {
+            Outgoing::Audio(audio) => self.take_audio(audio),
+            Outgoing::Units(units) => units.into_iter().for_each(|(unit, bytes)| self.take_unit(unit, bytes)),
+            Outgoing::Control(..) => self.queue.push_back(message),
         }
-        self.queue.push_back(message);
+    }
+
+    fn take_audio(&mut self, audio: Bytes) {
+        for frame in audio.chunks(4) {
+            let sample = u64::from(u32::from_le_bytes(frame.try_into().unwrap()));
+            let is_silent = sample == SILENCE;
+            let sample = if is_silent { self.received } else { sample };
+            if is_silent {
+                self.silent.insert(sample);
+            }
+            self.take_at(sample);
+            self.received = sample + 1;
+        }
+        self.queue.push_back(Outgoing::Audio(audio));
+    }
+
+    fn take_unit(&mut self, unit: Unit, bytes: Bytes) {
+        assert!(self.base.is_some() || unit.kind != UnitKind::Rest, "no stream begins with {unit:?}");
+        self.take_at(unit.start);
+        if unit.samples > 0 {
+            assert_eq!(bytes.len(), unit.samples as usize * 4, "a unit comes whole");
+            self.take_audio(bytes);
+        }
+    }
+
+    /// Goes on, or begins, at a sample.
+    fn take_at(&mut self, sample: u64) {
+        if self.base.is_some() {
+            return assert_eq!(sample, self.received, "audio goes on where it ended");
+        }
+        self.base = Some(sample);
+        (self.received, self.heard, self.start, self.shown) = (sample, sample, sample, sample);
+        let clear = if sample > 0 { sample + self.preroll } else { 0 };
+        self.concluded = self.script.iter().take_while(|word| !self.is_whole_enough(word, clear)).count();
     }
 
     fn is_whole_enough(&self, word: &Spoken, base: u64) -> bool {
@@ -174,7 +196,7 @@ impl Node {
                 Some(Outgoing::Control(Control::Finalize, _)) => self.cut(Answers::Finalize, now),
                 Some(Outgoing::Control(Control::Configure, _)) => self.say(Said::Configured, Vec::new(), now),
                 Some(Outgoing::Control(Control::CloseStream, _)) => self.close(now),
-                None => {}
+                Some(Outgoing::Units(_)) | None => {}
             }
         }
     }
