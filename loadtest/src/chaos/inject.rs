@@ -192,22 +192,9 @@ async fn on_node(node: &mut Node, (fault, lasts): (Fault, Duration), dice: &mut 
         Fault::KillAgent => die(node, Part::Agent, lasts).await?,
         Fault::StopNode => hang(node, Part::Whole, lasts).await?,
         Fault::StopAgent => hang(node, Part::Agent, lasts).await?,
-        Fault::DrainNode => {
-            node.drain().await?;
-            sleep(lasts).await;
-            node.start_again(Part::Whole).await?;
-        }
-        Fault::Drain => {
-            node.order("drain").await?;
-            sleep(lasts).await;
-            node.order("undrain").await?;
-        }
-        Fault::SpotNotice => {
-            node.metadata().say(Word::TakenAway);
-            sleep(lasts).await;
-            node.metadata().say(Word::Nothing);
-            die(node, Part::Whole, REST).await?;
-        }
+        Fault::DrainNode => end(node, lasts).await?,
+        Fault::Drain => drain(node, lasts).await?,
+        Fault::SpotNotice => take_away(node, lasts).await?,
         Fault::ResetLinks => link.reset(),
         Fault::TearLinks => {
             link.tear(dice, TEAR_WITHIN);
@@ -225,6 +212,25 @@ async fn on_node(node: &mut Node, (fault, lasts): (Fault, Duration), dice: &mut 
         Fault::KillRedis | Fault::StopRedis | Fault::ReadonlyRedis | Fault::LoadingRedis => {}
     }
     Ok(())
+}
+
+async fn drain(node: &Node, lasts: Duration) -> Result<(), ChaosError> {
+    node.order("drain").await?;
+    sleep(lasts).await;
+    node.order("undrain").await
+}
+
+async fn take_away(node: &mut Node, lasts: Duration) -> Result<(), ChaosError> {
+    node.metadata().say(Word::TakenAway);
+    sleep(lasts).await;
+    node.metadata().say(Word::Nothing);
+    die(node, Part::Whole, REST).await
+}
+
+async fn end(node: &mut Node, lasts: Duration) -> Result<(), ChaosError> {
+    node.drain().await?;
+    sleep(lasts).await;
+    node.start_again(Part::Whole).await
 }
 
 async fn die(node: &mut Node, part: Part, lasts: Duration) -> Result<(), ChaosError> {
