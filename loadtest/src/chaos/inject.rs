@@ -190,29 +190,27 @@ impl Victim {
 }
 
 async fn on_node(node: &mut Node, (fault, lasts): (Fault, Duration), dice: &mut SmallRng) -> Result<(), ChaosError> {
+    let link = node.link();
     match fault {
         Fault::KillNode => die(node, Part::Whole, lasts).await?,
         Fault::KillAgent => die(node, Part::Agent, lasts).await?,
         Fault::StopNode => hang(node, Part::Whole, lasts).await?,
         Fault::StopAgent => hang(node, Part::Agent, lasts).await?,
-        Fault::DrainNode => {
-            node.drain().await?;
+        Fault::DrainNode => end(node, lasts).await?,
+        Fault::Drain => drain(node, lasts).await?,
+        Fault::SpotNotice => take_away(node, lasts).await?,
+        Fault::ResetLinks => link.reset(),
+        Fault::TearLinks => {
+            link.tear(dice, TEAR_WITHIN);
             sleep(lasts).await;
-            node.start_again(Part::Whole).await?;
         }
-        Fault::Drain => {
-            node.order("drain").await?;
+        Fault::CutUp => cut(&link, Cut::Up, lasts).await,
+        Fault::CutDown => cut(&link, Cut::Down, lasts).await,
+        Fault::Partition => cut(&link, Cut::Both, lasts).await,
+        Fault::SlowLink => {
+            link.change(|weather| weather.rate = NonZeroU32::new(SLOW));
             sleep(lasts).await;
-            node.order("undrain").await?;
-        }
-        Fault::SpotNotice => {
-            node.metadata().say(Word::TakenAway);
-            sleep(lasts).await;
-            node.metadata().say(Word::Nothing);
-            die(node, Part::Whole, REST).await?;
-        }
-        Fault::ResetLinks | Fault::TearLinks | Fault::SlowLink | Fault::CutUp | Fault::CutDown | Fault::Partition => {
-            on_link(&node.link(), (fault, lasts), dice).await;
+            link.change(|weather| weather.rate = None);
         }
         Fault::KillRouter | Fault::StopRouter | Fault::KillProxy | Fault::RollProxy => {}
         Fault::KillRedis | Fault::StopRedis | Fault::ReadonlyRedis | Fault::LoadingRedis => {}
@@ -220,26 +218,23 @@ async fn on_node(node: &mut Node, (fault, lasts): (Fault, Duration), dice: &mut 
     Ok(())
 }
 
-async fn on_link(link: &Link, (fault, lasts): (Fault, Duration), dice: &mut SmallRng) {
-    match fault {
-        Fault::ResetLinks => link.reset(),
-        Fault::TearLinks => {
-            link.tear(dice, TEAR_WITHIN);
-            sleep(lasts).await;
-        }
-        Fault::CutUp => cut(link, Cut::Up, lasts).await,
-        Fault::CutDown => cut(link, Cut::Down, lasts).await,
-        Fault::Partition => cut(link, Cut::Both, lasts).await,
-        Fault::SlowLink => {
-            link.change(|weather| weather.rate = NonZeroU32::new(SLOW));
-            sleep(lasts).await;
-            link.change(|weather| weather.rate = None);
-        }
-        Fault::KillNode | Fault::KillAgent | Fault::StopNode | Fault::StopAgent => {}
-        Fault::DrainNode | Fault::Drain | Fault::SpotNotice => {}
-        Fault::KillRouter | Fault::StopRouter | Fault::KillProxy | Fault::RollProxy => {}
-        Fault::KillRedis | Fault::StopRedis | Fault::ReadonlyRedis | Fault::LoadingRedis => {}
-    }
+async fn drain(node: &Node, lasts: Duration) -> Result<(), ChaosError> {
+    node.order("drain").await?;
+    sleep(lasts).await;
+    node.order("undrain").await
+}
+
+async fn take_away(node: &mut Node, lasts: Duration) -> Result<(), ChaosError> {
+    node.metadata().say(Word::TakenAway);
+    sleep(lasts).await;
+    node.metadata().say(Word::Nothing);
+    die(node, Part::Whole, REST).await
+}
+
+async fn end(node: &mut Node, lasts: Duration) -> Result<(), ChaosError> {
+    node.drain().await?;
+    sleep(lasts).await;
+    node.start_again(Part::Whole).await
 }
 
 async fn die(node: &mut Node, part: Part, lasts: Duration) -> Result<(), ChaosError> {
