@@ -65,7 +65,7 @@ pub struct Sum {
 pub struct WhatIf {
     /// Decisions made again.
     pub decisions: u64,
-    /// Decisions whose fleet is not in the log, or no longer kept.
+    /// Decisions whose fleet or policy is not in the log, or no longer kept.
     pub skipped: u64,
     /// Decisions whose first placement would have been another.
     pub changed: u64,
@@ -86,11 +86,20 @@ impl Sum {
     }
 }
 
+/// By what decisions are made again.
+#[derive(Clone, Copy, Debug)]
+pub enum Judge<'a> {
+    /// By the policy that the log says they were made by: nothing may change.
+    Recorded,
+    /// By another one.
+    Other(&'a Policy),
+}
+
 /// Makes the decisions of a log again.
 ///
 /// # Errors
 /// Fails on a line that is not in the format.
-pub fn replay(log: &str, policy: &Policy) -> Result<WhatIf, BadLine> {
+pub fn replay(log: &str, judge: Judge<'_>) -> Result<WhatIf, BadLine> {
     let lines = read(log)?;
     let ended = lines.iter().filter_map(|line| match line {
         Line::Ended(ended) => Some((ended.session, ended.length)),
@@ -98,7 +107,7 @@ pub fn replay(log: &str, policy: &Policy) -> Result<WhatIf, BadLine> {
     });
     let lengths: BTreeMap<SessionId, Duration> = ended.collect();
     let mut fleets: BTreeMap<u64, &FleetSnapshot> = BTreeMap::new();
-    let mut what_if = WhatIf::default();
+    let (mut what_if, mut recorded) = (WhatIf::default(), None);
     for line in &lines {
         match line {
             Line::Fleet(fleet) => {
@@ -109,9 +118,14 @@ pub fn replay(log: &str, policy: &Policy) -> Result<WhatIf, BadLine> {
             }
             Line::Decision(record) => {
                 let length = lengths.get(&record.request.session).copied().unwrap_or(USUAL_LENGTH);
-                what_if.again(record, fleets.get(&record.fleet_version).copied(), policy, length);
+                let policy = match judge {
+                    Judge::Recorded => recorded,
+                    Judge::Other(policy) => Some(policy),
+                };
+                what_if.again(record, fleets.get(&record.fleet_version).copied().zip(policy), length);
             }
-            Line::Policy { .. } | Line::Ended(_) => {}
+            Line::Policy { policy, .. } => recorded = Some(&**policy),
+            Line::Ended(_) => {}
         }
     }
     Ok(what_if)
@@ -123,8 +137,8 @@ fn read(log: &str) -> Result<Vec<Line>, BadLine> {
 }
 
 impl WhatIf {
-    fn again(&mut self, record: &DecisionRecord, fleet: Option<&FleetSnapshot>, policy: &Policy, length: Duration) {
-        let again = fleet.and_then(|fleet| record.replay(fleet, policy).ok());
+    fn again(&mut self, record: &DecisionRecord, on: Option<(&FleetSnapshot, &Policy)>, length: Duration) {
+        let again = on.and_then(|(fleet, policy)| record.replay(fleet, policy).ok());
         let Some(again) = again else {
             self.skipped += 1;
             return;
@@ -153,21 +167,26 @@ mod tests {
 
     #[test]
     fn the_same_policy_changes_nothing() {
-        let what_if = replay(&log(), &Policy::default()).unwrap();
-        assert_eq!((what_if.decisions, what_if.changed, what_if.skipped), (200, 0, 0));
-        assert_eq!(what_if.before, what_if.after);
+        let policy = Policy::default();
+        let line = serde_json::to_string(&Line::Policy { hash: policy.hash(), policy: Box::new(policy.clone()) });
+        let log = line.unwrap() + "\n" + &log();
+        for judge in [Judge::Other(&policy), Judge::Recorded] {
+            let what_if = replay(&log, judge).unwrap();
+            assert_eq!((what_if.decisions, what_if.changed, what_if.skipped), (200, 0, 0));
+            assert_eq!(what_if.before, what_if.after);
+        }
     }
 
     #[test]
     fn a_policy_that_ignores_prices_costs_more() {
         let random = Policy { method: Method::Random, ..Policy::default() };
-        let what_if = replay(&log(), &random).unwrap();
+        let what_if = replay(&log(), Judge::Other(&random)).unwrap();
         assert!(what_if.changed > 20 && what_if.after.cost_usd > what_if.before.cost_usd, "{what_if:?}");
     }
 
     #[test]
     fn a_line_that_is_something_else_is_named() {
-        let error = replay("\n{\"volume\":11}\n", &Policy::default()).unwrap_err().to_string();
+        let error = replay("\n{\"volume\":11}\n", Judge::Recorded).unwrap_err().to_string();
         assert!(
             error.starts_with("line 2: expected a policy, a fleet, a decision or an end, unknown variant"),
             "{error}"

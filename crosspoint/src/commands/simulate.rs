@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use simulator::policy::NAMES;
-use simulator::replay::replay;
+use simulator::replay::{Judge, replay};
 
 use crate::terminal::{is_watched, note, print, print_json_line};
 use compare::{Compared, Tuning, compare};
@@ -38,6 +38,8 @@ Examples:
   crosspoint simulate mine.yaml --policy mine-policy.yaml --plot plots
   crosspoint simulate --replay decisions.jsonl --policy round_robin --policy mine-policy.yaml";
 
+/// The policy that a log was written by.
+const RECORDED: &str = "recorded";
 /// Who is compared where nobody is named.
 const USUAL: [&str; 8] =
     ["crosspoint", "target_tracking", "spot_hedge", "hpa", "static_peak", "spot_hedge/a", "hpa/a", "static_peak/a"];
@@ -66,7 +68,8 @@ pub(crate) struct Args {
     tune: bool,
     #[command(flatten)]
     besides: Besides,
-    /// Make the decisions of this log again by --policy, a way of placing or a file, and show what would have changed
+    /// Make the decisions of this log again by --policy (a way of placing, a file, or `recorded` for the policy that they were
+    /// made by), and show what would have changed
     #[arg(long, value_name = "DECISIONS", conflicts_with_all = ["scenarios", "plot", "tune", "seeds", "explain_loss", "duration"], requires = "policies")]
     replay: Option<PathBuf>,
     #[command(flatten)]
@@ -131,12 +134,13 @@ impl Args {
     fn what_if(&self, log: &Path, files: &Files) -> anyhow::Result<()> {
         let text = std::fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
         for name in &self.policies {
-            let contender = files.policy(name)?;
-            let what_if = replay(&text, &contender.choice()).with_context(|| log.display().to_string())?;
+            let other = (name != RECORDED).then(|| files.policy(name)).transpose()?.map(|contender| contender.choice());
+            let judge = other.as_ref().map_or(Judge::Recorded, Judge::Other);
+            let what_if = replay(&text, judge).with_context(|| log.display().to_string())?;
             if self.output.json {
                 print_json_line(&serde_json::to_value(what_if)?)?;
             } else {
-                print(&report::of_replay(&contender.name, &what_if))?;
+                print(&report::of_replay(name, &what_if))?;
             }
         }
         Ok(())

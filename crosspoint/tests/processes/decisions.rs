@@ -35,7 +35,7 @@ async fn what_a_router_decided_is_decided_again_bit_for_bit() -> anyhow::Result<
     })
     .await?;
     anyhow::ensure!(up.close().await?);
-    let same = replayed(&log, "crosspoint").await?;
+    let same = replayed(&log, "recorded").await?;
     assert!(same["decisions"].as_u64() >= Some(3) && same["skipped"] == 0 && same["changed"] == 0, "{same}");
     assert!(same["before"] == same["after"] && same["before"]["refused"] == 0, "{same}");
     let otherwise = replayed(&log, "round_robin").await?;

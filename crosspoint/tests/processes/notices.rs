@@ -20,7 +20,7 @@ use crate::support::router::Router;
 use crate::support::speech::{query, sound};
 use crate::support::stream::open;
 use crate::support::{until, within};
-use crate::survival::speak;
+use crate::survival::{PIECE, speak};
 
 const FORMAT: Format = Format::SPEECH;
 
@@ -110,7 +110,7 @@ async fn a_stream_has_left_a_host_before_its_cloud_takes_it_away() -> anyhow::Re
         }));
         Ok(())
     };
-    let told = speak(stream, &sound(script, FORMAT), finals, leaving).await?;
+    let told = speak(stream, (&sound(script, FORMAT), PIECE), finals, leaving).await?;
     told.ensure_whole(script, &id)?;
     let record = router.record(&id).await?;
     let attempts = record["attempts"].as_array().context("attempts")?;

@@ -19,6 +19,8 @@ use crate::support::within;
 const FORMAT: Format = Format::SPEECH;
 /// What a caller sends at a time: 100 ms of speech, ten times a second.
 const EVERY: Duration = Duration::from_millis(100);
+/// Bytes of raw speech of that time.
+pub(crate) const PIECE: usize = 3_200;
 
 /// What tells a final result from all else.
 const FINAL: &str = r#""is_final":true"#;
@@ -230,7 +232,7 @@ async fn a_stream_leaves_a_drained_node_and_its_caller_notices_nothing() -> anyh
         left = drain(&up, &id, heard).await?;
         Ok(())
     };
-    let told = speak(stream, &sound(script, FORMAT), finals, leaving).await?;
+    let told = speak(stream, (&sound(script, FORMAT), PIECE), finals, leaving).await?;
     told.ensure_whole(script, &id)?;
     let record = up.record(&id).await?;
     let outcomes: Vec<_> =
