@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use scheduler::{Placement, Timestamp};
 
-use crate::events::Said;
+use crate::events::{Merged, Said};
 use crate::health::Health;
 
 /// An open leg. Positions are bytes, or samples, of the session.
@@ -23,6 +23,8 @@ pub(crate) struct Leg {
     /// How often it answered settings.
     pub(crate) configured: usize,
     pub(crate) manner: Manner,
+    /// How it was joined, where it was.
+    pub(crate) merged: Merged,
     /// Results that wait until it is clear how they go on from those before, with what came between them.
     pub(crate) held: Vec<(Said, Bytes)>,
     pub(crate) health: Health,
@@ -58,6 +60,7 @@ impl Leg {
             question: 0,
             configured: 0,
             manner: Manner::Verbatim,
+            merged: Merged::Seam,
             held: Vec::new(),
             health: Health::new(now),
         }

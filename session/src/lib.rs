@@ -11,6 +11,7 @@ pub mod captions;
 mod close;
 mod events;
 mod health;
+mod kept;
 mod leg;
 mod merge;
 mod owed;
@@ -26,8 +27,9 @@ mod track;
 pub use candidates::{Candidates, Next};
 pub use close::{Blame, CloseReason};
 pub use events::{
-    Action, Answers, Cause, Change, Control, Heard, Kind, Layout, Leaving, LegClose, Limits, Said, Told, Usage,
-    Verdict, Word,
+    Action, Answers, Cause, Change, Control, Earlier, Heard, Kind, Layout, Leaving, LegClose, Limits, Merged, Parking,
+    Progress, Said, Told, Usage, Verdict, Word,
 };
+pub use kept::Kept;
 pub use pauses::Noticed;
 pub use stream::{Begun, Outgoing, Session};

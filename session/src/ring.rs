@@ -41,6 +41,12 @@ impl Ring {
         self.kept = VecDeque::new();
     }
 
+    /// Begins at a position instead of 0.
+    pub(crate) fn begin_at(&mut self, position: u64) {
+        self.base = position;
+        self.kept = VecDeque::new();
+    }
+
     /// Returns the position of the first byte that is kept.
     pub(crate) fn base(&self) -> u64 {
         self.base
@@ -75,6 +81,12 @@ impl Ring {
         if self.kept.capacity() > LEAST_ROOM && self.kept.len() < self.kept.capacity() / 4 {
             self.kept.shrink_to(self.kept.len() * 2);
         }
+    }
+
+    /// Forgets everything from a position on.
+    pub(crate) fn truncate(&mut self, position: u64) {
+        let kept = usize::try_from(position.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        self.kept.truncate(kept);
     }
 
     /// Copies at most `most` bytes from a position on, and none beyond `end`.

@@ -6,12 +6,13 @@
 //! itself. A leg that broke is replaced; one that is only suspect gets a rival, and the first of them to show progress serves.
 //!
 //! * `caller`: what the caller sends. `results`: what the caller is told. `joining`: how a leg goes on from the one before.
-//! * `nodes`: legs opened, lost and adopted. `clock`: what time alone brings about.
+//! * `nodes`: legs opened, lost and adopted. `clock`: what time alone brings about. `parked`: a caller that may come back.
 
 mod caller;
 mod clock;
 mod joining;
 mod nodes;
+mod parked;
 mod phase;
 mod results;
 mod speech;
@@ -24,7 +25,7 @@ use scheduler::{NodeId, Placement, Timestamp};
 
 use crate::asked::Asked;
 use crate::close::CloseReason;
-use crate::events::{Action, Cause, Control, Layout, Limits, Told, Usage};
+use crate::events::{Action, Cause, Control, Earlier, Layout, Limits, Parking, Told, Usage};
 use crate::leg::Leg;
 use crate::owed::Owed;
 use crate::pauses::{Noticed, Pauses};
@@ -32,6 +33,7 @@ use crate::prospects::Prospects;
 use crate::ring::Ring;
 use crate::timeline::Timeline;
 use crate::track::Track;
+use parked::Presence;
 use phase::{Caller, Cover, Search, State};
 use speech::Moments;
 
@@ -55,6 +57,10 @@ pub struct Begun {
     pub limits: Limits,
     /// Anything that differs between sessions: those that wait together do not ask together.
     pub seed: u64,
+    /// What is kept for a caller that comes back; none: the session ends when its connection does.
+    pub parking: Option<Parking>,
+    /// Where it goes on that of another session; raw audio only.
+    pub earlier: Option<Earlier>,
 }
 
 /// Something to send on a leg.
@@ -94,6 +100,14 @@ pub struct Session {
     moments: Moments,
     asked: Asked,
     caller: Caller,
+    presence: Presence,
+    parking: Option<Parking>,
+    /// The first sample that it was sent.
+    begins: u64,
+    /// Bytes before this position are not paid for.
+    paid: u64,
+    /// Results of another session that it may still be told of.
+    recalls: usize,
     opened_at: Option<Timestamp>,
     caller_at: Timestamp,
     fin_at: Timestamp,
@@ -108,7 +122,7 @@ impl Session {
     /// Begins; the first action opens a leg, or asks for a node.
     #[must_use]
     pub fn begin(begun: Begun, now: Timestamp) -> Self {
-        let Begun { placements, layout, limits, seed } = begun;
+        let Begun { placements, layout, limits, seed, parking, earlier } = begun;
         let bytes_per_second = match layout {
             Layout::Frames { rate, bytes } => Some(u64::from(rate.get()) * u64::from(bytes.get())),
             Layout::Opaque => None,
@@ -135,11 +149,16 @@ impl Session {
             rival_after: now,
             ring: Ring::new(layout),
             cover: Cover::Whole,
-            pauses: Pauses::new(timeline.millis(PAUSE)),
-            tracks: vec![Track::new()],
+            pauses: Pauses::new(0, timeline.millis(PAUSE)),
+            tracks: vec![Track::new(0)],
             moments: Moments::default(),
             asked: Asked::default(),
             caller: Caller::Speaking,
+            presence: Presence::Here { since: now },
+            parking,
+            begins: 0,
+            paid: 0,
+            recalls: 0,
             opened_at: None,
             caller_at: now,
             fin_at: now,
@@ -149,6 +168,9 @@ impl Session {
             actions: VecDeque::new(),
             told: VecDeque::new(),
         };
+        if let Some(earlier) = earlier {
+            session.go_on_from(earlier);
+        }
         session.seek(now);
         session
     }

@@ -26,7 +26,7 @@ impl Session {
             return Verdict::Drop;
         }
         self.caller_at = now;
-        self.usage.bytes_in += audio.len() as u64;
+        self.usage.bytes_in += self.unpaid(audio.len());
         self.owed.add_audio(audio.len(), now);
         let is_live = self.is_live();
         // A live node must not starve for the sake of a replay that may never be needed.
@@ -124,7 +124,7 @@ impl Session {
     }
 
     /// The most bytes that may be kept.
-    fn most_bytes(&self) -> usize {
+    pub(super) fn most_bytes(&self) -> usize {
         let rate = self.bytes_per_second.filter(|_| self.layout != Layout::Opaque);
         let Some(rate) = rate else { return self.limits.ring_bytes / super::OPAQUE_SHARE };
         let millis = u64::try_from(self.limits.ring.as_millis()).unwrap_or(u64::MAX);

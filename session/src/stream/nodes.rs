@@ -245,12 +245,12 @@ impl Session {
     fn replace(&mut self, now: Timestamp) {
         match self.rival.take() {
             Some(rival) => self.adopt(rival, now),
-            None if self.search == Search::Idle => self.seek(now),
+            None if self.search == Search::Idle && !self.is_parked() => self.seek(now),
             None => {}
         }
     }
 
-    fn leave(&mut self, epoch: u32, placement: &Placement, why: Leaving) {
+    pub(super) fn leave(&mut self, epoch: u32, placement: &Placement, why: Leaving) {
         self.actions.push_back(Action::Leave { epoch, node: placement.node.clone(), why });
     }
 
@@ -272,6 +272,11 @@ impl Session {
             return;
         }
         self.rival_after = now + NEXT_RIVAL;
+        self.call_off();
+    }
+
+    /// Leaves the rival, and looks for no other node.
+    pub(super) fn call_off(&mut self) {
         if let Some(rival) = self.rival.take() {
             self.leave(rival.epoch, &rival.placement, Leaving::Unneeded);
         }

@@ -3,6 +3,7 @@
 //!
 //! `CROSSPOINT_SEEDS=from..to` runs other seeds than the first 200.
 
+mod absence;
 mod node;
 mod script;
 
@@ -18,6 +19,7 @@ use super::*;
 use crate::events::{Answers, Change, Control, Heard, Kind, Leaving, Said, Verdict};
 use crate::testing::placement;
 use crate::track::PRE_ROLL;
+use absence::{Final, Line};
 use node::{Fault, Node};
 use script::{Spoken, script};
 
@@ -60,17 +62,16 @@ struct World {
     finalizes: u64,
     /// What was said in each message that is on its way through the session.
     messages: Vec<(u32, Vec<usize>, Said)>,
-    told: Vec<usize>,
-    told_end: Duration,
+    finals: Vec<Final>,
     told_epoch: u32,
-    answered: u64,
+    line: Line,
     faults_until: u64,
     lost: u32,
     ends: Vec<CloseReason>,
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, line: Line) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
         let script = script(seed, dice.random_range(20..70));
         let length = script.last().map_or(0, |word| word.end) + dice.random_range(0..1_500);
@@ -80,6 +81,8 @@ impl World {
             layout: Layout::Frames { rate, bytes: NonZeroU32::new(4).unwrap() },
             limits: Limits { losses: 12, ..Limits::default() },
             seed,
+            parking: line.parking(),
+            earlier: None,
         };
         Self {
             now: 5_000,
@@ -95,10 +98,9 @@ impl World {
             is_closed: false,
             finalizes: 0,
             messages: Vec::new(),
-            told: Vec::new(),
-            told_end: Duration::ZERO,
+            finals: Vec::new(),
             told_epoch: 0,
-            answered: 0,
+            line,
             lost: 0,
             ends: Vec::new(),
             dice,
@@ -114,6 +116,7 @@ impl World {
         while self.ends.is_empty() {
             assert!(self.now < self.length + LATEST, "the stream got stuck: {:?}", self.session);
             self.now += STEP;
+            self.come_and_go();
             self.settle();
             self.speak();
             self.work();
@@ -126,8 +129,8 @@ impl World {
         }
         let expected: Vec<_> = (0..self.script.len()).collect();
         assert_eq!(self.ends, [CloseReason::Completed]);
-        assert_eq!(self.told, expected, "every word exactly once");
-        assert_eq!(self.answered, self.finalizes, "every Finalize is answered once");
+        assert_eq!(self.told(), expected, "every word exactly once");
+        assert_eq!(self.answered(), self.finalizes, "every Finalize is answered once");
         self.lost
     }
 
@@ -154,6 +157,7 @@ impl World {
                         self.session.leg_alive(epoch, now);
                     }
                 }
+                Action::Park(_) => assert!(self.line.is_cut(), "only a lost connection parks"),
                 Action::End(reason) => self.ends.push(reason),
             }
         }
@@ -208,9 +212,10 @@ impl World {
     }
 
     fn speak(&mut self) {
-        if self.session.serving().is_none() && self.session.opened_at.is_none() {
+        if self.line.is_cut() || self.session.serving().is_none() && self.session.opened_at.is_none() {
             return;
         }
+        self.hand_back();
         let due = match self.caller {
             Caller::InRealTime => (self.now - 5_000).min(self.length),
             Caller::AtOnce => self.length.min(self.sent + 2_000),
@@ -250,6 +255,10 @@ impl World {
     }
 
     fn control(&mut self) {
+        // What was said before is not asked for again.
+        if self.sent <= self.line.told_before() {
+            return;
+        }
         match self.dice.random_range(0..2_000) {
             0..6 => {
                 self.finalizes += 1;
@@ -319,25 +328,36 @@ impl World {
     }
 
     fn hear_final(&mut self, raw: &Bytes, change: &Change) {
-        let (epoch, numbers, _) = &self.messages[number(raw)];
-        assert!(*epoch >= self.told_epoch, "leg {epoch} speaks after {}", self.told_epoch);
-        assert_eq!(change.start, self.told_end, "finals follow each other");
+        let epoch = self.messages[number(raw)].0;
+        assert!(epoch >= self.told_epoch, "leg {epoch} speaks after {}", self.told_epoch);
+        let end = self.finals.last().map_or(Duration::ZERO, |last| last.change.end);
+        assert_eq!(change.start, end, "finals follow each other");
         assert!(change.end >= change.start);
-        self.told_epoch = *epoch;
-        self.told_end = change.end;
-        self.told.extend(&numbers[change.dropped..]);
-        self.answered += u64::from(change.answers == Answers::Finalize);
+        self.told_epoch = epoch;
+        self.keep(Final { raw: raw.clone(), change: *change });
+    }
+
+    /// The numbers of all words that were told.
+    fn told(&self) -> Vec<usize> {
+        let words = |told: &Final| self.messages[number(&told.raw)].1[told.change.dropped..].to_vec();
+        self.finals.iter().flat_map(words).collect()
+    }
+
+    fn answered(&self) -> u64 {
+        self.finals.iter().filter(|told| told.change.answers == Answers::Finalize).count() as u64
     }
 
     fn check(&self) {
         let (session, fin) = (&self.session, self.session.fin());
-        assert_eq!(session.usage(self.at()).bytes_in, self.sent * 4, "what was accepted is billed, once");
+        let paid = self.sent.saturating_sub(self.line.paid()) * 4;
+        assert_eq!(session.usage(self.at()).bytes_in, paid, "what was accepted is billed, once");
         if self.ends.is_empty() {
             let base = session.ring.frame(session.ring.base());
-            assert!(base <= fin.saturating_sub(PRE_ROLL), "the ring begins at {base}, {fin} is final");
+            let kept_from = fin.saturating_sub(PRE_ROLL).max(session.begins);
+            assert!(base <= kept_from, "the ring begins at {base}, {fin} is final");
             assert_eq!(session.ring.end(), self.sent * 4);
             assert!(session.ring.bytes() <= 60_000 * 4 + 400, "{} bytes are kept", session.ring.bytes());
-            assert!(fin <= self.sent);
+            assert!(fin <= self.sent.max(self.line.told_before()));
         }
     }
 }
@@ -354,16 +374,28 @@ fn seeds() -> std::ops::Range<u64> {
     range.map_or(SEEDS, |(from, to)| from.parse().unwrap()..to.parse().unwrap())
 }
 
-#[test]
-fn every_word_reaches_the_caller_once_whatever_happens_to_its_nodes() {
+/// Lives many lives and returns how many legs were lost in how many.
+fn live(line: fn(u64) -> Line) -> (u32, u32) {
     let (mut broken, mut lost, mut lives) = (Vec::new(), 0, 0);
     for seed in seeds() {
         lives += 1;
-        match std::panic::catch_unwind(|| World::new(seed).live()) {
+        match std::panic::catch_unwind(|| World::new(seed, line(seed)).live()) {
             Ok(legs) => lost += legs,
             Err(_) => broken.push(seed),
         }
     }
     assert!(broken.is_empty(), "{} seeds broke a promise: {broken:?}", broken.len());
+    (lost, lives)
+}
+
+#[test]
+fn every_word_reaches_the_caller_once_whatever_happens_to_its_nodes() {
+    let (lost, lives) = live(|_seed| Line::plain());
     assert!(2 * lost > lives, "only {lost} legs were lost in {lives} lives");
+}
+
+#[test]
+fn every_word_reaches_a_caller_once_that_comes_back_whatever_happens_to_it_its_proxy_and_its_nodes() {
+    let (lost, lives) = live(Line::cut_often);
+    assert!(lost > lives / 4, "only {lost} legs were lost in {lives} lives");
 }
