@@ -19,6 +19,7 @@ use crate::edge::{Certificates, Tls, TlsConfig, Ways};
 use crate::facts::{CountriesError, FactReader};
 use crate::keys::{IssuerKeyError, Keys, Tokens, follow};
 use crate::overload::MemoryWatch;
+use crate::parking::{Parking, ResumeSecretError, Seal};
 use crate::quota::{Bill, Quota};
 use crate::record::{Paid, Record};
 use crate::router::{Placer, Reporter, RouterAddressError, report};
@@ -39,6 +40,9 @@ pub enum ProxyError {
     /// The public keys of an issuer cannot be used.
     #[error("proxy.jwt cannot be used")]
     Issuer(#[from] IssuerKeyError),
+    /// The secret of resume tokens cannot be used.
+    #[error(transparent)]
+    ResumeSecret(#[from] ResumeSecretError),
     /// A router's address is none.
     #[error(transparent)]
     Router(#[from] RouterAddressError),
@@ -67,6 +71,7 @@ pub(crate) struct Shared {
     pub(crate) shutdown: Shutdown,
     pub(crate) keys: Arc<Keys>,
     pub(crate) quota: Arc<Quota>,
+    pub(crate) parking: Parking,
     pub(crate) started: Instant,
 }
 
@@ -136,6 +141,7 @@ pub struct App {
     quotas: Arc<dyn Quotas>,
     usage: UsageJournal,
     placer: Placer,
+    seal: Seal,
     http: reqwest::Client,
     callers: Bound,
     secure: Option<Secure>,
@@ -185,6 +191,7 @@ impl Config {
         let keys = Arc::new(Keys::new(keyring, Tokens::read(self.jwt.as_ref()).await?, self.limits));
         Ok(App {
             secure,
+            seal: self.resume.seal()?,
             facts: FactReader::open(&self.facts)?,
             placer: Placer::new(&self.routers, self.place_timeout)?,
             callers: Bound::bind("callers", self.listen).await?,
@@ -241,6 +248,7 @@ impl App {
             placer: self.placer.within(shutdown.clone()),
             chunks: Arc::new(Semaphore::new(self.config.files.in_flight_together.get().into())),
             quota: Arc::new(Quota::new(self.quotas, self.config.proxies)),
+            parking: Parking::new(self.config.resume.clone(), self.seal),
             config: self.config,
             models: self.models,
             facts: self.facts,

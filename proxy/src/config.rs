@@ -16,6 +16,7 @@ use crate::delivery::FileLimits;
 use crate::edge;
 use crate::facts::FactsConfig;
 use crate::keys::JwtConfig;
+use crate::parking::ResumeConfig;
 
 /// Where the proxy listens, whom it asks, and what it allows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -65,6 +66,8 @@ pub struct Config {
     pub files: FileLimits,
     /// How long a stream waits for what.
     pub stream: session::Limits,
+    /// What is kept of streams whose callers may come back.
+    pub resume: ResumeConfig,
     /// Deadlines and bounds of connections and requests.
     pub edge: edge::Limits,
 }
@@ -90,6 +93,7 @@ impl Default for Config {
             drain: Duration::from_secs(900),
             files: FileLimits::default(),
             stream: session::Limits::default(),
+            resume: ResumeConfig::default(),
             edge: edge::Limits::default(),
         }
     }

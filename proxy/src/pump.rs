@@ -4,6 +4,7 @@
 mod admission;
 mod caller;
 mod ear;
+mod informed;
 mod leg;
 mod moves;
 #[cfg(test)]
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use relay::{Close, Frame, Socket};
+use relay::{Close, Frame};
 use scheduler::{Class, Placement, Request, Timestamp};
 use session::{CloseReason, Session};
 use store::End;
@@ -30,8 +31,9 @@ use crate::engines::listen::open;
 use crate::engines::{LegHeaders, OpenError};
 use crate::metrics;
 use crate::record::Record;
-use crate::wire::{LegSocket, Pipe};
+use crate::wire::{CallerSocket, LegSocket};
 use ear::Ear;
+use informed::Informed;
 use leg::Leg;
 use moves::Gap;
 use wake::Wake;
@@ -89,6 +91,9 @@ pub(crate) struct Pump {
     began: Timestamp,
     first_result: FirstResult,
     gap: Gap,
+    informed: Option<Box<Informed>>,
+    /// Whether another session had this stream before.
+    goes_on: bool,
 }
 
 /// Whether the caller has seen a result.
@@ -106,7 +111,10 @@ impl Pump {
         listen: &Listen,
         (record, now): (Record, Timestamp),
     ) -> Self {
+        let begins = session.progress().map_or(0, |progress| progress.received);
         Self {
+            informed: Informed::new(&shared.parking, wanted.session, listen, now),
+            goes_on: listen.goes_on.is_some(),
             timer: Box::pin(tokio::time::sleep(LEAST_WAIT)),
             timer_at: now + LEAST_WAIT,
             draining: Box::pin(shared.shutdown.token().cancelled_owned()),
@@ -120,7 +128,7 @@ impl Pump {
             record,
             legs: Vec::new(),
             serving: None,
-            ear: listen.format.map(Ear::new),
+            ear: listen.format.map(|format| Ear::new(format, begins)),
             to_caller: VecDeque::new(),
             pending: None,
             caller_blocked: None,
@@ -171,20 +179,29 @@ impl Pump {
     }
 
     /// Moves messages until the session ends, then says farewell.
-    pub(crate) async fn run<P: Pipe>(mut self: Box<Self>, mut caller: Socket<P>) {
+    pub(crate) async fn run(mut self: Box<Self>, caller: CallerSocket) {
+        let mut caller = Some(caller);
+        self.greet();
         let reason = loop {
             self.tell_all();
             if let Some(reason) = self.act() {
                 break reason;
             }
+            self.exchange(&mut caller);
             let wake = self.wake(&mut caller).await;
             self.take(wake);
             self.record.used(self.session.usage(self.shared.now()));
             self.rearm();
         };
+        self.give_up(reason);
         let last = std::mem::take(&mut self.to_caller);
+        let lingering = self.lingering(reason);
         // The node is free before the caller has taken its leave, which it may never do.
         self.settle(reason);
+        if let Some(lingering) = lingering {
+            return lingering.say(caller, last).await;
+        }
+        let Some(mut caller) = caller else { return };
         if tokio::time::timeout(FAREWELL, farewell(&mut caller, last, reason)).await.is_err() {
             tracing::debug!("caller did not take the close in time");
         }
@@ -207,6 +224,7 @@ impl Pump {
                 self.note_drain();
                 self.arm();
             }
+            Wake::Returned(returned) => self.take_return(returned),
             Wake::KeyEnded(end) => self.end_for_key(end),
             Wake::Time => self.tick(),
         }
@@ -217,13 +235,14 @@ impl Pump {
         if self.shared.shutdown.token().is_cancelled() {
             self.note_drain();
         }
+        self.acknowledge(now);
         // A caller that never stops keeps this from being looked at elsewhere.
         if let Some(end) = self.key_ended.as_mut().now_or_never() {
             self.end_for_key(end);
         } else if self.drain_at.is_some_and(|at| now >= at) {
             self.session.end(CloseReason::Draining);
         } else if self.caller_blocked.is_some_and(|since| now.since(since) >= PATIENCE) {
-            self.session.end(CloseReason::CallerSlow);
+            self.session.caller_lost(CloseReason::CallerSlow, now);
         } else {
             self.session.tick(now);
         }
@@ -240,15 +259,20 @@ impl Pump {
     fn note_drain(&mut self) {
         let end = self.shared.now() + self.shared.config.drain;
         self.drain_at.get_or_insert(end);
+        if self.session.is_parked() {
+            // Its caller finds the next proxy, and never this one.
+            self.session.end(CloseReason::Draining);
+        }
     }
 
     /// Sets the timer to the next moment at which something may be due.
     fn arm(&mut self) {
         let now = self.shared.now();
         let due = self.session.deadline().map_or(MOST_WAIT, |at| at.since(now).max(LEAST_WAIT));
-        let drain = self.drain_at.map_or(due, |at| at.since(now));
-        self.timer.as_mut().reset(tokio::time::Instant::now() + due.min(drain));
-        self.timer_at = now + due.min(drain);
+        let others = [self.drain_at, self.ack_due()].into_iter().flatten().map(|at| at.since(now));
+        let due = others.fold(due, Duration::min);
+        self.timer.as_mut().reset(tokio::time::Instant::now() + due);
+        self.timer_at = now + due;
     }
 
     /// Sets the timer anew where something has come to be due before it rings.
@@ -274,7 +298,7 @@ impl Pump {
 }
 
 /// Sends the last results and the close, and waits for the caller's answer to it.
-async fn farewell<P: Pipe>(caller: &mut Socket<P>, last: VecDeque<Frame>, reason: CloseReason) {
+async fn farewell(caller: &mut CallerSocket, last: VecDeque<Frame>, reason: CloseReason) {
     if reason == CloseReason::CallerGone {
         // It may have closed, and then waits for an answer.
         let _ = caller.flush().await;

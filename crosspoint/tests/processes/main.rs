@@ -16,6 +16,7 @@ mod main_job;
 mod node_death;
 mod operators;
 mod redis_faults;
+mod resume;
 mod router_faults;
 mod rules;
 mod shared_state;

@@ -93,6 +93,7 @@ impl Pump {
     fn tell(&mut self, kind: Kind, text: Frame) {
         if let Some(gap) = self.gap.end(self.shared.now()) {
             metrics::failover_gap(gap);
+            self.note_gap(gap);
         }
         if kind == Kind::Interim && self.interims == Interims::Unwanted {
             return;
@@ -102,7 +103,8 @@ impl Pump {
             metrics::first_result(self.shared.now().since(self.began));
         }
         self.session.told_caller(text.payload().len());
-        self.to_caller.push_back(text);
+        let told = self.inform(kind, text);
+        self.to_caller.extend(told);
     }
 
     fn note_garbage(&mut self, epoch: u32) {

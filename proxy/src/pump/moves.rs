@@ -49,6 +49,7 @@ impl Pump {
                         leg.queue.push_back(Frame::ping(b""));
                     }
                 }
+                Action::Park(reason) => self.part(reason),
                 Action::End(reason) => return Some(reason),
             }
         }
@@ -61,6 +62,7 @@ impl Pump {
         self.record.opened(&self.wanted, &placement, epoch);
         if self.gap.since.is_some() {
             metrics::replayed(self.session.to_replay());
+            self.note_adopted(epoch, self.session.to_replay());
         }
     }
 
@@ -70,15 +72,25 @@ impl Pump {
         if matches!(self.pending, Some(Pending::Open(opening, _)) if opening == epoch) {
             self.pending = None;
         }
-        let Leaving::Failed(cause) = why else { return self.record.unused(node) };
+        let Leaving::Failed(cause) = why else { return self.let_node_go(epoch, node) };
         let words = said.filter(|words| !words.is_empty()).unwrap_or_else(|| describe(cause).to_owned());
         metrics::leg_lost();
         if self.serving == Some(epoch) {
             metrics::failover(cause);
             self.record.failed(node, &words);
             self.gap.begin();
+            self.note_failover(epoch, cause);
         } else {
             self.record.refused(node, &words);
+        }
+    }
+
+    /// Gives back a slot: of a leg that never served, or of the one that serves nobody while its caller is away.
+    fn let_node_go(&mut self, epoch: u32, node: &NodeId) {
+        if self.serving.take_if(|serving| *serving == epoch).is_some() {
+            self.record.rests(node);
+        } else {
+            self.record.unused(node);
         }
     }
 }

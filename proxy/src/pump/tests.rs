@@ -1,6 +1,7 @@
 //! Whole streams over in-memory pipes, in paused time: a caller on one side, scripted nodes on the other.
 
 mod bench;
+mod informed;
 
 use std::time::Duration;
 

@@ -76,6 +76,12 @@ impl Session {
         (self.layout != Layout::Opaque).then(|| self.ring.frame(self.most_bytes() as u64))
     }
 
+    /// Returns how many bytes of audio are kept.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.ring.bytes()
+    }
+
     /// Returns how the leg that serves was joined to the one before.
     #[must_use]
     pub fn merged(&self) -> Merged {

@@ -9,6 +9,7 @@ use super::up::KEY;
 
 #[derive(Debug, Deserialize)]
 struct Ready {
+    pid: u32,
     address: String,
     metrics: String,
 }
@@ -29,6 +30,11 @@ impl Proxy {
         );
         let (child, ready) = Start::of(&["proxy", "--dev-key", KEY]).config(yaml).child().await?;
         Ok(Self { ready, child })
+    }
+
+    /// Returns its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.ready.pid
     }
 
     /// Returns what it has logged so far.
