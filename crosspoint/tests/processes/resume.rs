@@ -18,7 +18,7 @@ use crate::support::proxy::Proxy;
 use crate::support::redis::Redis;
 use crate::support::router::{Node, Router};
 use crate::support::speech::{ensure_clean, file, query, sound, transcript};
-use crate::support::stream::{Kind, Socket, Stream, ensure_tiled, is, knock_at, open_at, text};
+use crate::support::stream::{Kind, Opened, Socket, Stream, ensure_tiled, is, knock_at, open_at, text};
 use crate::support::up::KEY;
 use crate::support::{until, within};
 
@@ -291,8 +291,13 @@ async fn a_second_connection_with_the_token_ends_the_first_with_4409() -> anyhow
     caller.ensure_whole()?;
     let over = format!("resume={}&last_seq={}", caller.token, caller.last_seq);
     let header = format!("Token {KEY}");
-    let refused = knock_at(site.address(0), &over, &[("authorization", &header)]).await?.refused()?;
-    assert_eq!(refused.status, 404, "nobody goes on with what is over");
+    // Until the answer to the close is there, the caller may not have heard the end.
+    while let Some(Ok(_)) = within("end of the connection", second.socket.next()).await? {}
+    let refused = async || match knock_at(site.address(0), &over, &[("authorization", &header)]).await? {
+        Opened::Refused(answer) => Ok(Some(answer)),
+        Opened::Stream(_) => Ok(None),
+    };
+    assert_eq!(until("refusal", refused).await?.status, 404, "nobody goes on with what is over");
     Ok(())
 }
 
