@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::http::{body, root_cause};
+use crate::terminal::{print, print_json};
 
 pub(crate) use overview::{Drained, Overview};
 pub(crate) use reply::{
@@ -81,6 +82,22 @@ impl AdminArgs {
     /// Fails on an address that is none.
     pub(crate) fn admin(&self) -> Result<Admin, AdminError> {
         Admin::at(&self.router)
+    }
+
+    /// Prints an answer: as it came where JSON is wanted, else in the words of `text`.
+    ///
+    /// # Errors
+    /// Fails on an answer of another shape, and when it cannot be printed.
+    pub(crate) fn show<T: DeserializeOwned>(
+        &self,
+        admin: &Admin,
+        answer: Value,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        if self.json {
+            return Ok(print_json(&answer)?);
+        }
+        Ok(print(&text(&admin.read(answer)?))?)
     }
 }
 

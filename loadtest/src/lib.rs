@@ -4,6 +4,7 @@
 //! * [`relay`]: what a message costs the proxy, beside nginx, HAProxy and a bare relay.
 //! * [`uploads`]: what a file costs the proxy, beside nginx.
 //! * [`decisions`]: what a placement decision costs on a large fleet.
+//! * [`place`]: what asking a router for a place costs, beside a bare gRPC echo, and what agents' reports cost it.
 //! * [`chaos`]: what callers notice when processes die, hang and lose each other.
 //! * [`caller`]: one virtual caller who speaks coded audio and checks every word that comes back.
 //! * [`children`]: Crosspoint's own processes, started and ended by a test or a benchmark.
@@ -14,6 +15,7 @@ pub mod chaos;
 pub mod children;
 pub mod decisions;
 pub mod kernel;
+pub mod place;
 mod progress;
 pub mod relay;
 mod spread;

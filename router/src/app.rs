@@ -178,6 +178,7 @@ impl App {
         shutdown.spawn("reports from the store", reading);
         let sharing = sharing::share(Arc::clone(&self.core), self.verdicts, shutdown.clone());
         shutdown.spawn("verdicts", sharing);
+        shutdown.spawn("count of routers", sharing::count(Arc::clone(&self.core), shutdown.clone()));
         shutdown.spawn("planning", self.planning.run(shutdown.clone()));
 
         let open_to_strangers = self.tokens.are_off() && !self.grpc.address.ip().is_loopback();

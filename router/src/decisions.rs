@@ -131,14 +131,19 @@ fn append(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// Writes lines until the drain begins.
+/// Writes lines until the drain begins, and then those that still wait.
 pub(crate) async fn write(file: DecisionFile, shutdown: Shutdown) {
     let DecisionFile { file, mut lines } = file;
     let mut file = BufWriter::new(file);
     loop {
         let line = tokio::select! {
-            () = shutdown.begun() => return,
+            biased;
             line = lines.recv() => line,
+            () = shutdown.begun() => {
+                // From now on nobody can add one, and the last is followed by nothing.
+                lines.close();
+                lines.recv().await
+            }
         };
         let Some(line) = line else { return };
         let written = tokio::task::block_in_place(|| put(&mut file, &line));
@@ -153,4 +158,21 @@ fn put(file: &mut BufWriter<File>, line: &Line) -> std::io::Result<()> {
     serde_json::to_writer(&mut *file, line)?;
     file.write_all(b"\n")?;
     file.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn lines_that_wait_when_the_drain_begins_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = DecisionLogConfig { path: folder.path().join("decisions.jsonl"), sample: Ratio::clamped(1.0) };
+        let (log, file) = DecisionLog::open(&config, &Policy::default()).unwrap();
+        (1..WAITING).for_each(|_line| log.law(&Policy::default()));
+        let shutdown = Shutdown::new();
+        shutdown.begin();
+        write(file, shutdown).await;
+        assert_eq!(std::fs::read_to_string(&config.path).unwrap().lines().count(), WAITING);
+    }
 }

@@ -3,6 +3,7 @@
 
 mod drains;
 mod others;
+mod peers;
 mod verdicts;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::metrics;
 use others::Others;
 
 pub(crate) use drains::{Changed, Drains, share_drains};
+pub(crate) use peers::count;
 pub(crate) use verdicts::{Heard, share};
 
 /// How often what was heard goes to the store.

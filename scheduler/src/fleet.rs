@@ -129,6 +129,7 @@ impl Fleet {
     /// Says how many routers place sessions on these nodes, this one included.
     pub fn set_routers(&mut self, routers: u32) {
         self.view.others = routers.saturating_sub(1);
+        self.view.version += 1;
         self.view.count_spent();
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::case::Case;
 use crate::router::{Production, Router};
 
-pub use built_in::{NAMES, Table, built_in, grid};
+pub use built_in::{NAMES, Table, built_in, grid, placing};
 
 /// One contender.
 #[derive(Clone, Debug, Serialize, Deserialize)]

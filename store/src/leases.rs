@@ -17,6 +17,8 @@ pub enum Resource {
     Slots(NodeId),
     /// The sessions that a key may have at one time; the chunks of a file count as one, under the file's session.
     Sessions(KeyId),
+    /// Being a router: there may be any number of them, and each wants to know how many there are.
+    Routers,
 }
 
 /// One of a resource, promised to a session.
@@ -39,6 +41,12 @@ impl Lease {
     #[must_use]
     pub fn concurrency(key: &KeyId, session: SessionId) -> Self {
         Self { resource: Resource::Sessions(key.clone()), session }
+    }
+
+    /// Names a router, by a number of its own.
+    #[must_use]
+    pub fn router(number: SessionId) -> Self {
+        Self { resource: Resource::Routers, session: number }
     }
 }
 

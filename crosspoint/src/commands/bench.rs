@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use loadtest::streams::{Options, run};
-use loadtest::{Progress, decisions, relay, uploads};
+use loadtest::{Progress, decisions, place, relay, uploads};
 use serde::Serialize;
 use serde_json::json;
 
@@ -22,7 +22,9 @@ Use a release build, on a machine that has nothing else to do:
   crosspoint bench streams --json > figures.json
   crosspoint bench relay
   crosspoint bench uploads --rounds 3
-  crosspoint bench decide --nodes 10000 --threads 2";
+  crosspoint bench decide --nodes 10000 --threads 2
+  crosspoint bench place
+  crosspoint bench place --agents 200 --redis redis://127.0.0.1:6379";
 
 /// The arguments of `crosspoint bench`.
 #[derive(Debug, clap::Args)]
@@ -49,6 +51,12 @@ enum Subject {
     /// What a placement decision costs on a large fleet, with a histogram
     #[command(after_help = EXAMPLES)]
     Decide(Decide),
+    /// What asking a router for a place costs, beside a bare gRPC echo, and what reports cost the router
+    #[command(after_help = EXAMPLES)]
+    Place(Place),
+    /// Give everybody the same place: what `bench place` compares with
+    #[command(hide = true)]
+    Echo,
 }
 
 #[derive(Debug, clap::Args)]
@@ -125,6 +133,27 @@ struct Decide {
     output: Output,
 }
 
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// Nodes whose agents report every second, each over a connection of its own
+    #[arg(long, default_value = "1000")]
+    agents: NonZeroU32,
+    /// Callers that ask at the same time, over one connection
+    #[arg(long, default_value = "16")]
+    callers: NonZeroU16,
+    /// Length of a round, in seconds
+    #[arg(long, default_value = "5")]
+    seconds: NonZeroU16,
+    /// Rounds of router and echo each
+    #[arg(long, default_value = "9")]
+    rounds: NonZeroU16,
+    /// Let the router keep leases in this Redis, which should hold nothing else
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
 impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         match self.subject {
@@ -133,6 +162,8 @@ impl Args {
             Subject::Uploads(uploads) => uploads.run().await,
             Subject::BareRelay(bare) => bare.run().await,
             Subject::Decide(decide) => decide.run().await,
+            Subject::Place(place) => place.run().await,
+            Subject::Echo => echo().await,
         }
     }
 }
@@ -193,6 +224,34 @@ impl Decide {
         let report = tokio::task::spawn_blocking(move || decisions::run(options)).await??;
         self.output.show(&report)?;
         Ok(())
+    }
+}
+
+impl Place {
+    async fn run(self) -> anyhow::Result<()> {
+        let options = place::Options {
+            binary: this_program()?,
+            agents: self.agents,
+            callers: self.callers,
+            duration: Duration::from_secs(self.seconds.get().into()),
+            rounds: self.rounds,
+            redis: self.redis,
+        };
+        let progress = progress();
+        let report = tokio::task::spawn_blocking(move || place::run(&options, progress)).await??;
+        self.output.show(&report)?;
+        anyhow::ensure!(report.passed(), "a caller was refused");
+        Ok(())
+    }
+}
+
+/// Answers until standard input closes.
+async fn echo() -> anyhow::Result<()> {
+    let echo = place::Echo::listen().await?;
+    print(&json!({ "address": echo.address()?.to_string() }).to_string())?;
+    tokio::select! {
+        () = parent_gone() => Ok(()),
+        served = echo.serve() => Ok(served?),
     }
 }
 

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 use crate::admin::{AdminArgs, Costs, Spent};
 use crate::table::{Column, render};
-use crate::terminal::{Paint, print, print_json};
+use crate::terminal::Paint;
 
 const EXAMPLES: &str = "\
 Columns:
@@ -73,11 +73,7 @@ impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let admin = self.admin.admin()?;
         let answer = admin.get(&format!("/v1/costs?{}", self.query())).await?;
-        if self.admin.json {
-            return Ok(print_json(&answer)?);
-        }
-        let costs: Costs = admin.read(answer)?;
-        Ok(print(&table(&costs, self.by, Paint::stdout()))?)
+        self.admin.show(&admin, answer, |costs| table(costs, self.by, Paint::stdout()))
     }
 
     fn query(&self) -> String {

@@ -8,7 +8,6 @@ use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::admin::{Admin, AdminArgs, Drained, Node, Nodes};
-use crate::terminal::{print, print_json};
 use crate::words;
 
 /// How often a node is looked at.
@@ -58,11 +57,10 @@ impl Args {
         if self.wait {
             empty(&admin, &self.node).await?;
         }
-        if self.admin.json {
-            return Ok(print_json(&answer)?);
-        }
-        let drained: Drained = admin.read(answer)?;
-        Ok(print(&if self.wait { format!("node {} has no sessions", self.node) } else { drained.words() })?)
+        self.admin.show(&admin, answer, |drained: &Drained| match self.wait {
+            true => format!("node {} has no sessions", self.node),
+            false => drained.words(),
+        })
     }
 }
 
@@ -70,16 +68,12 @@ impl UndrainArgs {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let admin = self.admin.admin()?;
         let answer = admin.post(&path(&self.node, "undrain"), &json!({})).await?;
-        if self.admin.json {
-            return Ok(print_json(&answer)?);
-        }
-        let Drained { node, changed, state, .. } = admin.read(answer)?;
-        Ok(print(&match (changed, state.as_deref()) {
+        self.admin.show(&admin, answer, |Drained { node, changed, state, .. }| match (changed, state.as_deref()) {
             (false, _) => format!("node {node} was not drained"),
             (true, Some("serving")) => format!("node {node} takes new sessions again"),
             (true, Some(state)) => format!("node {node} is drained no longer; its agent says that it is {state}"),
             (true, None) => format!("node {node} is drained no longer; it does not report"),
-        })?)
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::admin::{Admin, AdminArgs, Explanation, Session};
 use crate::explanation;
-use crate::terminal::{Paint, print, print_json};
+use crate::terminal::Paint;
 
 const EXAMPLES: &str = "\
 Every candidate is judged by the sum of its terms, all in cents per hour of this session:
@@ -86,19 +86,11 @@ impl Args {
     }
 
     fn went(&self, admin: &Admin, answer: Value) -> anyhow::Result<()> {
-        if self.admin.json {
-            return Ok(print_json(&answer)?);
-        }
-        let session: Session = admin.read(answer)?;
-        Ok(print(&explanation::of_session(&session, Paint::stdout()))?)
+        self.admin.show(admin, answer, |session: &Session| explanation::of_session(session, Paint::stdout()))
     }
 
     fn would_go(&self, admin: &Admin, answer: Value) -> anyhow::Result<()> {
-        if self.admin.json {
-            return Ok(print_json(&answer)?);
-        }
-        let decision: Explanation = admin.read(answer)?;
-        Ok(print(&explanation::of_question(&decision, Paint::stdout()))?)
+        self.admin.show(admin, answer, |decision: &Explanation| explanation::of_question(decision, Paint::stdout()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::admin::{AdminArgs, Gpu, Node, Nodes, Notice};
 use crate::table::{Column, render};
-use crate::terminal::{Paint, print, print_json};
+use crate::terminal::Paint;
 use crate::words;
 
 const COLUMNS: [Column; 11] = [
@@ -45,11 +45,7 @@ impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let admin = self.admin.admin()?;
         let answer = admin.get("/v1/nodes").await?;
-        if self.admin.json {
-            return Ok(print_json(&answer)?);
-        }
-        let Nodes { nodes } = admin.read(answer)?;
-        Ok(print(&table(&nodes, Paint::stdout()))?)
+        self.admin.show(&admin, answer, |Nodes { nodes }| table(nodes, Paint::stdout()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::admin::{AdminArgs, Plan, PlannedPool};
 use crate::table::{Column, render};
-use crate::terminal::{Paint, print, print_json};
+use crate::terminal::Paint;
 use crate::words;
 
 const COLUMNS: [Column; 7] = [
@@ -40,13 +40,13 @@ impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let admin = self.admin.admin()?;
         let answer = admin.get("/v1/plan").await?;
-        if self.admin.json {
-            return Ok(print_json(&answer)?);
-        }
-        let plan: Plan = admin.read(answer)?;
-        let table = render(&COLUMNS, plan.pools.iter().map(row), Paint::stdout());
-        Ok(print(&format!("{table}\n{}", summary(&plan)))?)
+        self.admin.show(&admin, answer, text)
     }
+}
+
+fn text(plan: &Plan) -> String {
+    let table = render(&COLUMNS, plan.pools.iter().map(row), Paint::stdout());
+    format!("{table}\n{}", summary(plan))
 }
 
 fn row(part: &PlannedPool) -> Vec<String> {

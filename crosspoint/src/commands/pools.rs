@@ -2,7 +2,7 @@
 
 use crate::admin::{AdminArgs, Pool, Pools};
 use crate::table::{Column, render};
-use crate::terminal::{Paint, print, print_json};
+use crate::terminal::Paint;
 use crate::words;
 
 const COLUMNS: [Column; 11] = [
@@ -44,15 +44,15 @@ impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let admin = self.admin.admin()?;
         let answer = admin.get("/v1/pools").await?;
-        if self.admin.json {
-            return Ok(print_json(&answer)?);
-        }
-        let Pools { pools } = admin.read(answer)?;
-        if pools.is_empty() {
-            return Ok(print("no pools: this router's configuration lists none")?);
-        }
-        Ok(print(&render(&COLUMNS, pools.iter().map(row), Paint::stdout()))?)
+        self.admin.show(&admin, answer, table)
     }
+}
+
+fn table(Pools { pools }: &Pools) -> String {
+    if pools.is_empty() {
+        return "no pools: this router's configuration lists none".to_owned();
+    }
+    render(&COLUMNS, pools.iter().map(row), Paint::stdout())
 }
 
 fn row(pool: &Pool) -> Vec<String> {

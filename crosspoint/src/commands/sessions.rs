@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 
 use crate::admin::{AdminArgs, Session, Sessions};
 use crate::table::{Column, render};
-use crate::terminal::{Paint, print, print_json};
+use crate::terminal::Paint;
 use crate::words;
 
 const COLUMNS: [Column; 10] = [
@@ -44,15 +44,15 @@ impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let admin = self.admin.admin()?;
         let answer = admin.get(&format!("/v1/sessions?limit={}", self.limit)).await?;
-        if self.admin.json {
-            return Ok(print_json(&answer)?);
-        }
-        let Sessions { sessions } = admin.read(answer)?;
-        if sessions.is_empty() {
-            return Ok(print("no sessions yet: try `crosspoint transcribe FILE`")?);
-        }
-        Ok(print(&render(&COLUMNS, sessions.iter().map(row), Paint::stdout()))?)
+        self.admin.show(&admin, answer, table)
     }
+}
+
+fn table(Sessions { sessions }: &Sessions) -> String {
+    if sessions.is_empty() {
+        return "no sessions yet: try `crosspoint transcribe FILE`".to_owned();
+    }
+    render(&COLUMNS, sessions.iter().map(row), Paint::stdout())
 }
 
 fn row(session: &Session) -> Vec<String> {

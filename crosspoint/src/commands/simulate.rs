@@ -36,7 +36,7 @@ Examples:
   crosspoint simulate S --policy crosspoint --policy hpa --policy hpa/a --tune
   crosspoint simulate S --policy crosspoint --for 2days --seeds 10 --explain-loss
   crosspoint simulate mine.yaml --policy mine-policy.yaml --plot plots
-  crosspoint simulate --replay decisions.jsonl --policy mine-policy.yaml";
+  crosspoint simulate --replay decisions.jsonl --policy round_robin --policy mine-policy.yaml";
 
 /// Who is compared where nobody is named.
 const USUAL: [&str; 8] =
@@ -66,7 +66,7 @@ pub(crate) struct Args {
     tune: bool,
     #[command(flatten)]
     besides: Besides,
-    /// Make the decisions of this log again by --policy, and show what would have changed
+    /// Make the decisions of this log again by --policy, a way of placing or a file, and show what would have changed
     #[arg(long, value_name = "DECISIONS", conflicts_with_all = ["scenarios", "plot", "tune", "seeds", "explain_loss", "duration"], requires = "policies")]
     replay: Option<PathBuf>,
     #[command(flatten)]

@@ -133,7 +133,8 @@ async fn a_node_that_fails_at_one_router_is_avoided_by_the_other() -> anyhow::Re
         Ok((shared.second.place_as(dry).await? == Ok("two".to_owned())).then_some(()))
     })
     .await?;
-    for number in 10..14 {
+    // More of them would make it doubt that the node has room: the other router is taken to place as many there.
+    for number in 10..12 {
         assert_eq!(shared.second.place_as(asking(Uuid::from_u128(number))).await?, Ok("two".to_owned()));
     }
     Ok(())

@@ -78,6 +78,12 @@ impl FleetView {
         self.version
     }
 
+    /// Counts the routers that place sessions on these nodes, this one included.
+    #[must_use]
+    pub fn routers(&self) -> u32 {
+        self.others + 1
+    }
+
     /// Tells whether what is healthy is enough.
     #[must_use]
     pub fn capacity(&self) -> Capacity {

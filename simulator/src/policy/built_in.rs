@@ -42,21 +42,25 @@ const PUBLISHED_EXTRA: f32 = 0.2;
 #[must_use]
 pub fn built_in(name: &str, knob: Option<f32>, trial: &Trial) -> Option<Contender> {
     let (plain, table) = name.strip_suffix("/a").map_or((name, Table::B), |plain| (plain, Table::A));
-    let ours = plain == "crosspoint";
-    let method = Method::ALL.into_iter().find(|method| method.label() == plain);
-    let policy = if ours { Method::Score } else { method.unwrap_or(Method::TwoChoices) };
-    let placement = if ours { Limits::default() } else { all_open() };
-    let scaling = match (ours || method.is_some(), baseline(plain, knob, trial)) {
-        (_, Some(baseline)) => Scaling::Baseline(baseline),
-        (true, None) => Scaling::Planner(planner(knob)),
-        (false, None) => return None,
-    };
     let mechanisms = match table {
         Table::A => Mechanisms { moves: Moves::Retried, above_soft: AboveSoft::Unused, files: FileSlots::Own },
         Table::B => Mechanisms::default(),
     };
-    let scoring = Scoring::default();
-    Some(Contender { name: name.to_owned(), policy, scoring, placement, scaling, mechanisms })
+    let (contender, scaling) = match baseline(plain, knob, trial) {
+        Some(baseline) => (placing(Method::TwoChoices.label())?, Scaling::Baseline(baseline)),
+        None => (placing(plain)?, Scaling::Planner(planner(knob))),
+    };
+    Some(Contender { name: name.to_owned(), scaling, mechanisms, ..contender })
+}
+
+/// Makes a contender of a way of placing, by its name, under our scaling: what single decisions can be made again by.
+#[must_use]
+pub fn placing(name: &str) -> Option<Contender> {
+    let ours = (name == NAMES[0]).then(|| (Method::Score, Limits::default()));
+    let theirs = || Some((Method::ALL.into_iter().find(|method| method.label() == name)?, all_open()));
+    let (policy, placement) = ours.or_else(theirs)?;
+    let (scoring, scaling) = (Scoring::default(), Scaling::Planner(PlannerConfig::default()));
+    Some(Contender { name: name.to_owned(), policy, scoring, placement, scaling, mechanisms: Mechanisms::default() })
 }
 
 /// Lists what the one knob of a contender may be set to when it is tuned; ours tunes itself.

@@ -1,5 +1,5 @@
-//! Leases in Redis: one sorted set per resource, `crosspoint:{node}:leases` or `crosspoint:{key:id}:sessions`, and one script
-//! for everything.
+//! Leases in Redis: one sorted set per resource, `crosspoint:{node}:leases`, `crosspoint:{key:id}:sessions` or
+//! `crosspoint:{routers}:present`, and one script for everything.
 
 use std::collections::BTreeMap;
 
@@ -29,6 +29,7 @@ impl Scripts {
         let mut script = self.leases.key(match resource {
             Resource::Slots(node) => format!("crosspoint:{{{node}}}:leases"),
             Resource::Sessions(key) => format!("crosspoint:{{key:{key}}}:sessions"),
+            Resource::Routers => "crosspoint:{routers}:present".to_owned(),
         });
         script.arg(verb).arg(milliseconds(LEASE_LIFE)).arg(limit);
         for session in sessions {

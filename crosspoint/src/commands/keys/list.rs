@@ -2,7 +2,7 @@
 
 use crate::admin::{AdminArgs, Key, Keys};
 use crate::table::{Column, render};
-use crate::terminal::{Paint, note, print, print_json};
+use crate::terminal::{Paint, note};
 
 const COLUMNS: [Column; 8] = [
     Column::Left("ID"),
@@ -44,18 +44,18 @@ impl Args {
         if let (Some(tenant), Some(keys)) = (&self.tenant, answer["keys"].as_array_mut()) {
             keys.retain(|key| key["tenant"] == tenant.as_str());
         }
-        if self.admin.json {
-            return Ok(print_json(&answer)?);
-        }
-        let Keys { keys, complete } = admin.read(answer)?;
-        if !complete {
-            note("the store is away: only the keys that this router made or revoked are listed");
-        }
-        if keys.is_empty() {
-            return Ok(print("no keys: try `crosspoint keys create --tenant NAME`")?);
-        }
-        Ok(print(&render(&COLUMNS, keys.iter().map(row), Paint::stdout()))?)
+        self.admin.show(&admin, answer, table)
     }
+}
+
+fn table(Keys { keys, complete }: &Keys) -> String {
+    if !complete {
+        note("the store is away: only the keys that this router made or revoked are listed");
+    }
+    if keys.is_empty() {
+        return "no keys: try `crosspoint keys create --tenant NAME`".to_owned();
+    }
+    render(&COLUMNS, keys.iter().map(row), Paint::stdout())
 }
 
 fn row(key: &Key) -> Vec<String> {

@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use crate::admin::{AdminArgs, RevokedKey};
-use crate::terminal::{print, print_json};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,16 +26,16 @@ impl Args {
         anyhow::ensure!(is_id, "expected an id such as 7Hq2mXc04TbZ (`crosspoint keys list`), not the key itself");
         let admin = self.admin.admin()?;
         let answer = admin.post(&format!("/v1/keys/{}/revoke", self.id), &json!({})).await?;
-        if self.admin.json {
-            return Ok(print_json(&answer)?);
-        }
-        let RevokedKey { record, proxies_know } = admin.read(answer)?;
-        let when = record.revoked_at.unwrap_or_default();
-        let bites = if proxies_know == "now" {
-            "nothing new opens with it within 5 s, open streams end within 30 s".to_owned()
-        } else {
-            format!("it goes on opening known proxies until they hear of it: {proxies_know}")
-        };
-        Ok(print(&format!("key {} of tenant {} is revoked since {when}: {bites}", record.id, record.tenant))?)
+        self.admin.show(&admin, answer, text)
     }
+}
+
+fn text(RevokedKey { record, proxies_know }: &RevokedKey) -> String {
+    let when = record.revoked_at.as_deref().unwrap_or_default();
+    let bites = if proxies_know == "now" {
+        "nothing new opens with it within 5 s, open streams end within 30 s".to_owned()
+    } else {
+        format!("it goes on opening known proxies until they hear of it: {proxies_know}")
+    };
+    format!("key {} of tenant {} is revoked since {when}: {bites}", record.id, record.tenant)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use simulator::case::{Case, TraceDirs, Trial};
 use simulator::library::{BuiltIn, FLEETS, SCENARIOS, SPOT_SETS, find};
-use simulator::policy::{Contender, built_in};
+use simulator::policy::{Contender, built_in, placing};
 use simulator::scenario::Scenario;
 
 use crate::config::{ConfigError, read};
@@ -44,16 +44,16 @@ impl Files {
     pub(super) fn contender(&self, name: &str, knob: Option<f32>, trial: &Trial) -> Result<Contender, ConfigError> {
         match built_in(name, knob, trial) {
             Some(contender) => Ok(contender),
-            None => self.policy(name),
+            None => named(name, &[], None),
         }
     }
 
-    /// Reads a contender's file.
+    /// Reads a contender that is to place only: a way of placing that is built in, or a file.
     ///
     /// # Errors
     /// Fails on a file that cannot be read or is not understood.
     pub(super) fn policy(&self, name: &str) -> Result<Contender, ConfigError> {
-        named(name, &[], None)
+        placing(name).map_or_else(|| named(name, &[], None), Ok)
     }
 }
 
