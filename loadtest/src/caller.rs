@@ -4,6 +4,7 @@
 mod file;
 mod message;
 mod metronome;
+mod resume;
 mod stream;
 
 use std::sync::Arc;
@@ -222,10 +223,23 @@ pub enum CallError {
     },
 }
 
+/// What a caller does whose connection is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// Nothing: its stream is over.
+    #[default]
+    End,
+    /// It goes on over another one.
+    Resume,
+}
+
 /// A caller: whom it calls, with which key, how long it waits.
 #[derive(Clone, Debug)]
 pub struct Caller {
     address: String,
+    others: Vec<String>,
+    loss: Loss,
     key: Option<String>,
     patience: Duration,
     metronome: Option<Arc<Metronome>>,
@@ -235,7 +249,14 @@ impl Caller {
     /// Calls `address`, such as `127.0.0.1:8080`.
     #[must_use]
     pub fn new(address: impl Into<String>) -> Self {
-        Self { address: address.into(), key: None, patience: PATIENCE, metronome: None }
+        let (others, loss) = (Vec::new(), Loss::End);
+        Self { address: address.into(), others, loss, key: None, patience: PATIENCE, metronome: None }
+    }
+
+    /// Goes on after a lost connection, where `loss` says so: at its own address, or at any of these.
+    #[must_use]
+    pub fn after(self, loss: Loss, others: &[String]) -> Self {
+        Self { others: others.to_vec(), loss, ..self }
     }
 
     /// Shows a key.

@@ -14,6 +14,7 @@ use super::fault::{Fault, Promise};
 use super::judge::Judged;
 use super::scenario::Scenario;
 use super::stage::Count;
+use crate::caller::Loss;
 
 /// Streams with something wrong that are told one by one.
 const EXAMPLES: usize = 20;
@@ -116,7 +117,7 @@ impl Report {
             settings,
             streams: judged.calls.len(),
             words: judged.calls.iter().map(|call| call.tally.spoken).sum(),
-            rows: rows(judged),
+            rows: rows(judged, scenario.lost_callers),
             moves,
             leases_leaked: left.leases,
             slots_leaked: left.used,
@@ -171,7 +172,7 @@ struct Sum {
     errors: usize,
 }
 
-fn rows(judged: &Judged<'_>) -> Vec<Row> {
+fn rows(judged: &Judged<'_>, loss: Loss) -> Vec<Row> {
     let mut counts = BTreeMap::<Option<Fault>, Sum>::new();
     for fault in judged.faults {
         counts.entry(Some(fault.fault)).or_default().times += 1;
@@ -187,15 +188,15 @@ fn rows(judged: &Judged<'_>) -> Vec<Row> {
         count.words += call.tally;
         count.errors += usize::from(call.error.is_some());
     }
-    counts.into_iter().map(|(fault, count)| count.row(fault)).collect()
+    counts.into_iter().map(|(fault, count)| count.row(fault, loss)).collect()
 }
 
 impl Sum {
-    fn row(mut self, fault: Option<Fault>) -> Row {
+    fn row(mut self, fault: Option<Fault>, loss: Loss) -> Row {
         self.gaps.sort_unstable();
         Row {
             fault,
-            promise: fault.map_or(Promise::NothingLost, Fault::promise),
+            promise: fault.map_or(Promise::NothingLost, |fault| fault.promise(loss)),
             times: self.times,
             touched: self.touched,
             lost: self.words.lost,
@@ -235,7 +236,7 @@ mod tests {
     }
 
     fn row(fault: Option<Fault>, (lost, errors): (usize, usize)) -> Row {
-        let promise = fault.map_or(Promise::NothingLost, Fault::promise);
+        let promise = fault.map_or(Promise::NothingLost, |fault| fault.promise(Loss::End));
         Row { fault, promise, times: 1, touched: 2, lost, doubled: 0, wrong: 0, gap_ms: None, errors }
     }
 

@@ -50,7 +50,7 @@ impl Memory {
 
     /// Tells whether more may be kept. Where the stream cannot be resumed, nothing is.
     pub(super) fn has_room(&self) -> bool {
-        let unsettled = self.most.map_or(self.bytes(ON_THE_WAY), |most| most + self.bytes(ON_THE_WAY));
+        let unsettled = self.most.unwrap_or(0) + self.bytes(ON_THE_WAY);
         self.token.is_none() || (self.audio.len() as u64) < unsettled
     }
 

@@ -115,7 +115,7 @@ impl<'a> Call<'a> {
         let Self { sound, pace, begin, screen, memory, heard, finals, .. } = self;
         let speaking = Speaking { caller, screen, memory, heard, pace: *pace, begin: *begin };
         let hearing = Hearing { results, screen, memory, heard, finals, request };
-        let ((), metadata) = tokio::try_join!(speaking.speak(sound), hearing.to_the_end())?;
+        let ((), metadata) = tokio::try_join!(speaking.speak(sound), hearing.run())?;
         Ok(metadata)
     }
 
@@ -207,7 +207,7 @@ struct Hearing<'a> {
 }
 
 impl Hearing<'_> {
-    async fn to_the_end(mut self) -> Result<Option<Value>, Broken> {
+    async fn run(mut self) -> Result<Option<Value>, Broken> {
         let mut metadata = None;
         loop {
             let next = timeout(SILENCE, self.results.next()).await;
