@@ -16,6 +16,7 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep_until};
 
 pub use metronome::Metronome;
+pub use resume::Loss;
 
 /// What SDKs send: 20 ms of sound per message.
 const FRAME: Duration = Duration::from_millis(20);
@@ -223,17 +224,6 @@ pub enum CallError {
     },
 }
 
-/// What a caller does whose connection is lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Loss {
-    /// Nothing: its stream is over.
-    #[default]
-    End,
-    /// It goes on over another one.
-    Resume,
-}
-
 /// A caller: whom it calls, with which key, how long it waits.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -251,12 +241,6 @@ impl Caller {
     pub fn new(address: impl Into<String>) -> Self {
         let (others, loss) = (Vec::new(), Loss::End);
         Self { address: address.into(), others, loss, key: None, patience: PATIENCE, metronome: None }
-    }
-
-    /// Goes on after a lost connection, where `loss` says so: at its own address, or at any of these.
-    #[must_use]
-    pub fn after(self, loss: Loss, others: &[String]) -> Self {
-        Self { others: others.to_vec(), loss, ..self }
     }
 
     /// Shows a key.

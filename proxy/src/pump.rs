@@ -4,6 +4,7 @@
 mod admission;
 mod caller;
 mod ear;
+mod farewell;
 mod informed;
 mod leg;
 mod moves;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use relay::{Close, Frame};
+use relay::Frame;
 use scheduler::{Class, Placement, Request, Timestamp};
 use session::{CloseReason, Session};
 use store::End;
@@ -33,6 +34,7 @@ use crate::metrics;
 use crate::record::Record;
 use crate::wire::{CallerSocket, LegSocket};
 use ear::Ear;
+use farewell::farewell;
 use informed::Informed;
 use leg::Leg;
 use moves::Gap;
@@ -295,15 +297,4 @@ impl Pump {
         self.record.used(usage);
         self.record.end(reason);
     }
-}
-
-/// Sends the last results and the close, and waits for the caller's answer to it.
-async fn farewell(caller: &mut CallerSocket, last: VecDeque<Frame>, reason: CloseReason) {
-    if reason == CloseReason::CallerGone {
-        // It may have closed, and then waits for an answer.
-        let _ = caller.flush().await;
-        return;
-    }
-    last.iter().for_each(|frame| caller.push(frame));
-    caller.leave(&Close::new(reason.close_code(), reason.close_text())).await;
 }

@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use scheduler::{Placement, Timestamp};
 
-use crate::events::{Merged, Said};
+use crate::absence::Merged;
+use crate::events::Said;
 use crate::health::Health;
 
 /// An open leg. Positions are bytes, or samples, of the session.

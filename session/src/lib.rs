@@ -5,6 +5,7 @@
 //! * [`captions`]: words to SRT and VTT.
 //! * [`CloseReason`]: why a session ended; close code, HTTP status, metric label and log field come from it alone.
 
+mod absence;
 mod asked;
 mod candidates;
 pub mod captions;
@@ -24,11 +25,12 @@ mod testing;
 mod timeline;
 mod track;
 
+pub use absence::{Earlier, Merged, Parking, Progress};
 pub use candidates::{Candidates, Next};
 pub use close::{Blame, CloseReason};
 pub use events::{
-    Action, Answers, Cause, Change, Control, Earlier, Heard, Kind, Layout, Leaving, LegClose, Limits, Merged, Parking,
-    Progress, Said, Told, Usage, Verdict, Word,
+    Action, Answers, Cause, Change, Control, Heard, Kind, Layout, Leaving, LegClose, Limits, Said, Told, Usage,
+    Verdict, Word,
 };
 pub use kept::Kept;
 pub use pauses::Noticed;

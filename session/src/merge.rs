@@ -4,7 +4,8 @@
 //! The costs are those of a global alignment in units of a thousandth: equal words earn 2, different ones 0.3, both less
 //! their distance over [`WINDOW`]; a word without a partner costs 0.35; words further apart than the window are never one.
 
-use crate::events::{Merged, Word};
+use crate::absence::Merged;
+use crate::events::Word;
 use crate::timeline::Timeline;
 
 /// Words further apart than this are not the same, in milliseconds.

@@ -23,9 +23,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use scheduler::{NodeId, Placement, Timestamp};
 
+use crate::absence::{Earlier, Parking};
 use crate::asked::Asked;
 use crate::close::CloseReason;
-use crate::events::{Action, Cause, Control, Earlier, Layout, Limits, Parking, Told, Usage};
+use crate::events::{Action, Cause, Control, Layout, Limits, Told, Usage};
 use crate::leg::Leg;
 use crate::owed::Owed;
 use crate::pauses::{Noticed, Pauses};

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
@@ -20,6 +21,17 @@ const ANSWER: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
 /// Codes of streams that may go on over another connection.
 const PASSING: [u16; 6] = [1001, 1005, 1006, 1011, 1012, 1013];
+
+/// What a caller does whose connection is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// Nothing: its stream is over.
+    #[default]
+    End,
+    /// It goes on over another one.
+    Resume,
+}
 
 /// What a caller knows of its stream. Positions are samples.
 #[derive(Debug, Default)]
@@ -91,6 +103,12 @@ impl Memory {
 }
 
 impl Caller {
+    /// Goes on after a lost connection, where `loss` says so: at its own address, or at any of these.
+    #[must_use]
+    pub fn after(self, loss: Loss, others: &[String]) -> Self {
+        Self { others: others.to_vec(), loss, ..self }
+    }
+
     /// Opens another connection for a stream, at its own proxy or another one, and returns it with the number of the
     /// message that is said next.
     pub(super) async fn go_on(&self, memory: &Memory, speech: Speech) -> Option<(Socket, usize)> {

@@ -5,7 +5,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::events::Layout;
-use crate::events::Merged;
 
 /// A thousand samples a second: positions are milliseconds.
 fn clock() -> Timeline {

@@ -275,16 +275,6 @@ impl Session {
         self.call_off();
     }
 
-    /// Leaves the rival, and looks for no other node.
-    pub(super) fn call_off(&mut self) {
-        if let Some(rival) = self.rival.take() {
-            self.leave(rival.epoch, &rival.placement, Leaving::Unneeded);
-        }
-        if let Search::Opening { epoch, placement, .. } = std::mem::replace(&mut self.search, Search::Idle) {
-            self.leave(epoch, &placement, Leaving::Unneeded);
-        }
-    }
-
     /// Returns when the rival may take the place of the leg that is suspect: it must have heard what that has, and that
     /// must be silent.
     pub(super) fn rival_due(&self) -> Option<Timestamp> {

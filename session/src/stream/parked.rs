@@ -6,8 +6,9 @@ use scheduler::Timestamp;
 use super::Session;
 use super::Track;
 use super::phase::{Caller, Search};
+use crate::absence::{Earlier, Merged, Progress};
 use crate::close::CloseReason;
-use crate::events::{Action, Earlier, Heard, Layout, Leaving, Merged, Progress};
+use crate::events::{Action, Heard, Layout, Leaving};
 use crate::leg::Manner;
 use crate::merge::Placed;
 use crate::pauses::Pauses;
@@ -159,6 +160,16 @@ impl Session {
         self.suspicion = None;
         if let Some(leg) = self.current.take() {
             self.leave(leg.epoch, &leg.placement, Leaving::Unneeded);
+        }
+    }
+
+    /// Leaves the rival, and looks for no other node.
+    pub(super) fn call_off(&mut self) {
+        if let Some(rival) = self.rival.take() {
+            self.leave(rival.epoch, &rival.placement, Leaving::Unneeded);
+        }
+        if let Search::Opening { epoch, placement, .. } = std::mem::replace(&mut self.search, Search::Idle) {
+            self.leave(epoch, &placement, Leaving::Unneeded);
         }
     }
 

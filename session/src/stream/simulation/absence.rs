@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::events::{Earlier, Parking, Progress, Word};
+use crate::absence::{Earlier, Parking, Progress};
+use crate::events::Word;
 use crate::kept::Kept;
 
 /// A caller that goes on elsewhere sends again from so many milliseconds before what is settled.

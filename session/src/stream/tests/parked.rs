@@ -1,7 +1,7 @@
 //! Callers whose connections are lost, and come back or do not.
 
 use super::*;
-use crate::events::{Earlier, Parking, Progress};
+use crate::absence::{Earlier, Parking, Progress};
 
 const PARKING: Parking = Parking { leg: Duration::from_secs(5), keep: Duration::from_secs(60) };
 
