@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use process::ShutdownToken;
 use relay::{Close, Frame, Message};
 use session::{CloseReason, Kept, Progress};
 
@@ -97,11 +98,12 @@ impl Pump {
         self.to_caller.extend(missed(progress, &informed.kept, last_seq));
     }
 
-    /// Says farewell as to any caller, and keeps the results of a stream that is over for one that did not hear it.
+    /// Keeps the results of a stream that is over for a caller that may not hear its end.
     pub(in crate::pump) fn lingering(&mut self, reason: CloseReason) -> Option<Lingering> {
         let progress = self.session.progress().filter(|_| reason == CloseReason::Completed)?;
         let informed = self.informed.take()?;
-        Some(Lingering { informed, progress, keep: self.shared.parking.config().keep })
+        let closing = self.shared.shutdown.token();
+        Some(Lingering { informed, progress, keep: self.shared.parking.config().keep, closing })
     }
 }
 
@@ -117,6 +119,8 @@ pub(in crate::pump) struct Lingering {
     informed: Box<Informed>,
     progress: Progress,
     keep: Duration,
+    /// Cancelled when callers cannot come back here any more.
+    closing: ShutdownToken,
 }
 
 impl Lingering {
@@ -129,7 +133,11 @@ impl Lingering {
             {
                 return;
             }
-            let Ok(Some(returned)) = tokio::time::timeout_at(end, self.informed.berth.returned()).await else { return };
+            let returned = tokio::select! {
+                () = self.closing.cancelled() => None,
+                returned = tokio::time::timeout_at(end, self.informed.berth.returned()) => returned.ok().flatten(),
+            };
+            let Some(returned) = returned else { return };
             metrics::resumed(Resume::Returned);
             last = missed(self.progress, &self.informed.kept, returned.last_seq);
             last.extend(self.informed.summary.clone());
