@@ -23,7 +23,7 @@ use crate::keys::{Registry, keep_index};
 use crate::placement::PlacementDoor;
 use crate::planning::Planning;
 use crate::tokens::{Tokens, TokensError};
-use crate::{admin, decisions, metrics, owed, sharing, watch};
+use crate::{admin, decisions, endpoints, metrics, owed, sharing, watch};
 
 /// Largest message taken on any call, in bytes.
 const MESSAGE_LIMIT: usize = 4 << 20;
@@ -165,6 +165,8 @@ impl App {
         shutdown.spawn("admin API", health::serve(self.admin.listener, admin_routes, shutdown.clone()));
         let watching = watch::watch(Arc::clone(&self.core), self.config.forget_after, shutdown.clone());
         shutdown.spawn("node watch", watching);
+        let endpoints = endpoints::report(Arc::clone(&self.core), self.config.report_interval, shutdown.clone());
+        shutdown.spawn("pools without agents", endpoints);
         shutdown.spawn("ticks", watch::tick(Arc::clone(&self.core), shutdown.clone()));
         if let Some(file) = self.decisions {
             shutdown.spawn("decision log", decisions::write(file, shutdown.clone()));

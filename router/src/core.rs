@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use crate::config;
 use crate::decisions::DecisionLog;
+use crate::endpoints;
 use crate::ledger::Ledger;
 use crate::metrics;
 use crate::outcomes::Outcomes;
@@ -69,6 +70,7 @@ impl Core {
         S: Affinity + Leases + 'static,
     {
         let fleet = SharedFleet::new(policy.pools.clone());
+        endpoints::guard(&mut fleet.change(), &policy.choice);
         let law = Law::new(policy, fleet.view().shared_pools());
         Self {
             fleet,

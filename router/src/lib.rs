@@ -25,6 +25,7 @@ mod config;
 mod core;
 mod costs;
 mod decisions;
+mod endpoints;
 mod keys;
 mod ledger;
 mod metrics;

@@ -204,6 +204,7 @@ mod tests {
             compliance: BTreeSet::new(),
             link: Link { mode: LinkMode::Public, round_trip: Duration::from_millis(15), bandwidth: None },
             scaling: Some(scheduler::plan::Scaling::default()),
+            endpoint: None,
         }
     }
 

@@ -95,6 +95,13 @@ name!(
     Region
 );
 
+impl NodeId {
+    /// Names the node that stands for a whole pool.
+    pub(crate) fn of_pool(pool: &PoolName) -> Self {
+        Self(Arc::clone(&pool.0))
+    }
+}
+
 impl KeyId {
     /// Returns the name of the development key.
     #[must_use]

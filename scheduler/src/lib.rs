@@ -32,6 +32,7 @@ mod admission;
 mod allowed;
 mod decide;
 mod dice;
+mod endpoint;
 mod engine;
 mod explain;
 pub mod filter;
@@ -60,6 +61,7 @@ pub use admission::{
 pub use allowed::{Allowed, AllowedSet};
 pub use decide::{Choice, Decision, Knobs, Lots, Pick, Placement, Refusal, Seat, Turns, decide};
 pub use dice::Dice;
+pub use endpoint::{Endpoint, EndpointError};
 pub use engine::EngineApi;
 pub use explain::explain;
 pub use filter::{Reason, Rejected};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::endpoint::Endpoint;
 use crate::ids::{PoolName, Region};
 use crate::plan::Scaling;
 use crate::units::{Bandwidth, MicroDollars, duration};
@@ -123,4 +124,7 @@ pub struct Pool {
     /// How many nodes it may have; a pool without it is what it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
+    /// The one address that serves it all; a pool with one needs no agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
 }

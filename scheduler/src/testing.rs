@@ -26,6 +26,7 @@ pub(crate) fn pool(name: &str) -> Pool {
         compliance: BTreeSet::new(),
         link: Link { mode: LinkMode::Public, round_trip: Duration::from_millis(15), bandwidth: None },
         scaling: None,
+        endpoint: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use reqwest::Url;
 use scheduler::plan::{Scaling, ScalingError};
 use scheduler::rules::{RuleError, Rules};
-use scheduler::{ModelName, PoolName, Ratio};
+use scheduler::{EndpointError, ModelName, PoolName, Ratio};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::{Location, Spanned};
@@ -31,6 +31,14 @@ pub(super) enum Problem {
         pool: PoolName,
         /// What is wrong with them.
         cause: ScalingError,
+    },
+    /// A pool's endpoint makes no sense.
+    #[error("pool \"{pool}\": {cause}")]
+    Endpoint {
+        /// The pool.
+        pool: PoolName,
+        /// What is wrong with it.
+        cause: EndpointError,
     },
     /// The planner's shares make no sense.
     #[error("planner: expected target_least <= target <= target_most")]
@@ -99,6 +107,9 @@ fn pools(config: &Config) -> Result<(), Problem> {
         }
         if let Some(Err(cause)) = pool.scaling.as_ref().map(Scaling::limits) {
             return Err(Problem::Scaling { pool: pool.name.clone(), cause });
+        }
+        if let Some(Err(cause)) = pool.endpoint.as_ref().map(|endpoint| endpoint.check(pool)) {
+            return Err(Problem::Endpoint { pool: pool.name.clone(), cause });
         }
     }
     if names.is_empty() { Err(Problem::NoPools) } else { Ok(()) }
@@ -191,7 +202,9 @@ impl Problem {
             Self::NoModels => places.models.map(|models| models.referenced),
             Self::PoolTwice(name) => places.pools(name).nth(1).map(|pool| pool.name.referenced),
             Self::NoResidency(name) => places.pools(name).next().map(|pool| pool.residency.referenced),
-            Self::Scaling { pool, .. } => places.pools(pool).next().map(|pool| pool.name.referenced),
+            Self::Scaling { pool, .. } | Self::Endpoint { pool, .. } => {
+                places.pools(pool).next().map(|pool| pool.name.referenced)
+            }
             Self::Targets | Self::ProviderLimits { .. } => places.planner.map(|planner| planner.referenced),
             Self::NoLanguages(model) => places.model(model).map(|model| model.referenced),
             Self::AliasTwice { alias, second, .. } => places
@@ -273,6 +286,21 @@ mod tests {
                     link: { round_trip: 1ms }, scaling: { min: 5, desired: 4 } }";
         let expected = "f:1:17: pool \"a\": expected min <= desired <= max, got 5, 4 and 20";
         assert_eq!(first_line(&format!("pools: [{pool}]")), expected);
+    }
+
+    #[test]
+    fn an_endpoint_that_nobody_can_call_is_refused_with_its_pool() {
+        let pool = |endpoint: &str| {
+            format!(
+                "pools: [{{ name: a, provider: other, region: r, tier: overflow, market: fixed, price: {{ node_hour: 1 }}, \
+                 residency: us, link: {{ round_trip: 1ms }}, {endpoint} }}]"
+            )
+        };
+        let expected =
+            "f:1:17: pool \"a\": expected an endpoint's address such as lb.internal:8090, got \"https://lb\"";
+        assert_eq!(first_line(&pool("endpoint: { address: 'https://lb', models: [m], slots: 4 }")), expected);
+        let both = pool("scaling: {}, endpoint: { address: 'lb:80', models: [m], slots: 4 }");
+        assert!(first_line(&both).ends_with("its scaling is not ours: leave one of the two out"), "{both}");
     }
 
     #[test]

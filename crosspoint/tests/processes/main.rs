@@ -9,6 +9,7 @@ mod chaos;
 mod compose;
 mod dashboards;
 mod decisions;
+mod endpoints;
 mod engines;
 mod hosts;
 mod keys;

@@ -99,6 +99,7 @@ fn pool(number: u8, dice: &mut Dice) -> Result<Pool, DecisionsError> {
             bandwidth: None,
         },
         scaling: None,
+        endpoint: None,
     })
 }
 

@@ -8,7 +8,7 @@ use scheduler::{FleetView, Models, Policy, PolicyHash, Pool};
 use tracing::info;
 
 use super::Core;
-use crate::{config, metrics};
+use crate::{config, endpoints, metrics};
 
 /// What is in force.
 #[derive(Debug)]
@@ -67,6 +67,7 @@ impl Core {
             let gone = before.iter().filter(|name| fleet.view().pool(name).is_none());
             gone.for_each(metrics::pool_gone);
         }
+        endpoints::guard(&mut fleet, &policy.choice);
         let law = Law::new(policy, fleet.view().shared_pools());
         self.slots.set_limits(&law.policy.limits);
         if let Some(log) = &self.decisions {

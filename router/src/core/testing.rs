@@ -22,6 +22,7 @@ pub(crate) fn pool(name: &str) -> Pool {
         compliance: BTreeSet::new(),
         link: Link { mode: LinkMode::Public, round_trip: Duration::from_millis(10), bandwidth: None },
         scaling: None,
+        endpoint: None,
     }
 }
 

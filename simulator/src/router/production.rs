@@ -245,6 +245,7 @@ fn pool(spec: &crate::scenario::PoolSpec) -> Option<Pool> {
         compliance: BTreeSet::new(),
         link: Link { mode: LinkMode::Public, round_trip: spec.round_trip, bandwidth: None },
         scaling: None,
+        endpoint: None,
     })
 }
 
