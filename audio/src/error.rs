@@ -21,8 +21,8 @@ pub enum AudioError {
     },
     /// The file is of a kind that is decoded, but only as a whole.
     #[error(
-        "{container} cannot be heard as a stream, send it as a file; a stream takes WAV, or raw audio with its \
-         encoding and sample rate"
+        "{container} cannot be heard as a stream, send it as a file; a stream takes WAV, Opus in Ogg or WebM, or raw \
+         audio with its encoding and sample rate"
     )]
     NotStreamed {
         /// What its first bytes look like.

@@ -9,8 +9,8 @@ mod access;
 mod bounds;
 mod codec;
 mod metered;
-mod opus;
-mod sound;
+pub(crate) mod opus;
+pub(crate) mod sound;
 
 use std::io::{Error as IoError, ErrorKind, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};

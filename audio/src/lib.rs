@@ -2,7 +2,7 @@
 //! through readers that callers give, no clock, no dice.
 //!
 //! * [`Format`]: how raw audio is laid out; [`PcmDecoder`] turns its bytes into samples.
-//! * [`AudioStream`]: bytes of a session in, mono samples at an engine's rate out; made of [`wav`] and [`Resampler`].
+//! * [`AudioStream`]: bytes of a session in, mono samples at an engine's rate out; made of [`wav`], Opus and [`Resampler`].
 //! * [`FileDecoder`]: a file of any common container in, samples out, never whole in memory.
 //! * [`PauseDetector`]: where people speak and where they pause. [`Cutter`]: cuts long recordings there.
 //! * [`Splitter`]: a live stream as units, and a valid new stream from any of them on.

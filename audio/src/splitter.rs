@@ -11,15 +11,19 @@ mod error;
 mod frames;
 mod ogg;
 mod opus;
+mod packets;
 mod webm;
+pub(crate) mod write;
 mod writer;
 
 use crate::format::{Format, SampleRate};
+use crate::pcm::PcmDecoder;
 use crate::sniff::Container;
 use crate::wav::WavParser;
 pub use error::SplitError;
 use frames::Frames;
 use ogg::Ogg;
+pub(crate) use packets::Packets;
 use webm::Webm;
 pub use writer::LegWriter;
 
@@ -158,6 +162,15 @@ impl Splitter {
         match &self.source {
             Source::Ogg(_) | Source::Webm(_) => OPUS_PREROLL,
             Source::Sniffing(_) | Source::Raw(_) | Source::Wav(..) => 0,
+        }
+    }
+
+    /// Returns a decoder of the bytes of a WAV stream's units, once its header has described them.
+    #[must_use]
+    pub fn wav_decoder(&self) -> Option<PcmDecoder> {
+        match &self.source {
+            Source::Wav(parser, Some(_)) => parser.decoder(),
+            Source::Sniffing(_) | Source::Raw(_) | Source::Wav(_, None) | Source::Ogg(_) | Source::Webm(_) => None,
         }
     }
 

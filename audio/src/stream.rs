@@ -9,6 +9,9 @@ use crate::pcm::PcmDecoder;
 use crate::resample::Resampler;
 use crate::sniff::Container;
 use crate::wav::WavParser;
+use packed::Packed;
+
+mod packed;
 
 /// The longest sound that one stream may hold.
 pub const MAX_DURATION: Duration = Duration::from_secs(12 * 60 * 60);
@@ -17,14 +20,14 @@ pub const MAX_DURATION: Duration = Duration::from_secs(12 * 60 * 60);
 const PIECE: usize = 4096;
 
 /// Decodes one stream to mono samples at a target rate, in bounded memory whatever comes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct AudioStream {
     source: Source,
     target: SampleRate,
     limit: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Source {
     /// Not enough bytes yet to tell what they are.
     Sniffing { start: Vec<u8> },
@@ -32,6 +35,8 @@ enum Source {
     Header(WavParser),
     /// Sound from a WAV file.
     Wav(WavParser, Box<Decoder>),
+    /// Opus in Ogg or `WebM`.
+    Packed(Box<Packed>),
     /// Sound and nothing else.
     Raw(Box<Decoder>),
 }
@@ -70,6 +75,7 @@ impl AudioStream {
                 }
                 Source::Header(_) => self.push_header(piece, mono)?,
                 Source::Wav(parser, decoder) => decoder.push(parser.push(piece)?, mono),
+                Source::Packed(packed) => packed.push(piece, mono)?,
                 Source::Raw(decoder) => decoder.push(piece, mono),
             }
             self.check_limit()?;
@@ -87,27 +93,29 @@ impl AudioStream {
             Source::Sniffing { start } => return Err(AudioError::not_streamed(Container::of(start))),
             Source::Header(parser) => parser.finish()?,
             Source::Wav(_, decoder) if decoder.heard == 0 => return Err(AudioError::Empty),
+            Source::Packed(packed) => packed.finish(mono)?,
             Source::Wav(_, decoder) | Source::Raw(decoder) => decoder.resampler.flush(mono),
         }
         Ok(())
     }
 
-    /// Returns the format of the input, once it is known. Linear samples of any depth count as 16-bit.
+    /// Returns the format of the input, once it is known. Linear samples of any depth count as 16-bit, and so does Opus.
     #[must_use]
     pub fn input_format(&self) -> Option<Format> {
-        self.decoder().map(|decoder| decoder.format)
+        match &self.source {
+            Source::Sniffing { .. } | Source::Header(_) => None,
+            Source::Packed(packed) => packed.format(),
+            Source::Wav(_, decoder) | Source::Raw(decoder) => Some(decoder.format),
+        }
     }
 
     /// Returns how much sound has been decoded.
     #[must_use]
     pub fn heard(&self) -> Duration {
-        self.decoder().map_or(Duration::ZERO, |decoder| decoder.format.rate.duration_of(decoder.heard))
-    }
-
-    const fn decoder(&self) -> Option<&Decoder> {
         match &self.source {
-            Source::Sniffing { .. } | Source::Header(_) => None,
-            Source::Wav(_, decoder) | Source::Raw(decoder) => Some(decoder),
+            Source::Sniffing { .. } | Source::Header(_) => Duration::ZERO,
+            Source::Packed(packed) => packed.heard(),
+            Source::Wav(_, decoder) | Source::Raw(decoder) => decoder.format.rate.duration_of(decoder.heard),
         }
     }
 
@@ -117,12 +125,19 @@ impl AudioStream {
             return Ok(());
         }
         let start = std::mem::take(start);
-        let container = Container::of(&start);
-        if container != Container::Wav {
-            return Err(AudioError::not_streamed(container));
+        match Container::of(&start) {
+            Container::Wav => {
+                self.source = Source::Header(WavParser::new());
+                self.push_header(&start, mono)
+            }
+            container @ (Container::Ogg | Container::Webm) => {
+                let mut packed = Packed::new(container, self.target);
+                packed.push(&start, mono)?;
+                self.source = Source::Packed(Box::new(packed));
+                Ok(())
+            }
+            container => Err(AudioError::not_streamed(container)),
         }
-        self.source = Source::Header(WavParser::new());
-        self.push_header(&start, mono)
     }
 
     fn push_header(&mut self, bytes: &[u8], mono: &mut Vec<i16>) -> Result<(), AudioError> {
@@ -196,7 +211,7 @@ mod tests {
     #[test]
     fn what_is_not_sound_is_named() {
         let files: [(&[u8], &str); 4] = [
-            (b"OggS\0\x02\0\0\0\0\0\0\0\0", "Ogg cannot be heard as a stream, send it as a file"),
+            (b"fLaC\0\x02\0\0\0\0\0\0\0\0", "FLAC cannot be heard as a stream, send it as a file"),
             (b"<!DOCTYPE html><html>", "it looks like HTML or XML;"),
             (b"PK\x03\x04", "it looks like an archive;"),
             (b"hello", "it looks like an unknown format;"),
@@ -217,9 +232,9 @@ mod tests {
     #[test]
     fn a_stream_ends_at_its_limit() {
         let limit = Duration::from_millis(500);
-        let stream = AudioStream::raw(Format::TELEPHONE, TARGET).with_limit(limit);
-        assert!(hear(stream.clone(), &[&[0; 4_000]]).is_ok());
-        assert_eq!(hear(stream, &[&[0; 4_000], &[0]]), Err(AudioError::TooLong { limit }));
+        let stream = || AudioStream::raw(Format::TELEPHONE, TARGET).with_limit(limit);
+        assert!(hear(stream(), &[&[0; 4_000]]).is_ok());
+        assert_eq!(hear(stream(), &[&[0; 4_000], &[0]]), Err(AudioError::TooLong { limit }));
     }
 
     #[test]
@@ -235,7 +250,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_comes_ends_in_samples_or_an_error(
-            magic in prop::sample::select(vec![&b""[..], b"RIFF\0\0\0\0WAVE", b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0"]),
+            magic in prop::sample::select(vec![&b""[..], b"OggS\0\x02", b"\x1a\x45\xdf\xa3", b"RIFF\0\0\0\0WAVE", b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0"]),
             noise in prop::collection::vec(any::<u8>(), 0..300),
             cut in 0_usize..300,
         ) {

@@ -87,7 +87,7 @@ fn served_by(session: &Session) -> String {
         return why.map_or_else(|| "nobody".to_owned(), |why| format!("nobody: {why}"));
     };
     let pool = session.pool.as_deref().unwrap_or("?");
-    let failed = session.attempts.iter().filter(|attempt| !attempt.opened()).count();
+    let failed = session.attempts.iter().filter(|attempt| attempt.failed()).count();
     let moved = session.epoch.saturating_sub(1);
     let mut words = format!("{node} in pool {pool}");
     if failed > 0 {
@@ -114,7 +114,7 @@ fn because(session: &Session) -> Option<String> {
     let placements = &session.decision.placements;
     let served = placements.iter().find(|placement| Some(&placement.node) == session.node.as_ref())?;
     let mut words = score(served);
-    let failed: Vec<_> = session.attempts.iter().filter(|attempt| !attempt.opened()).map(failure).collect();
+    let failed: Vec<_> = session.attempts.iter().filter(|attempt| attempt.failed()).map(failure).collect();
     if !failed.is_empty() {
         let _ = write!(words, "; before it {}", failed.join(", "));
     } else if let Some(other) = placements.iter().find(|placement| placement.pool != served.pool) {
@@ -207,8 +207,8 @@ fn indent(text: &mut String, table: &str, pointed: Option<usize>, paint: Paint) 
 }
 
 impl Attempt {
-    fn opened(&self) -> bool {
-        self.outcome == "opened"
+    fn failed(&self) -> bool {
+        self.outcome == "failed"
     }
 }
 

@@ -9,6 +9,8 @@
 //!   has no gap; it counts by its lost words and its error.
 //! * Lost, doubled and wrong words, and errors, count for the last fault on the stream's way before its end; else for
 //!   the last other fault that it lived through; else for none.
+//! * Streams that are told to leave a node in time are **planned moves**: `planned` says what they are asked for.
+//! * Who connects while a proxy is replaced is **refused** when nobody answers it: not accepted, reset, or not heard.
 //! * A lease is **leaked** if it is there 15 s after the last fault was over and the last stream had ended.
 //!
 //! What is drawn by dice (faults, targets, words, lengths) follows from the seed; what the processes make of it does not.
@@ -17,7 +19,9 @@ mod crowd;
 mod fault;
 mod inject;
 mod judge;
+mod knock;
 mod link;
+mod planned;
 mod report;
 mod scenario;
 mod stage;
@@ -35,7 +39,9 @@ use thiserror::Error;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 pub use fault::{Fault, Promise};
+pub use knock::Knocks;
 pub use link::Weather;
+pub use planned::{Delay, Planned};
 pub use report::{Report, Row, Settings};
 pub use scenario::{DEFAULT_SCENARIO, Dose, Hearing, Scenario, ScenarioError, Speeches};
 

@@ -3,6 +3,7 @@
 //! * [`streams`]: what the proxy costs a stream: added latency, processor time, memory, and words lost (none).
 //! * [`relay`]: what a message costs the proxy, beside nginx, HAProxy and a bare relay.
 //! * [`uploads`]: what a file costs the proxy, beside nginx.
+//! * [`seams`]: what words cost where a real engine's node is killed.
 //! * [`decisions`]: what a placement decision costs on a large fleet.
 //! * [`place`]: what asking a router for a place costs, beside a bare gRPC echo, and what agents' reports cost it.
 //! * [`chaos`]: what callers notice when processes die, hang and lose each other.
@@ -18,6 +19,7 @@ pub mod kernel;
 pub mod place;
 mod progress;
 pub mod relay;
+pub mod seams;
 mod spread;
 pub mod streams;
 mod timings;

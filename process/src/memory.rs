@@ -21,6 +21,12 @@ impl Memory {
         Some(Self { limit_bytes: cgroup.unwrap_or(machine).min(machine) })
     }
 
+    /// Returns the limit, in bytes.
+    #[must_use]
+    pub const fn limit_bytes(self) -> u64 {
+        self.limit_bytes
+    }
+
     /// Returns the share of the limit that is resident now, from 0 to 1. None where it cannot be read.
     #[must_use]
     pub fn used(&self) -> Option<f64> {

@@ -2,9 +2,10 @@
 //! only place that spawns: what was not spawned here cannot be waited for.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -20,6 +21,7 @@ struct Inner {
     drain: CancellationToken,
     abort: CancellationToken,
     tasks: TaskTracker,
+    since: OnceLock<Instant>,
 }
 
 /// A task's view of the shutdown: it can wait for it, but not cause it.
@@ -48,13 +50,25 @@ impl Shutdown {
 
     /// Tells every task to finish: nothing new is accepted from now on.
     pub fn begin(&self) {
+        self.inner.since.get_or_init(Instant::now);
         self.inner.drain.cancel();
         self.inner.tasks.close();
+    }
+
+    /// Returns how long ago the drain began; zero before it.
+    #[must_use]
+    pub fn drained_for(&self) -> Duration {
+        self.inner.since.get().map_or(Duration::ZERO, Instant::elapsed)
     }
 
     /// Resolves once the drain has begun.
     pub async fn begun(&self) {
         self.inner.drain.cancelled().await;
+    }
+
+    /// Resolves once the drain has begun and every task has ended.
+    pub async fn ended(&self) {
+        self.inner.tasks.wait().await;
     }
 
     /// Returns a token that is cancelled when the drain begins.
@@ -147,7 +161,7 @@ mod tests {
     async fn a_cut_does_not_wait() {
         let shutdown = Shutdown::new();
         shutdown.spawn("stubborn", std::future::pending());
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         assert_eq!(shutdown.cut().await, 1);
         assert_eq!(began.elapsed(), Duration::ZERO);
     }

@@ -14,9 +14,11 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::delivery::Failure;
-use crate::edge::{Certificates, Tls, TlsConfig, Ways};
+use crate::budget::{Budget, Pressure};
+use crate::delivery::{Failure, Spools};
+use crate::edge::{Certificates, Lanes, Tls, TlsConfig, Ways};
 use crate::facts::{CountriesError, FactReader};
+use crate::handover::{Estate, HandoverError, Inherited};
 use crate::keys::{IssuerKeyError, Keys, Tokens, follow};
 use crate::overload::MemoryWatch;
 use crate::parking::{Parking, ResumeSecretError, Seal};
@@ -34,6 +36,9 @@ pub enum ProxyError {
     /// An address is taken or not ours.
     #[error(transparent)]
     Bind(#[from] process::BindError),
+    /// Listeners cannot be handed over.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     /// The TLS certificate cannot be used.
     #[error("proxy.tls cannot be used")]
     Certificate(#[from] edge::CertificateError),
@@ -58,20 +63,25 @@ pub enum ProxyError {
 }
 
 /// What every request of this proxy shares.
+#[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) models: Arc<ArcSwap<Models>>,
-    pub(crate) facts: FactReader,
+    pub(crate) facts: Arc<FactReader>,
     pub(crate) placer: Placer,
     pub(crate) reporter: Reporter,
     pub(crate) http: reqwest::Client,
     pub(crate) dialer: Arc<dyn Dial>,
     pub(crate) memory: MemoryWatch,
     pub(crate) chunks: Arc<Semaphore>,
+    /// What all streams may keep for replays, and leave on disk.
+    pub(crate) rings: Arc<Budget>,
+    pub(crate) spills: Arc<Budget>,
+    pub(crate) spools: Spools,
     pub(crate) shutdown: Shutdown,
     pub(crate) keys: Arc<Keys>,
     pub(crate) quota: Arc<Quota>,
-    pub(crate) parking: Parking,
+    pub(crate) parking: Arc<Parking>,
     pub(crate) started: Instant,
 }
 
@@ -80,7 +90,14 @@ impl Shared {
         Timestamp::at(self.started.elapsed())
     }
 
-    /// Takes a session in, unless this proxy is being replaced or short of memory, or its key has used what it may.
+    /// Shares what every lane shares, with connections to routers and nodes of its own.
+    fn on_lane(&self) -> Arc<Self> {
+        let http = client(&self.config).unwrap_or_else(|_none| self.http.clone());
+        Arc::new(Self { placer: self.placer.on_lane(), http, ..self.clone() })
+    }
+
+    /// Takes a session in, unless this proxy is short of memory, or its key has used what it may. One that has come in
+    /// before the drain is served, though it asks after.
     pub(crate) async fn admit(
         &self,
         session: SessionId,
@@ -88,12 +105,8 @@ impl Shared {
         caller: &Caller,
         work: Work,
     ) -> Result<Record, Failure> {
-        // Whoever is past the next line is waited for.
         let _open = self.reporter.meters().open();
-        if self.shutdown.token().is_cancelled() {
-            return Err(Failure::no_node(CloseReason::Draining));
-        }
-        if self.memory.is_short() {
+        if self.memory.is_short() || self.rings.pressure() == Pressure::Spent {
             return Err(Failure::no_node(CloseReason::Overloaded));
         }
         let upload_bytes = upload_bytes(headers, work);
@@ -147,6 +160,8 @@ pub struct App {
     secure: Option<Secure>,
     metrics: Bound,
     metrics_page: process::Metrics,
+    inherited: Inherited,
+    estate: Option<Estate>,
 }
 
 /// The way in over TLS.
@@ -157,19 +172,19 @@ struct Secure {
 }
 
 impl Secure {
-    async fn build(config: &TlsConfig) -> Result<Self, ProxyError> {
+    async fn build(config: &TlsConfig, inherited: &mut Inherited) -> Result<Self, ProxyError> {
         let certificates = Certificates::read(config).await?;
         let tls = Tls::new(&certificates)?;
-        Ok(Self { bound: Bound::bind("callers over TLS", config.listen).await?, certificates, tls })
+        Ok(Self { bound: inherited.bound("callers over TLS", config.listen).await?, certificates, tls })
     }
 }
 
 impl Config {
-    /// Binds every socket.
+    /// Binds every socket, or is given it by the process that has it.
     ///
     /// # Errors
-    /// Fails when an address is taken, naming it and what it is for, on a router address that is none, and on a
-    /// TLS certificate or key and public keys of issuers that cannot be used.
+    /// Fails when an address is taken, naming it and what it is for, on a router address that is none, on a TLS
+    /// certificate or key and public keys of issuers that cannot be used, and when listeners cannot be handed over.
     pub async fn build(
         self,
         models: Models,
@@ -179,23 +194,27 @@ impl Config {
     ) -> Result<App, ProxyError> {
         let metrics_page = process::Metrics::install()?;
         metrics::describe();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(self.open_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+        let http = client(&self)?;
+        let mut inherited = Inherited::ask(self.handover.as_deref()).await?;
         let secure = match &self.tls {
-            Some(tls) => Some(Secure::build(tls).await?),
+            Some(tls) => Some(Secure::build(tls, &mut inherited).await?),
             None => None,
         };
+        let callers = inherited.bound("callers", self.listen).await?;
+        let metrics = inherited.bound("metrics", self.metrics).await?;
+        let given = [Some(&callers), secure.as_ref().map(|secure| &secure.bound), Some(&metrics)];
+        let given: Vec<_> = given.into_iter().flatten().map(|bound| &bound.listener).collect();
+        let estate = self.handover.as_deref().map(|path| Estate::prepare(path, &given)).transpose()?;
         let keys = Arc::new(Keys::new(keyring, Tokens::read(self.jwt.as_ref()).await?, self.limits));
         Ok(App {
             secure,
             seal: self.resume.seal()?,
             facts: FactReader::open(&self.facts)?,
             placer: Placer::new(&self.routers, self.place_timeout)?,
-            callers: Bound::bind("callers", self.listen).await?,
-            metrics: Bound::bind("metrics", self.metrics).await?,
+            callers,
+            metrics,
+            inherited,
+            estate,
             config: self,
             models: Arc::new(ArcSwap::from_pointee(models)),
             keys,
@@ -205,6 +224,12 @@ impl Config {
             metrics_page,
         })
     }
+}
+
+/// Makes a client for files, whose connections to nodes are kept and used again.
+fn client(config: &Config) -> Result<reqwest::Client, reqwest::Error> {
+    let client = reqwest::Client::builder().no_proxy().connect_timeout(config.open_timeout);
+    client.redirect(reqwest::redirect::Policy::none()).build()
 }
 
 impl App {
@@ -240,39 +265,51 @@ impl App {
         // Load balancers look where callers come in.
         let probes = health::probes(readiness.clone(), &shutdown);
         let news = Arc::new(Notify::new());
-        let UsageJournal { journal, found } = self.usage;
+        let UsageJournal { journal, found, left } = self.usage;
         let meters = Meters::new(journal, Arc::clone(&news));
-        shutdown.spawn("usage", keep(meters.clone(), found, shutdown.clone()));
-        let shared = Arc::new(Shared {
+        shutdown.spawn("usage", keep(meters.clone(), (found, left), shutdown.clone()));
+        let shared = Shared {
             reporter: Reporter::new(meters, news),
             placer: self.placer.within(shutdown.clone()),
             chunks: Arc::new(Semaphore::new(self.config.files.in_flight_together.get().into())),
+            rings: Budget::new(self.config.rings_limit()),
+            spills: Budget::new(self.config.spill.bytes_together),
+            spools: Spools::default(),
             quota: Arc::new(Quota::new(self.quotas, self.config.proxies)),
-            parking: Parking::new(self.config.resume.clone(), self.seal),
+            parking: Arc::new(Parking::new(self.config.resume.clone(), self.seal)),
             config: self.config,
             models: self.models,
-            facts: self.facts,
+            facts: Arc::new(self.facts),
             keys: self.keys,
             http: self.http,
             dialer: Arc::new(Tcp),
             memory: MemoryWatch::default(),
             shutdown: shutdown.clone(),
             started: Instant::now(),
-        });
+        };
         let reporting = report(shared.reporter.clone(), shared.placer.clone(), shutdown.clone());
         shutdown.spawn("session updates", reporting);
         shutdown.spawn("quotas", Arc::clone(&shared.quota).keep(shared.started, shutdown.clone()));
         let mut ways = Ways::from(self.callers.listener);
+        if let Some(estate) = self.estate {
+            estate.open();
+            shutdown.spawn("handover", estate.keep(ways.given_away(), shutdown.clone()));
+        }
         if let Some(Secure { bound, certificates, tls }) = self.secure {
             info!(callers = %bound.address, "proxy serves over TLS");
             ways = ways.and_tls(bound.listener, tls);
             shutdown.spawn("certificates", certificates.follow(shutdown.clone()));
         }
+        let budgets = [Arc::clone(&shared.rings), Arc::clone(&shared.spills)];
         shutdown.spawn("keys", follow(Arc::downgrade(&shared.keys), shared.keys.gone()));
-        shutdown.spawn("memory watch", shared.memory.clone().keep(shutdown.clone()));
+        shutdown.spawn("memory watch", shared.memory.clone().keep(budgets, shutdown.clone()));
         info!(callers = %self.callers.address, metrics = %self.metrics.address, "proxy serves");
         readiness.ready();
+        self.inherited.serves().await;
+        // Whoever was let in and has not asked for anything yet may still open a session.
+        let _open = shared.reporter.meters().open();
         let limits = shared.config.edge.clone();
-        edge::serve(ways, callers::routes(shared).merge(probes), limits, shutdown).await;
+        let routes = || callers::routes(shared.on_lane()).merge(probes.clone());
+        edge::serve(ways, Lanes::start(routes, &shutdown), limits, shutdown).await;
     }
 }

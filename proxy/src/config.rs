@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use process::Memory;
 use scheduler::PoolName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use crate::edge;
 use crate::facts::FactsConfig;
 use crate::keys::JwtConfig;
 use crate::parking::ResumeConfig;
+use crate::pump::SpillLimits;
 
 /// Where the proxy listens, whom it asks, and what it allows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -58,7 +60,10 @@ pub struct Config {
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub latency_limit: Duration,
-    /// How long open sessions may go on after a SIGTERM.
+    /// A Unix socket at which a proxy that starts beside this one is given its ports; this one drains then. None unless set:
+    /// then two cannot listen on the same ports.
+    pub handover: Option<PathBuf>,
+    /// How long open sessions may go on after a SIGTERM or a handover.
     #[serde(with = "scheduler::units::duration")]
     #[schemars(with = "String")]
     pub drain: Duration,
@@ -68,6 +73,11 @@ pub struct Config {
     pub stream: session::Limits,
     /// What is kept of streams whose callers may come back.
     pub resume: ResumeConfig,
+    /// What streams that send faster than they are heard may leave on disk.
+    pub spill: SpillLimits,
+    /// Bytes that all streams together may keep for replays; a quarter of the memory that the process may have unless set.
+    /// From 80 % of it on streams keep half as much, from 95 % on no new sessions are taken.
+    pub rings_bytes: Option<NonZeroU64>,
     /// Deadlines and bounds of connections and requests.
     pub edge: edge::Limits,
 }
@@ -90,11 +100,22 @@ impl Default for Config {
             file_timeout: Duration::from_secs(600),
             engine_keys: BTreeMap::new(),
             latency_limit: Duration::from_millis(300),
+            handover: None,
             drain: Duration::from_secs(900),
             files: FileLimits::default(),
             stream: session::Limits::default(),
             resume: ResumeConfig::default(),
+            spill: SpillLimits::default(),
+            rings_bytes: None,
             edge: edge::Limits::default(),
         }
+    }
+}
+
+impl Config {
+    /// Returns the bytes that all streams together may keep for replays.
+    pub(crate) fn rings_limit(&self) -> u64 {
+        let quarter = || Memory::find().map_or(u64::MAX, |memory| memory.limit_bytes() / 4);
+        self.rings_bytes.map_or_else(quarter, NonZeroU64::get)
     }
 }

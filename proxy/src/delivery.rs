@@ -1,7 +1,7 @@
 //! Files on their way to nodes, whichever API they came by: that says what it wants, and how its outcome is told. It knows
 //! sessions and engines' answers, and no caller API.
 //!
-//! * [`Spool`]: the upload, on disk; everybody reads it there. `way`: whether it goes whole or is cut.
+//! * [`Spool`]: the upload, in memory or on disk; everybody reads it there. `way`: whether it goes whole or is cut.
 //! * `leg`: one try of a node, whichever API its engine speaks; [`Freight`] is what it is sent.
 //! * `whole`: to one node after the other until one answers. `placing`: how routers are asked for nodes.
 //! * `cut`: in chunks to as many nodes as there is room on: `sound` makes them, `chunk` gets one heard, `gathered` puts what
@@ -35,7 +35,7 @@ use crate::transcript::Transcript;
 pub(crate) use cut::{Cutting, News, deliver_cut};
 pub(crate) use freight::Freight;
 pub use limits::{BadChunkLength, ChunkLength, FileLimits};
-pub(crate) use spool::{Spool, new as new_spool};
+pub(crate) use spool::{Spool, Spools};
 pub(crate) use way::{Hint, Way, choose};
 pub(crate) use whole::deliver_whole;
 

@@ -13,12 +13,14 @@
 //! Callers and engines never know each other: both speak the events of crate `session`.
 
 mod app;
+mod budget;
 mod callers;
 mod config;
 mod delivery;
 pub mod edge;
 mod engines;
 mod facts;
+mod handover;
 mod keys;
 mod metrics;
 mod overload;
@@ -37,6 +39,8 @@ pub use callers::Origin;
 pub use config::Config;
 pub use delivery::{BadChunkLength, ChunkLength, FileLimits};
 pub use facts::{BadFactHeader, CountriesError, FactHeader, FactsConfig};
+pub use handover::HandoverError;
 pub use keys::{IssuerConfig, IssuerKeyError, JwtConfig};
 pub use parking::{ResumeConfig, ResumeSecretError};
+pub use pump::SpillLimits;
 pub use usage::UsageJournal;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use scheduler::Work;
-use session::{Cause, CloseReason, Usage};
+use session::{Cause, CloseReason, MoveEnd, Usage};
 use store::{JournalError, KeyError};
 
 const SESSIONS: &str = "crosspoint_proxy_sessions_total";
@@ -18,6 +18,7 @@ const FIRST: &str = "crosspoint_proxy_first_result_seconds";
 const LEGS: &str = "crosspoint_proxy_legs_total";
 const FAILOVERS: &str = "crosspoint_proxy_failovers_total";
 const GAP: &str = "crosspoint_proxy_failover_gap_seconds";
+const MOVES: &str = "crosspoint_proxy_moves_total";
 const REPLAYED: &str = "crosspoint_proxy_replayed_seconds_total";
 const PARKED: &str = "crosspoint_proxy_streams_parked";
 const RESUMES: &str = "crosspoint_proxy_resumes_total";
@@ -25,6 +26,11 @@ const CHUNKS: &str = "crosspoint_proxy_chunks_total";
 const CHUNKS_IN_FLIGHT: &str = "crosspoint_proxy_chunks_in_flight";
 const CERTIFICATES: &str = "crosspoint_proxy_certificates_total";
 const MEMORY: &str = "crosspoint_proxy_memory_ratio";
+const RINGS: &str = "crosspoint_proxy_rings_bytes";
+const RINGS_LIMIT: &str = "crosspoint_proxy_rings_limit_bytes";
+const SPILLED: &str = "crosspoint_proxy_spilled_bytes";
+const NONSENSE: &str = "crosspoint_proxy_nonsense_total";
+const SILENCED: &str = "crosspoint_proxy_silenced_total";
 const QUOTA_ALONE: &str = "crosspoint_proxy_quota_local_total";
 const USAGE: &str = "crosspoint_proxy_usage_records_total";
 const WAITING: &str = "crosspoint_proxy_usage_records_waiting";
@@ -43,13 +49,7 @@ pub(crate) fn describe() {
     describe_histogram!(OPEN, "time a node took to open a stream's leg");
     describe_histogram!(FIRST, "time from the open of a stream to its first result");
     describe_counter!(LEGS, "legs to nodes, by how they began or ended");
-    describe_counter!(FAILOVERS, "legs of streams that were given up, by why");
-    describe_histogram!(GAP, "time from the last result of a leg that was lost to the first of its successor");
-    drop(histogram!(GAP));
-    describe_counter!(REPLAYED, "audio that was sent again to a stream's next node");
-    for cause in [Cause::Lost, Cause::Unanswered, Cause::Behind, Cause::Nonsense] {
-        counter!(FAILOVERS, "cause" => cause_label(cause)).absolute(0);
-    }
+    describe_moves();
     describe_gauge!(PARKED, "streams whose callers have lost their connections and may come back");
     gauge!(PARKED).set(0.0);
     describe_counter!(RESUMES, "streams that their callers asked to go on with, by what came of it");
@@ -60,6 +60,11 @@ pub(crate) fn describe() {
     describe_gauge!(CHUNKS_IN_FLIGHT, "chunks of files decoded and not yet heard");
     describe_counter!(CERTIFICATES, "changes of the TLS certificate, by whether the new one is shown");
     describe_gauge!(MEMORY, "resident memory over what this process may have");
+    describe_gauge!(RINGS, "bytes that streams keep for replays");
+    describe_gauge!(RINGS_LIMIT, "bytes that streams may keep for replays");
+    describe_gauge!(SPILLED, "bytes on disk that streams sent faster than they are heard");
+    describe_counter!(NONSENSE, "messages of nodes that could not be read, or not be true");
+    describe_counter!(SILENCED, "moments of audio silenced because two nodes were lost over them");
     describe_counter!(QUOTA_ALONE, "sessions admitted or refused by this proxy alone, because the store was away");
     describe_counter!(USAGE, "records of usage, by what the journal did with them");
     describe_gauge!(WAITING, "parts of sessions whose last record of usage no router has acknowledged, or that go on");
@@ -79,7 +84,7 @@ pub(crate) fn describe() {
             counter!(SESSIONS, "work" => work_label(work), "reason" => reason.label()).absolute(0);
         }
     }
-    for name in [REPLAYED, AUDIO, BYTES_IN, BYTES_OUT, QUOTA_ALONE, UNSENT, UNWATCHED] {
+    for name in [SILENCED, NONSENSE, REPLAYED, AUDIO, BYTES_IN, BYTES_OUT, QUOTA_ALONE, UNSENT, UNWATCHED] {
         counter!(name).absolute(0);
     }
     gauge!(CHUNKS_IN_FLIGHT).set(0.0);
@@ -91,6 +96,23 @@ pub(crate) fn describe() {
     }
     for outcome in ["opened", "refused", "lost"] {
         counter!(LEGS, "outcome" => outcome).absolute(0);
+    }
+}
+
+/// Describes what becomes of streams whose nodes are lost, or go away.
+fn describe_moves() {
+    describe_counter!(FAILOVERS, "legs of streams that were given up, by why");
+    describe_histogram!(GAP, "time from the last result of a leg that was lost to the first of its successor");
+    drop(histogram!(GAP));
+    describe_counter!(MOVES, "streams that were told to leave a node that goes away, by how that ended");
+    for end in
+        [MoveEnd::Paused, MoveEnd::Unpaused, MoveEnd::Overtaken, MoveEnd::Late, MoveEnd::Impossible, MoveEnd::Needless]
+    {
+        counter!(MOVES, "outcome" => move_label(end)).absolute(0);
+    }
+    describe_counter!(REPLAYED, "audio that was sent again to a stream's next node");
+    for cause in [Cause::Lost, Cause::Unanswered, Cause::Behind, Cause::Nonsense] {
+        counter!(FAILOVERS, "cause" => cause_label(cause)).absolute(0);
     }
 }
 
@@ -106,6 +128,26 @@ pub(crate) fn ended(work: Work, reason: CloseReason, usage: &Usage) {
     counter!(AUDIO).increment((usage.audio + Duration::from_millis(500)).as_secs());
     counter!(BYTES_IN).increment(usage.bytes_in);
     counter!(BYTES_OUT).increment(usage.bytes_out);
+}
+
+/// Shows what streams hold of memory and of the disk, in bytes.
+pub(crate) fn held(rings: u64, spilled: u64) {
+    gauge!(RINGS).set(rings as f64);
+    gauge!(SPILLED).set(spilled as f64);
+}
+
+pub(crate) fn rings_limit(bytes: u64) {
+    gauge!(RINGS_LIMIT).set(bytes as f64);
+}
+
+pub(crate) fn silenced() {
+    counter!(SILENCED).increment(1);
+}
+
+pub(crate) fn nonsense(messages: u32) {
+    if messages > 0 {
+        counter!(NONSENSE).increment(messages.into());
+    }
 }
 
 pub(crate) fn placed(took: Duration) {
@@ -157,6 +199,21 @@ fn cause_label(cause: Cause) -> &'static str {
         Cause::Behind => "behind",
         Cause::Nonsense => "nonsense",
     }
+}
+
+fn move_label(end: MoveEnd) -> &'static str {
+    match end {
+        MoveEnd::Paused => "in_pause",
+        MoveEnd::Unpaused => "in_speech",
+        MoveEnd::Overtaken => "overtaken",
+        MoveEnd::Late => "late",
+        MoveEnd::Impossible => "impossible",
+        MoveEnd::Needless => "needless",
+    }
+}
+
+pub(crate) fn move_ended(end: MoveEnd) {
+    counter!(MOVES, "outcome" => move_label(end)).increment(1);
 }
 
 pub(crate) fn failover(cause: Cause) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use process::{Memory, Shutdown};
 use tracing::{info, warn};
 
+use crate::budget::Budget;
 use crate::metrics;
 
 /// How often memory is looked at.
@@ -26,17 +27,21 @@ impl MemoryWatch {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Looks at memory until the drain begins. Where it cannot be read, it is never short.
-    pub(crate) async fn keep(self, shutdown: Shutdown) {
-        let Some(memory) = Memory::find() else { return };
+    /// Looks at memory until the drain begins, and shows what streams hold of it and of the disk. Where memory cannot be
+    /// read, it is never short.
+    pub(crate) async fn keep(self, [rings, spills]: [Arc<Budget>; 2], shutdown: Shutdown) {
+        let memory = Memory::find();
         let mut ticks = tokio::time::interval(EVERY);
+        metrics::rings_limit(rings.limit());
         loop {
             tokio::select! {
                 () = shutdown.begun() => return,
-                _ = ticks.tick() => if let Some(used) = memory.used() {
-                    metrics::memory(used);
-                    self.note(used);
-                },
+                _ = ticks.tick() => {}
+            }
+            metrics::held(rings.used(), spills.used());
+            if let Some(used) = memory.and_then(|memory| memory.used()) {
+                metrics::memory(used);
+                self.note(used);
             }
         }
     }

@@ -3,11 +3,13 @@
 
 mod admission;
 mod caller;
+mod container;
 mod ear;
 mod farewell;
 mod informed;
 mod leg;
 mod moves;
+mod spill;
 #[cfg(test)]
 mod tests;
 mod wake;
@@ -20,27 +22,32 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use relay::Frame;
-use scheduler::{Class, Placement, Request, Timestamp};
-use session::{CloseReason, Session};
+use scheduler::{Placement, Request, Timestamp};
+use session::{CloseReason, Kind, Session};
 use store::End;
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::app::Shared;
+use crate::budget::Share;
 use crate::callers::listen::{Interims, Listen};
 use crate::engines::listen::open;
 use crate::engines::{LegHeaders, OpenError};
 use crate::metrics;
 use crate::record::Record;
+use crate::router::MoveOrders;
 use crate::wire::{CallerSocket, LegSocket};
+use container::Cutter;
 use ear::Ear;
 use farewell::farewell;
 use informed::Informed;
 use leg::Leg;
 use moves::Gap;
+use spill::Spill;
 use wake::Wake;
 
 pub(crate) use admission::{Admitted, admit};
+pub use spill::SpillLimits;
 
 /// Results that may wait for a caller who does not read; then the node is no longer read either.
 const RESULTS: usize = 64;
@@ -81,7 +88,16 @@ pub(crate) struct Pump {
     /// The leg that serves, or served last.
     serving: Option<u32>,
     ear: Option<Ear>,
+    /// Cuts audio that comes in a container, as long as it can be cut.
+    cutter: Option<Box<Cutter>>,
     to_caller: VecDeque<Frame>,
+    /// What the last of them is, and how many channels have results of their own.
+    last: Kind,
+    channels: usize,
+    /// What the caller sent faster than it is heard.
+    spill: Spill,
+    /// What is kept for a replay, of what all streams may keep.
+    kept: Share,
     pending: Option<Pending>,
     timer: Pin<Box<Sleep>>,
     timer_at: Timestamp,
@@ -89,6 +105,7 @@ pub(crate) struct Pump {
     draining: Pin<Box<WaitForCancellationFutureOwned>>,
     drain_at: Option<Timestamp>,
     key_ended: Pin<Box<dyn Future<Output = End> + Send>>,
+    move_orders: MoveOrders,
     pings: caller::Pings,
     began: Timestamp,
     first_result: FirstResult,
@@ -120,8 +137,11 @@ impl Pump {
             timer: Box::pin(tokio::time::sleep(LEAST_WAIT)),
             timer_at: now + LEAST_WAIT,
             draining: Box::pin(shared.shutdown.token().cancelled_owned()),
+            spill: Spill::new(shared.config.spill.bytes, &shared.spills),
+            kept: shared.rings.share(),
             drain_at: None,
             key_ended: Box::pin(listen.asked.caller.standing.clone().ended()),
+            move_orders: shared.reporter.move_orders(wanted.session),
             shared,
             session,
             wanted,
@@ -131,7 +151,10 @@ impl Pump {
             legs: Vec::new(),
             serving: None,
             ear: listen.format.map(|format| Ear::new(format, begins)),
+            cutter: listen.format.is_none().then(Box::default),
             to_caller: VecDeque::new(),
+            last: Kind::Final,
+            channels: 1,
             pending: None,
             caller_blocked: None,
             pings: caller::Pings::default(),
@@ -193,6 +216,8 @@ impl Pump {
             let wake = self.wake(&mut caller).await;
             self.take(wake);
             self.record.used(self.session.usage(self.shared.now()));
+            self.account();
+            self.record.survives(self.session.failover());
             self.rearm();
         };
         self.give_up(reason);
@@ -204,7 +229,9 @@ impl Pump {
             return lingering.say(caller, last).await;
         }
         let Some(mut caller) = caller else { return };
-        if tokio::time::timeout(FAREWELL, farewell(&mut caller, last, reason)).await.is_err() {
+        // Boxed: what it needs at the end is not held by a stream from its beginning.
+        let farewell = Box::pin(farewell(&mut caller, last, reason));
+        if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
             tracing::debug!("caller did not take the close in time");
         }
     }
@@ -215,6 +242,18 @@ impl Pump {
                 self.take_caller(message);
                 self.tick_if_late();
             }
+            Wake::Early(message) => {
+                self.take_early(message);
+                self.tick_if_late();
+            }
+            Wake::Spilled(message) => {
+                self.take_spilled(message);
+                self.tick_if_late();
+            }
+            Wake::SpillLost(error) => {
+                tracing::error!(%error, "what a stream spilled cannot be read again");
+                self.session.end(CloseReason::Overloaded);
+            }
             Wake::Leg(epoch, message) => self.take_leg(epoch, message),
             Wake::Opened(opened) => {
                 if self.opened(*opened).is_err() {
@@ -222,6 +261,11 @@ impl Pump {
                 }
             }
             Wake::Placed(answer) => self.session.placed(answer, self.shared.now()),
+            Wake::Move(order) => {
+                let now = self.shared.now();
+                let left = order.deadline.saturating_duration_since(tokio::time::Instant::now());
+                self.session.move_away(&order.node, now + left, now);
+            }
             Wake::Drain => {
                 self.note_drain();
                 self.arm();
@@ -259,7 +303,9 @@ impl Pump {
     }
 
     fn note_drain(&mut self) {
-        let end = self.shared.now() + self.shared.config.drain;
+        // A stream that began after the drain did ends with the others.
+        let left = self.shared.config.drain.saturating_sub(self.shared.shutdown.drained_for());
+        let end = self.shared.now() + left;
         self.drain_at.get_or_insert(end);
         if self.session.is_parked() {
             // Its caller finds the next proxy, and never this one.
@@ -282,14 +328,6 @@ impl Pump {
         if self.session.deadline().is_some_and(|at| at + LEAST_WAIT < self.timer_at) {
             self.arm();
         }
-    }
-
-    fn asking(&mut self) -> impl Future<Output = Placed> + Send + use<> {
-        self.wanted.class = Class::Failover;
-        self.wanted.exclude = self.session.failed(self.shared.now());
-        let (shared, wanted) = (Arc::clone(&self.shared), self.wanted.clone());
-        let (trace, counting) = (self.record.trace(), self.record.counting());
-        async move { shared.placer.place(&wanted, trace, &counting).await.map_err(|failure| failure.reason) }
     }
 
     fn settle(mut self: Box<Self>, reason: CloseReason) {

@@ -1,9 +1,11 @@
 //! One session's life as metrics, logs and the ledger see it. Dropping it without an end means that the caller went away:
 //! every session ends in exactly one reason.
 
+use std::error::Error;
+
 use proto::v1::Ended;
 use scheduler::{NodeId, Placement, Request, SessionId, Work};
-use session::{CloseReason, Usage};
+use session::{CloseReason, Failover, Usage};
 use store::{Allowance, Caller};
 use tracing::info;
 
@@ -22,6 +24,8 @@ pub(crate) struct Record {
     work: Work,
     node: Option<NodeId>,
     usage: Usage,
+    /// Of a stream: how well it survives its node.
+    failover: Option<Failover>,
     meter: Option<Meter>,
     /// What the legs before the present one were metered with.
     metered: Usage,
@@ -50,6 +54,7 @@ impl Record {
             work,
             node: None,
             usage: Usage::default(),
+            failover: None,
             meter: None,
             metered: Usage::default(),
             reason: CloseReason::CallerGone,
@@ -132,6 +137,12 @@ impl Record {
         self.reporter.refused(self.session, node, cause.to_owned());
     }
 
+    /// Notes that a stream cannot go on at another node, or only while all of it is kept.
+    pub(crate) fn uncut(&self, failover: Option<Failover>, why: &dyn Error) {
+        let (failover, why) = (failover.map(Failover::label), tracing::field::display(why));
+        info!(session = %self.session, trace = %self.trace.id(), failover, why, "stream cannot be cut");
+    }
+
     /// Gives back a slot that was promised and is not used.
     pub(crate) fn unused(&self, node: &NodeId) {
         self.reporter.unused(self.session, node);
@@ -150,6 +161,13 @@ impl Record {
         self.reporter.failed(self.session, node, cause.to_owned());
     }
 
+    /// Notes that a stream left a node that goes away, for another.
+    pub(crate) fn moved(&mut self, node: &NodeId) {
+        self.left();
+        info!(session = %self.session, trace = %self.trace.id(), %node, "stream left a node that goes away");
+        self.reporter.moved(self.session, node);
+    }
+
     /// Notes what was used so far. It costs next to nothing: streams do so message by message.
     pub(crate) fn used(&mut self, usage: Usage) {
         self.usage = usage;
@@ -161,6 +179,11 @@ impl Record {
                 slot: usage.slot,
             });
         }
+    }
+
+    /// Notes how well a stream survives its node, as far as is known.
+    pub(crate) fn survives(&mut self, failover: Option<Failover>) {
+        self.failover = failover.or(self.failover);
     }
 
     /// Ends the session for `reason`.
@@ -200,6 +223,7 @@ impl Drop for Record {
             bytes_in: self.usage.bytes_in,
             bytes_out: self.usage.bytes_out,
             wall_milliseconds: milliseconds(self.usage.slot),
+            failover: self.failover.map(|failover| failover.label().to_owned()),
             counted: None,
         };
         self.reporter.ended(self.session, ending);

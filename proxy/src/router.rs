@@ -2,10 +2,12 @@
 
 mod chunks;
 mod counting;
+mod moves;
 mod placer;
 mod reporter;
 
 pub(crate) use chunks::{ChunkId, Hold};
 pub(crate) use counting::Counting;
+pub(crate) use moves::{MoveOrder, MoveOrders};
 pub(crate) use placer::{CostsError, Placer, RouterAddressError};
 pub(crate) use reporter::{Reporter, report};

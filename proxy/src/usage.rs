@@ -32,11 +32,18 @@ const BATCH: usize = 200;
 /// Parts whose last record may wait for an acknowledgement; those beyond are in the journal alone.
 const WAITING: usize = 200_000;
 
+/// The name of a journal.
+const NAME: &str = "proxy-usage";
+/// Journals in one directory, at most: one for the proxy that serves, the others for those that drain beside it.
+const JOURNALS: u32 = 64;
+
 /// The journal of what sessions used, and what the process before this one left in it.
 #[derive(Debug)]
 pub struct UsageJournal {
     pub(crate) journal: Journal<Spent>,
     pub(crate) found: Vec<Kept<Spent>>,
+    /// Journals of processes that are gone, with what is left in them.
+    pub(crate) left: Vec<(Journal<Spent>, Vec<Kept<Spent>>)>,
 }
 
 impl UsageJournal {
@@ -45,8 +52,32 @@ impl UsageJournal {
     /// # Errors
     /// Fails when the file cannot be used, or when another process does.
     pub fn open(config: &StoreConfig) -> Result<Self, JournalError> {
-        let (journal, found) = config.journal("proxy-usage")?;
-        Ok(Self { journal, found })
+        let (journal, found) = config.journal(NAME)?;
+        Ok(Self { journal, found, left: Vec::new() })
+    }
+
+    /// Opens the first journal that no other proxy has, for one that starts beside others and takes over from them, and what
+    /// is left in those of proxies that are gone. Blocks.
+    ///
+    /// # Errors
+    /// Fails when a file cannot be used, or when other processes have all 64.
+    pub fn open_beside_others(config: &StoreConfig) -> Result<Self, JournalError> {
+        let (mut own, mut locked): (Option<Self>, _) = (None, None);
+        let others = (2..=JOURNALS).map(|number| format!("{NAME}-{number}"));
+        for name in std::iter::once(NAME.to_owned()).chain(others) {
+            if own.is_some() && !config.has_journal(&name) {
+                continue;
+            }
+            match (config.journal(&name), &mut own) {
+                (Ok((journal, found)), None) => own = Some(Self { journal, found, left: Vec::new() }),
+                (Ok((_empty, found)), Some(_)) if found.is_empty() => {}
+                (Ok(left), Some(own)) => own.left.push(left),
+                // Whoever has it tells what is in it.
+                (Err(error @ JournalError::Locked(_)), _) => locked = Some(error),
+                (Err(error), _) => return Err(error),
+            }
+        }
+        own.ok_or_else(|| locked.unwrap_or_else(|| JournalError::Locked(NAME.into())))
     }
 }
 

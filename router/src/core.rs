@@ -148,7 +148,7 @@ impl Core {
         let ticked = fleet.tick(scheduler::Demand { streams, arrivals }, &law.policy, now);
         drop(fleet);
         metrics::ticked(&ticked, waiting);
-        self.clear_drained(now);
+        self.clear_leaving(now);
     }
 
     /// Lets those who wait for a slot look again, as many as there are slots; several times a second.

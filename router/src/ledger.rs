@@ -44,6 +44,7 @@ pub(crate) struct Attempt {
 pub(crate) enum AttemptOutcome {
     Opened,
     Failed { cause: String },
+    Moved,
 }
 
 /// What a session cost, by what it was spent on.
@@ -85,6 +86,8 @@ pub(crate) struct Ending {
     pub(crate) slot: Duration,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    /// How well the stream would have survived its node, as the proxy names it.
+    pub(crate) failover: Option<String>,
 }
 
 /// One session.
@@ -241,6 +244,13 @@ impl Ledger {
         }
     }
 
+    /// Records that a stream left a node that goes away.
+    pub(crate) fn moved(&mut self, session: SessionId, node: NodeId) {
+        if let Some(entry) = self.entries.get_mut(&session) {
+            entry.attempt(node, AttemptOutcome::Moved);
+        }
+    }
+
     /// Records the end of a session. A repeated end changes nothing.
     pub(crate) fn ended(&mut self, session: SessionId, ending: Ending) {
         let Some(entry) = self.entries.get_mut(&session) else { return };
@@ -265,7 +275,10 @@ impl Ledger {
         }
         let Some(reason) = used.ended else { return };
         let Amounts { audio, slot, bytes_in, bytes_out, .. } = entry.spent();
-        self.ended(used.session, Ending { node: Some(used.node), reason, audio, slot, bytes_in, bytes_out });
+        self.ended(
+            used.session,
+            Ending { node: Some(used.node), reason, audio, slot, bytes_in, bytes_out, failover: None },
+        );
     }
 
     /// Finds one session.
@@ -360,6 +373,7 @@ mod tests {
             slot: Duration::from_secs(100),
             bytes_in: 1_000_000_000,
             bytes_out: 10,
+            failover: None,
         }
     }
 

@@ -108,7 +108,10 @@ pub(crate) fn describe() {
     describe_gauge!(SHORT, "slots of the last plan that no pool may grow for");
     describe_gauge!(TARGET, "share of slots that streams may fill, by the last plan");
     describe_gauge!(LEADING, "1 on the router that plans, 0 on others");
-    describe_counter!(MOVES, "times that a proxy was asked to move a stream from a drained node");
+    describe_counter!(MOVES, "times that a proxy was asked to move a stream, by why its node is left");
+    for why in ["drained", "taken_away"] {
+        counter!(MOVES, "why" => why).absolute(0);
+    }
     describe_gauge!(DRAINED, "nodes that operators closed to new sessions");
     describe_gauge!(POOL_NODES, "nodes of a pool, by whether they take sessions");
     describe_gauge!(POOL_SLOTS, "slots of a pool's nodes that take sessions: served well at once, and in use");
@@ -118,7 +121,7 @@ pub(crate) fn describe() {
     for name in [SESSIONS, WAITING, AGENTS, LEADING, REQUIRED, SHORT, TARGET] {
         gauge!(name).set(0.0);
     }
-    for name in [WAITED, REVOKED, EJECTED, LEFT_OUT, MOVES] {
+    for name in [WAITED, REVOKED, EJECTED, LEFT_OUT] {
         counter!(name).absolute(0);
     }
     for reason in Reason::LABELS {
@@ -185,8 +188,8 @@ pub(crate) fn report_taken() {
     counter!(REPORTS, "outcome" => "taken").increment(1);
 }
 
-pub(crate) fn move_asked() {
-    counter!(MOVES).increment(1);
+pub(crate) fn move_asked(why: &'static str) {
+    counter!(MOVES, "why" => why).increment(1);
 }
 
 pub(crate) fn drained(nodes: usize) {

@@ -121,6 +121,14 @@ async fn apply(core: &Core, billing: &Billing, update: Update, orders: &Orders) 
             core.freed();
             None
         }
+        Update::Moved(moved) => {
+            let (session, node) = names(&moved.session, &moved.node)?;
+            core.release(Lease::slot(&node, session)).await;
+            core.freed();
+            core.ledger().renewed(session, core.now());
+            core.ledger().moved(session, node);
+            None
+        }
         Update::Ended(ended) => end(core, ended).await,
         Update::Usage(usage) => billed(core, billing, usage.records).await,
     }
@@ -184,6 +192,7 @@ async fn end(core: &Core, ended: Ended) -> Option<Order> {
         slot: Duration::from_millis(ended.wall_milliseconds),
         bytes_in: ended.bytes_in,
         bytes_out: ended.bytes_out,
+        failover: ended.failover,
     };
     core.ledger().ended(session, ending);
     Some(Order::Acknowledged(Acknowledged { sessions: vec![ended.session], usage: Vec::new() }))

@@ -8,14 +8,15 @@
 //! * [`Planner`]: the scaler of this project. [`PlannerConfig`] and [`Scaling`]: what an operator sets.
 //! * [`Baseline`]: the scalers that it is compared with, each with one knob.
 //! * `fill`: which pools cover a need at the least price under every limit. `steps`: which node comes and goes, and when.
-//! * `problem`: the situation in the numbers that `fill` works on. `headroom`: the share of slots to fill, learned from late starts. `hazard`: how often a zone takes nodes away.
+//! * `problem`: the situation in the numbers that `fill` works on. `headroom`: the share of slots to fill, learned from late starts. `rises`: how far demand rises while a node boots. `hazard`: how often a zone takes nodes away.
 //! * `forecast`: demand when a node ordered now would be ready. `memory`: the recent past, bounded.
 //!
 //! # The rule
 //! ```text
-//! required = max(D / u, D + r)     D: streams, live and waiting; u: share of slots to fill; r: slots that batch needs
+//! required = max(D / u, D + k sqrt(D), D + r)
+//! D: streams, live and waiting; u: share of slots to fill; r: slots that batch needs; k: how far demand rose of late
 //! ```
-//! The highest requirement of the last 300 s is what the fleet is held to. It is filled by dollars per slot-hour (node,
+//! The highest requirement of the last two minutes is what the fleet is held to. It is filled by dollars per slot-hour (node,
 //! egress, risk) under the limits of pools and providers, with spot spread over zones.
 
 mod baselines;
@@ -28,6 +29,7 @@ mod memory;
 mod percent;
 mod planner;
 mod problem;
+mod rises;
 mod situation;
 mod steps;
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub(crate) struct Question {
     pub(crate) control: Control,
     pub(crate) raw: Bytes,
     pub(crate) asker: Asker,
+    /// The leg that alone is asked; none: whichever serves.
+    only: Option<u32>,
     is_answered: bool,
 }
 
@@ -43,9 +45,18 @@ pub(crate) struct Asked {
 impl Asked {
     /// Takes a question that comes after the byte `at`.
     pub(crate) fn ask(&mut self, asker: Asker, at: u64, (control, raw): (Control, Bytes)) {
-        let number = self.count;
+        self.add(Question { number: self.count, at, control, raw, asker, only: None, is_answered: false });
+    }
+
+    /// Takes a question of this session's own that no other leg is asked.
+    pub(crate) fn ask_leg(&mut self, epoch: u32, at: u64, (control, raw): (Control, Bytes)) {
+        let (number, asker) = (self.count, Asker::Session);
+        self.add(Question { number, at, control, raw, asker, only: Some(epoch), is_answered: false });
+    }
+
+    fn add(&mut self, question: Question) {
         self.count += 1;
-        self.open.push_back(Question { number, at, control, raw, asker, is_answered: false });
+        self.open.push_back(question);
         let is_setting = |question: &Question| question.control == Control::Configure;
         if self.open.iter().filter(|question| is_setting(question)).count() > SETTINGS {
             let oldest = self.open.iter().position(is_setting);
@@ -63,9 +74,14 @@ impl Asked {
         self.open.len() < MOST
     }
 
-    /// Returns the first question from this number on.
-    pub(crate) fn from(&self, number: u64) -> Option<&Question> {
-        self.open.iter().find(|question| question.number >= number)
+    /// Returns the first question from this number on that a leg is asked.
+    pub(crate) fn from(&self, number: u64, epoch: u32) -> Option<&Question> {
+        self.open.iter().find(|question| question.number >= number && question.only.is_none_or(|only| only == epoch))
+    }
+
+    /// Forgets what a leg alone was asked: it is gone.
+    pub(crate) fn withdraw(&mut self, epoch: u32) {
+        self.open.retain(|question| question.only != Some(epoch));
     }
 
     /// Tells whether somebody waits for a `Finalize` to be answered.
@@ -73,10 +89,15 @@ impl Asked {
         self.open.iter().any(|question| question.control == Control::Finalize)
     }
 
-    /// Notes that a `Finalize` was answered and returns who asked.
-    pub(crate) fn finalized(&mut self) -> Option<Asker> {
-        let first = self.open.iter().position(|question| question.control == Control::Finalize)?;
-        self.open.remove(first).map(|question| question.asker)
+    /// Tells whether the question of this number is open.
+    pub(crate) fn is_open(&self, number: u64) -> bool {
+        self.open.iter().any(|question| question.number == number)
+    }
+
+    /// Notes that the `Finalize` of this number was answered and returns who asked, if nobody answered it before.
+    pub(crate) fn finalized(&mut self, number: u64) -> Option<Asker> {
+        let asked = self.open.iter().position(|question| question.number == number)?;
+        self.open.remove(asked).map(|question| question.asker)
     }
 
     /// Forgets every `Finalize` at or before a byte: results go far beyond it.
@@ -112,12 +133,23 @@ mod tests {
         ask(&mut asked, Control::Configure, 0);
         ask(&mut asked, Control::Finalize, 10);
         ask(&mut asked, Control::Finalize, 20);
-        assert_eq!(asked.finalized(), Some(Asker::Caller));
+        assert_eq!(asked.finalized(1), Some(Asker::Caller));
         let numbers: Vec<_> = asked.open.iter().map(Question::number).collect();
-        assert_eq!((numbers, asked.from(1).map(|question| question.at)), (vec![0, 2], Some(20)));
+        assert_eq!((numbers, asked.from(1, 1).map(|question| question.at)), (vec![0, 2], Some(20)));
         asked.passed(20);
         assert!(!asked.awaits_finalize());
-        assert_eq!(asked.finalized(), None);
+        assert_eq!((asked.is_open(2), asked.finalized(2)), (false, None));
+    }
+
+    #[test]
+    fn what_one_leg_alone_is_asked_no_other_is() {
+        let mut asked = Asked::default();
+        asked.ask_leg(1, 10, (Control::Finalize, Bytes::from_static(b"{}")));
+        ask(&mut asked, Control::Finalize, 20);
+        let next = |asked: &Asked, epoch| asked.from(0, epoch).map(|question| question.at);
+        assert_eq!((next(&asked, 1), next(&asked, 2)), (Some(10), Some(20)));
+        asked.withdraw(1);
+        assert_eq!((next(&asked, 1), asked.finalized(0), asked.finalized(1)), (Some(20), None, Some(Asker::Caller)));
     }
 
     #[test]
@@ -132,7 +164,7 @@ mod tests {
     fn settings_are_kept_up_to_a_bound_and_others_make_the_caller_wait() {
         let mut asked = Asked::default();
         (0..100).for_each(|at| ask(&mut asked, Control::Configure, at));
-        assert_eq!((asked.open.len(), asked.from(0).map(|question| question.at)), (SETTINGS, Some(84)));
+        assert_eq!((asked.open.len(), asked.from(0, 1).map(|question| question.at)), (SETTINGS, Some(84)));
         (0..MOST as u64).for_each(|at| ask(&mut asked, Control::Finalize, at));
         assert!(!asked.has_room());
     }

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::close::CloseReason;
+use crate::stream::MoveEnd;
 
 /// How long a stream waits for what, and how much it keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +79,13 @@ pub enum Layout {
         rate: NonZeroU32,
         /// Bytes of a frame.
         bytes: NonZeroU32,
+    },
+    /// Pieces of a container: before each at which a stream may begin.
+    Units {
+        /// Samples a second: the session's clock.
+        rate: NonZeroU32,
+        /// Samples that a decoder must hear before what it hears counts.
+        preroll: u64,
     },
     /// Nobody knows: it can only be heard from its beginning.
     Opaque,
@@ -247,6 +255,8 @@ pub enum Action {
     Ping(u32),
     /// Let the caller's connection go, for this reason: the session waits for another one.
     Park(CloseReason),
+    /// A move that was ordered is over.
+    MoveEnded(MoveEnd),
     /// End the session.
     End(CloseReason),
 }
@@ -258,6 +268,8 @@ pub enum Leaving {
     Failed(Cause),
     /// It is not needed.
     Unneeded,
+    /// It served, and will go away: another leg has taken over.
+    Moved,
 }
 
 /// Why a leg was given up.

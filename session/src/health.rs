@@ -9,6 +9,9 @@ use crate::events::{Cause, Limits};
 
 /// A node that says nothing for so long is pinged.
 const PING_AFTER: Duration = Duration::from_millis(500);
+/// Of the time in which a ping must be answered, this share passes before the node is suspect: a rival then has heard as much by
+/// the time that the rest has passed, and goes home if the answer still comes.
+const PATIENCE: (u32, u32) = (3, 5);
 /// A node that is behind is suspect when it comes no further for so long.
 const STANDSTILL: Duration = Duration::from_secs(2);
 /// A node shows progress over speech at least every second, and is given three more.
@@ -89,9 +92,15 @@ impl Health {
         self.pinged_at.is_none().then(|| self.word_at + PING_AFTER)
     }
 
+    /// Returns when a ping that was sent must be answered.
+    pub(crate) fn answer_due(&self, limits: &Limits) -> Option<Timestamp> {
+        self.pinged_at.map(|at| at + limits.ping)
+    }
+
     /// Returns why and since when the leg is suspect, or when it will be: the first of all reasons.
     pub(crate) fn suspect_at(&self, limits: &Limits) -> Option<(Timestamp, Cause)> {
-        let unanswered = self.pinged_at.map(|at| (at + limits.ping, Cause::Unanswered));
+        let (share, of) = PATIENCE;
+        let unanswered = self.pinged_at.map(|at| (at + limits.ping * share / of, Cause::Unanswered));
         let behind = self.behind_since.map(|at| (at.max(self.progress_at) + STANDSTILL, Cause::Behind));
         let speech = self.speech_since.map(|at| (at + CADENCE, Cause::Behind));
         [unanswered, behind, speech].into_iter().flatten().min_by_key(|(at, _)| *at)
@@ -116,13 +125,15 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_node_is_pinged_and_suspect_two_seconds_later() {
+    fn a_silent_node_is_pinged_and_suspect_before_the_answer_is_due() {
         let mut health = Health::new(at(0));
         assert!(!health.wants_ping(at(499)) && health.wants_ping(at(500)));
         health.note_ping(at(500));
-        assert_eq!((health.ping_due(), suspect(&health)), (None, Some((at(2_500), Cause::Unanswered))));
-        health.note_word(at(2_400));
-        assert_eq!((health.ping_due(), suspect(&health)), (Some(at(2_900)), None));
+        assert_eq!((health.ping_due(), suspect(&health)), (None, Some((at(1_700), Cause::Unanswered))));
+        assert_eq!(health.answer_due(&Limits::default()), Some(at(2_500)));
+        health.note_word(at(1_600));
+        assert_eq!((health.ping_due(), suspect(&health)), (Some(at(2_100)), None));
+        assert_eq!(health.answer_due(&Limits::default()), None);
     }
 
     #[test]

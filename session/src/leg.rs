@@ -7,6 +7,8 @@ use scheduler::{Placement, Timestamp};
 use crate::absence::Merged;
 use crate::events::Said;
 use crate::health::Health;
+use crate::replies::Replies;
+use crate::sense::Sense;
 
 /// An open leg. Positions are bytes, or samples, of the session.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct Leg {
     pub(crate) heard: u64,
     /// The number of the next question that it is sent.
     pub(crate) question: u64,
+    /// Every `Finalize` that it was sent, and how far they were answered.
+    pub(crate) replies: Replies,
     /// How often it answered settings.
     pub(crate) configured: usize,
     pub(crate) manner: Manner,
@@ -29,6 +33,7 @@ pub(crate) struct Leg {
     /// Results that wait until it is clear how they go on from those before, with what came between them.
     pub(crate) held: Vec<(Said, Bytes)>,
     pub(crate) health: Health,
+    pub(crate) sense: Sense,
 }
 
 /// How a leg's results reach the caller.
@@ -59,11 +64,13 @@ impl Leg {
             sent,
             heard: base,
             question: 0,
+            replies: Replies::default(),
             configured: 0,
             manner: Manner::Verbatim,
             merged: Merged::Seam,
             held: Vec::new(),
             health: Health::new(now),
+            sense: Sense::default(),
         }
     }
 

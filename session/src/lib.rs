@@ -18,12 +18,15 @@ mod merge;
 mod owed;
 mod pauses;
 mod prospects;
+mod replies;
 mod ring;
+mod sense;
 mod stream;
 #[cfg(test)]
 mod testing;
 mod timeline;
 mod track;
+mod units;
 
 pub use absence::{Earlier, Merged, Parking, Progress};
 pub use candidates::{Candidates, Next};
@@ -34,4 +37,5 @@ pub use events::{
 };
 pub use kept::Kept;
 pub use pauses::Noticed;
-pub use stream::{Begun, Outgoing, Session};
+pub use stream::{Begun, MoveEnd, Outgoing, Session};
+pub use units::{Failover, Unit, UnitKind};

@@ -27,6 +27,11 @@ impl Owed {
         Self { enough, bytes: 0, question: Question::None, since: None }
     }
 
+    /// Counts audio in something else from now on, of which a node need not speak before it was sent `enough`.
+    pub(crate) fn count_in(&mut self, enough: u64) {
+        (self.enough, self.bytes) = (enough, 0);
+    }
+
     /// Notes audio that was sent.
     pub(crate) fn add_audio(&mut self, bytes: usize, now: Timestamp) {
         self.bytes += bytes as u64;

@@ -72,6 +72,11 @@ impl Pauses {
         self.known.back().is_some_and(|pause| pause.end.is_none() && self.is_long(pause))
     }
 
+    /// Returns since when nobody speaks, where a pause that is long enough goes on at the end of what was heard.
+    pub(crate) fn paused_since(&self) -> Option<u64> {
+        self.known.back().filter(|_| self.is_pause()).map(|pause| pause.start)
+    }
+
     /// Finds the middle of the pause that a position is in. Of a long one, the middle of what is near the position.
     pub(crate) fn around(&self, position: u64) -> Option<u64> {
         let holds = |pause: &&Pause| pause.start <= position && position <= self.end(pause);
@@ -139,10 +144,11 @@ mod tests {
     fn speech_and_pauses_are_told_apart_at_the_end() {
         let mut pauses = pauses();
         assert!(pauses.is_pause() && !pauses.is_speech());
+        assert_eq!(pauses.paused_since(), Some(5_000));
         pauses.note(Noticed::Speech(9_000));
         assert!(pauses.is_speech() && !pauses.is_pause());
         pauses.note(Noticed::Silence(9_100));
         pauses.heard(9_200);
-        assert!(!pauses.is_pause(), "not yet");
+        assert_eq!((pauses.is_pause(), pauses.paused_since()), (false, None), "not yet");
     }
 }

@@ -36,7 +36,14 @@ impl Prospects {
     /// Puts placements behind that have become old.
     pub(crate) fn begin(&mut self, now: Timestamp) {
         if now.since(self.placed_at) > FRESH {
-            self.old.extend(self.untried.drain(..));
+            self.set_aside();
+        }
+    }
+
+    /// Puts all placements behind: the router shall be asked.
+    pub(crate) fn set_aside(&mut self) {
+        if !self.untried.is_empty() {
+            self.old = std::mem::take(&mut self.untried);
         }
     }
 
@@ -51,7 +58,7 @@ impl Prospects {
         std::iter::from_fn(|| self.untried.pop_front()).find(|placement| !failed.contains(&placement.node))
     }
 
-    /// Notes that a node refused, could not be reached, or died.
+    /// Notes that a node refused, could not be reached, died, or is to be left.
     pub(crate) fn note_failed(&mut self, node: NodeId, now: Timestamp) {
         self.failed.insert(node, now);
         self.failed.retain(|_, at| now.since(*at) < SHUNNED);

@@ -6,16 +6,21 @@
 //! itself. A leg that broke is replaced; one that is only suspect gets a rival, and the first of them to show progress serves.
 //!
 //! * `caller`: what the caller sends. `results`: what the caller is told. `joining`: how a leg goes on from the one before.
-//! * `nodes`: legs opened, lost and adopted. `clock`: what time alone brings about. `parked`: a caller that may come back.
+//! * `sense`: what of it is nonsense. `poison`: audio that ends nodes. `nodes`: legs opened, lost and adopted. `clock`: what
+//!   time alone brings about. `moving`: planned moves. `units`: containers. `parked`: a caller that may come back.
 
 mod caller;
 mod clock;
 mod joining;
+mod moving;
 mod nodes;
 mod parked;
 mod phase;
+mod poison;
 mod results;
+mod sense;
 mod speech;
+mod units;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -34,9 +39,14 @@ use crate::prospects::Prospects;
 use crate::ring::Ring;
 use crate::timeline::Timeline;
 use crate::track::Track;
+use crate::units::Unit;
+pub use moving::MoveEnd;
+use moving::Moving;
 use parked::Presence;
 use phase::{Caller, Cover, Search, State};
+use poison::Poison;
 use speech::Moments;
+use units::Gaps;
 
 /// Audio of unknown format is taken to be 16 kHz, 16-bit, mono.
 const GUESSED_BYTES_PER_SECOND: u64 = 32_000;
@@ -69,6 +79,8 @@ pub struct Begun {
 pub enum Outgoing {
     /// Audio.
     Audio(Bytes),
+    /// Pieces of a container, one after the other; a leg's first one is its header, or needs one before it.
+    Units(Vec<(Unit, Bytes)>),
     /// A control message, as it came.
     Control(Control, Bytes),
 }
@@ -94,9 +106,11 @@ pub struct Session {
     losses: u32,
     suspicion: Option<Cause>,
     rival_after: Timestamp,
+    moving: Option<Moving>,
     ring: Ring,
     cover: Cover,
     pauses: Pauses,
+    gaps: Gaps,
     tracks: Vec<Track>,
     moments: Moments,
     asked: Asked,
@@ -114,6 +128,10 @@ pub struct Session {
     fin_at: Timestamp,
     full_since: Option<Timestamp>,
     owed: Owed,
+    nonsense: u32,
+    poison: Poison,
+    silence: u8,
+    silenced: Duration,
     usage: Usage,
     actions: VecDeque<Action>,
     told: VecDeque<Told>,
@@ -126,7 +144,7 @@ impl Session {
         let Begun { placements, layout, limits, seed, parking, earlier } = begun;
         let bytes_per_second = match layout {
             Layout::Frames { rate, bytes } => Some(u64::from(rate.get()) * u64::from(bytes.get())),
-            Layout::Opaque => None,
+            Layout::Units { .. } | Layout::Opaque => None,
         };
         let layout = keepable(layout, bytes_per_second, &limits);
         let timeline = Timeline::of(layout);
@@ -148,9 +166,11 @@ impl Session {
             losses: 0,
             suspicion: None,
             rival_after: now,
+            moving: None,
             ring: Ring::new(layout),
             cover: Cover::Whole,
             pauses: Pauses::new(0, timeline.millis(PAUSE)),
+            gaps: Gaps::default(),
             tracks: vec![Track::new(0)],
             moments: Moments::default(),
             asked: Asked::default(),
@@ -165,6 +185,10 @@ impl Session {
             fin_at: now,
             full_since: None,
             owed: Owed::nothing(owes),
+            nonsense: 0,
+            poison: Poison::default(),
+            silence: 0,
+            silenced: Duration::ZERO,
             usage: Usage::default(),
             actions: VecDeque::new(),
             told: VecDeque::new(),
@@ -210,10 +234,25 @@ impl Session {
         self.prospects.failed(now)
     }
 
+    /// Keeps this much audio from now on, at most, and asks for final results after so much without one: memory is short, or
+    /// no longer.
+    pub fn limit(&mut self, (ring, unfinished): (Duration, Duration)) {
+        (self.limits.ring, self.limits.unfinished) = (ring, unfinished);
+    }
+
+    /// Returns how many bytes are kept for a replay.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.ring.bytes()
+    }
+
     /// Returns how much audio the leg that serves has yet to be sent.
     #[must_use]
     pub fn to_replay(&self) -> Duration {
         let unsent = self.current.as_ref().map_or(0, |leg| self.ring.end().saturating_sub(leg.sent));
+        if let Layout::Units { .. } = self.layout {
+            return self.units_to_replay();
+        }
         let rate = self.bytes_per_second.unwrap_or(GUESSED_BYTES_PER_SECOND);
         Duration::from_micros(unsent.saturating_mul(1_000_000) / rate.max(1))
     }
@@ -231,13 +270,15 @@ impl Session {
     #[must_use]
     pub fn usage(&self, now: Timestamp) -> Usage {
         let micros = |rate| self.usage.bytes_in.saturating_mul(1_000_000) / rate;
-        let audio = self.bytes_per_second.map_or(self.usage.audio, |rate| Duration::from_micros(micros(rate)));
+        let audio =
+            self.bytes_per_second.map_or_else(|| self.audio_heard(), |rate| Duration::from_micros(micros(rate)));
         let slot = self.opened_at.map_or(Duration::ZERO, |opened| now.since(opened));
         Usage { audio, slot, ..self.usage }
     }
 
     /// Notes what the shell hears in the caller's audio, of which it has heard so many samples.
     pub fn noticed(&mut self, noticed: impl Iterator<Item = Noticed>, heard: u64) {
+        self.gaps = Gaps::Noticed;
         noticed.for_each(|noticed| self.pauses.note(noticed));
         self.pauses.heard(heard);
     }
@@ -245,6 +286,7 @@ impl Session {
     /// Ends the session for a reason that only the shell can see. The first reason stays.
     pub fn end(&mut self, reason: CloseReason) {
         if self.ended().is_none() {
+            self.stop_moving(MoveEnd::Needless);
             self.state = State::Closed(reason);
             self.cover = Cover::Gone;
             self.ring.clear();
@@ -275,7 +317,7 @@ impl Session {
         let (pauses, timeline) = (&self.pauses, self.timeline);
         let kept = self.tracks.iter().map(|track| track.keep_from(pauses, timeline)).min().unwrap_or(0);
         let unsent = [&self.current, &self.rival].into_iter().flatten().map(|leg| self.ring.frame(leg.sent)).min();
-        let position = self.ring.at_frame(unsent.map_or(kept, |unsent| kept.min(unsent)));
+        let (_, position) = self.ring.begin(unsent.map_or(kept, |unsent| kept.min(unsent)));
         self.ring.trim(position);
     }
 }

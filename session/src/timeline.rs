@@ -18,7 +18,7 @@ impl Timeline {
     /// Clocks audio of a layout.
     pub(crate) fn of(layout: Layout) -> Self {
         match layout {
-            Layout::Frames { rate, .. } => Self { rate: rate.get().into() },
+            Layout::Frames { rate, .. } | Layout::Units { rate, .. } => Self { rate: rate.get().into() },
             Layout::Opaque => Self { rate: NOMINAL },
         }
     }

@@ -48,6 +48,11 @@ impl Track {
         Before { told: &self.told, guessed: &self.guessed, fin: self.fin, seam: self.seam }
     }
 
+    /// Returns where the last word ended that was told or guessed.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.guessed.last().or_else(|| self.told.last()).map(|word| word.end)
+    }
+
     /// Notes a guess.
     pub(crate) fn guess(&mut self, words: Vec<Placed>) {
         self.guessed = words;

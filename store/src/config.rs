@@ -33,7 +33,7 @@ impl StoreConfig {
     ///
     /// # Errors
     /// Fails when the file cannot be used, or when another process does.
-    pub fn journal<R>(&self, name: &'static str) -> Result<(Journal<R>, Vec<Kept<R>>), JournalError>
+    pub fn journal<R>(&self, name: &str) -> Result<(Journal<R>, Vec<Kept<R>>), JournalError>
     where
         R: Serialize + DeserializeOwned,
     {
@@ -48,6 +48,12 @@ impl StoreConfig {
             warn!(path = %path.display(), ?damage, "a part of the journal could not be read");
         }
         Ok((journal, records))
+    }
+
+    /// Tells whether a journal of this name was opened before.
+    #[must_use]
+    pub fn has_journal(&self, name: &str) -> bool {
+        self.directory.as_ref().is_some_and(|directory| directory.join(name).with_extension("journal").exists())
     }
 }
 

@@ -3,7 +3,7 @@
 use opus_pure::{Error, MAX_PACKET_SAMPLES, OpusDecoder, OpusMSDecoder};
 
 /// The rate at which Opus counts, whatever was recorded.
-pub(super) const RATE: u32 = 48_000;
+pub(crate) const RATE: u32 = 48_000;
 /// The same for the library.
 const DECODED: i32 = 48_000;
 /// The bytes of a header without a table of channels.
@@ -11,7 +11,7 @@ const HEADER: usize = 19;
 
 /// A decoder of one stream's packets.
 #[derive(Debug)]
-pub(super) struct Opus {
+pub(crate) struct Opus {
     inner: Inner,
     channels: usize,
     pre_skip: usize,
@@ -31,7 +31,7 @@ impl Opus {
     ///
     /// # Errors
     /// When the bytes are not such a header, or of a layout that nobody can name.
-    pub(super) fn new(header: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn new(header: &[u8]) -> Result<Self, Error> {
         let Some(([.., channels, skip_low, skip_high, _, _, _, _, gain_low, gain_high, family], _)) =
             header.split_first_chunk::<HEADER>()
         else {
@@ -45,12 +45,12 @@ impl Opus {
     }
 
     /// Counts the channels side by side.
-    pub(super) const fn channels(&self) -> usize {
+    pub(crate) const fn channels(&self) -> usize {
         self.channels
     }
 
     /// Counts the frames at the start that are the encoder's, not the speaker's.
-    pub(super) const fn pre_skip(&self) -> usize {
+    pub(crate) const fn pre_skip(&self) -> usize {
         self.pre_skip
     }
 
@@ -58,7 +58,7 @@ impl Opus {
     ///
     /// # Errors
     /// When the packet is not one of Opus.
-    pub(super) fn decode(&mut self, packet: &[u8]) -> Result<&[i16], Error> {
+    pub(crate) fn decode(&mut self, packet: &[u8]) -> Result<&[i16], Error> {
         if packet.is_empty() {
             return Ok(&[]);
         }

@@ -9,7 +9,7 @@ use crate::sample;
 
 /// Everything heard of a file so far.
 #[derive(Clone, Debug)]
-pub(super) struct Sound {
+pub(crate) struct Sound {
     target: SampleRate,
     section: Option<Section>,
     /// How long the sections before this one lasted.
@@ -28,7 +28,7 @@ struct Section {
 
 impl Sound {
     /// Waits for the first samples.
-    pub(super) const fn new(target: SampleRate) -> Self {
+    pub(crate) const fn new(target: SampleRate) -> Self {
         Self { target, section: None, before: Duration::ZERO }
     }
 
@@ -36,7 +36,7 @@ impl Sound {
     ///
     /// # Errors
     /// When the layout is not one that is heard.
-    pub(super) fn push(&mut self, packet: Interleaved<'_>, mono: &mut Vec<i16>) -> Result<(), FormatError> {
+    pub(crate) fn push(&mut self, packet: Interleaved<'_>, mono: &mut Vec<i16>) -> Result<(), FormatError> {
         let (rate, channels) = (SampleRate::try_from(packet.rate)?, Channels::try_from(packet.channels)?);
         if self.section.as_ref().is_none_or(|section| (section.rate, section.channels) != (rate, channels)) {
             self.flush(mono);
@@ -49,7 +49,7 @@ impl Sound {
     }
 
     /// Appends what was still on its way.
-    pub(super) fn flush(&mut self, mono: &mut Vec<i16>) {
+    pub(crate) fn flush(&mut self, mono: &mut Vec<i16>) {
         self.before = self.heard();
         if let Some(mut section) = self.section.take() {
             section.resampler.flush(mono);
@@ -57,12 +57,12 @@ impl Sound {
     }
 
     /// Returns how much sound there was.
-    pub(super) fn heard(&self) -> Duration {
+    pub(crate) fn heard(&self) -> Duration {
         self.before + self.section.as_ref().map_or(Duration::ZERO, |section| section.rate.duration_of(section.frames))
     }
 
     /// Returns the bytes that one channel of it took, at 16 bits.
-    pub(super) fn bytes_heard(&self) -> u64 {
+    pub(crate) fn bytes_heard(&self) -> u64 {
         let rate = self.section.as_ref().map_or(SampleRate::HZ_48000, |section| section.rate);
         rate.samples_in(self.heard()).saturating_mul(2)
     }
@@ -70,10 +70,10 @@ impl Sound {
 
 /// The samples of one packet, channels side by side.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Interleaved<'a> {
-    pub(super) samples: &'a [i16],
-    pub(super) rate: u32,
-    pub(super) channels: u32,
+pub(crate) struct Interleaved<'a> {
+    pub(crate) samples: &'a [i16],
+    pub(crate) rate: u32,
+    pub(crate) channels: u32,
 }
 
 impl Section {

@@ -56,20 +56,20 @@ impl<'a> Page<'a> {
     }
 
     /// Lists the pieces of packets in the page, in order.
-    fn parts(&self) -> Parts<'a> {
+    pub(super) fn parts(&self) -> Parts<'a> {
         let (table, body) = self.bytes[FIXED..].split_at(usize::from(self.bytes[FIXED - 1]));
         Parts { table, body }
     }
 }
 
 /// A packet in a page, or the part of one.
-struct Part<'a> {
-    bytes: &'a [u8],
+pub(super) struct Part<'a> {
+    pub(super) bytes: &'a [u8],
     /// Whether the packet ends in this page.
-    ends: bool,
+    pub(super) ends: bool,
 }
 
-struct Parts<'a> {
+pub(super) struct Parts<'a> {
     table: &'a [u8],
     body: &'a [u8],
 }

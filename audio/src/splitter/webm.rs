@@ -8,7 +8,7 @@ use crate::sniff::Container;
 
 mod write;
 
-pub(super) use write::{Blocks, is_header};
+pub(super) use write::{Blocks, header, is_header};
 
 /// The longest element that is passed over after the header: a picture of a film, in bytes.
 const MAX_SKIPPED: u64 = 8 << 20;
@@ -217,7 +217,7 @@ impl Webm {
         }
         let head = OpusHead::read(&track.private).ok_or(SplitError::Codec { container: Container::Webm })?;
         self.heard = track.number;
-        tell(Piece::HEADER, &write::header(head, &track.private));
+        tell(Piece::HEADER, &header(head, &track.private));
         Ok(State::Element)
     }
 

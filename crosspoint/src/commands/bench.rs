@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use loadtest::streams::{Options, run};
-use loadtest::{Progress, decisions, place, relay, uploads};
+use loadtest::{Progress, decisions, place, relay, seams, uploads};
 use serde::Serialize;
 use serde_json::json;
 
@@ -22,6 +22,7 @@ Use a release build, on a machine that has nothing else to do:
   crosspoint bench streams --json > figures.json
   crosspoint bench relay
   crosspoint bench uploads --rounds 3
+  crosspoint bench seams speech.wav more.wav
   crosspoint bench decide --nodes 10000 --threads 2
   crosspoint bench place
   crosspoint bench place --agents 200 --redis redis://127.0.0.1:6379";
@@ -45,6 +46,9 @@ enum Subject {
     /// What a file costs the proxy, beside nginx with its request buffering on
     #[command(after_help = EXAMPLES)]
     Uploads(Uploads),
+    /// What it costs in words that a node dies under real speech: the real engine, killed at many points
+    #[command(after_help = EXAMPLES)]
+    Seams(Seams),
     /// Relay bytes and do nothing else: what `bench relay` compares with
     #[command(hide = true)]
     BareRelay(BareRelay),
@@ -109,6 +113,18 @@ struct Uploads {
 }
 
 #[derive(Debug, clap::Args)]
+struct Seams {
+    /// WAV files of speech, joined to one stream; what is said stands in a .txt beside each
+    #[arg(required = true, value_name = "WAV")]
+    files: Vec<PathBuf>,
+    /// Points at which the node is killed, one in each round
+    #[arg(long, default_value = "100")]
+    cuts: NonZeroU16,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, clap::Args)]
 struct BareRelay {
     /// Where to
     #[arg(long)]
@@ -160,6 +176,7 @@ impl Args {
             Subject::Streams(streams) => streams.run().await,
             Subject::Relay(relay) => relay.run().await,
             Subject::Uploads(uploads) => uploads.run().await,
+            Subject::Seams(seams) => seams.run().await,
             Subject::BareRelay(bare) => bare.run().await,
             Subject::Decide(decide) => decide.run().await,
             Subject::Place(place) => place.run().await,
@@ -202,6 +219,15 @@ impl Uploads {
         self.output.show(&report)?;
         anyhow::ensure!(report.passed(), "a file was not answered");
         Ok(())
+    }
+}
+
+impl Seams {
+    async fn run(self) -> anyhow::Result<()> {
+        let options = seams::Options { binary: this_program()?, files: self.files, cuts: self.cuts };
+        let progress = progress();
+        let report = tokio::task::spawn_blocking(move || seams::run(&options, progress)).await??;
+        self.output.show(&report)
     }
 }
 

@@ -15,7 +15,8 @@ const LOOK: Duration = Duration::from_millis(500);
 
 const EXAMPLES: &str = "\
 A drained node gets no new sessions, from any router, until `crosspoint undrain`: a restart of its agent changes nothing.
-Streams that are there go on until they end by themselves: moving them is not there yet.
+Streams that are there move to other nodes within half a minute or so, and nobody who speaks notices. Files end where they
+are, and so do streams for which no other node has a slot.
 
 Examples:
   crosspoint drain gcp-europe-west4-1

@@ -40,7 +40,10 @@ impl Args {
         let keyring = keyring(index, dev_key)?;
         let others = other_openers(dev_key, config.proxy.jwt.as_ref());
         let drain = config.proxy.drain;
-        let usage = UsageJournal::open(&config.store)?;
+        let usage = match config.proxy.handover {
+            Some(_) => UsageJournal::open_beside_others(&config.store)?,
+            None => UsageJournal::open(&config.store)?,
+        };
         let app = config.proxy.build(config.models, keyring, quotas, usage).await?;
         let addresses = json!({
             "role": "proxy",

@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use audio::Format;
 use audio::coded::Script;
-use futures_util::SinkExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::bad_input::PNG;
 use crate::support::speech::{ensure_clean, first_word, query, sound};
-use crate::support::stream::{Ended, Kind, Stream, is, open, text};
+use crate::support::stream::{Ended, Kind, Stream, is, of_kind, open, text};
 use crate::support::up::Up;
+use crate::support::within;
 
 const SCRIPT: Script = Script { session: 16, words: 8 };
 
@@ -153,4 +154,54 @@ async fn a_caller_that_leaves_in_the_middle_frees_its_slot() -> anyhow::Result<(
     assert_eq!(up.record(&session).await?["reason"], "caller_gone");
     assert_eq!((up.ended("stream", "caller_gone").await?, up.ended("stream", "completed").await?), (1, 0));
     Ok(())
+}
+
+#[tokio::test]
+async fn a_caller_that_is_reset_frees_its_slot() -> anyhow::Result<()> {
+    let up = small().await?;
+    let mut stream = raw(&up).await?;
+    let session = stream.session()?;
+    stream.audio(&sound(SCRIPT, Format::SPEECH)[..first_word(SCRIPT, Format::SPEECH)?]).await?;
+    up.busy().await?;
+    // Closed with nothing to linger for, a socket resets.
+    stream.socket.get_ref().set_zero_linger()?;
+    drop(stream);
+    up.idle().await?;
+    assert_eq!(up.record(&session).await?["reason"], "caller_gone");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_caller_that_stops_in_the_middle_without_a_word_is_told_so_and_frees_its_slot() -> anyhow::Result<()> {
+    let up = Up::configured("proxy: { stream: { silence: 500ms } }", &["--nodes", "1"]).await?;
+    let silent = ((1011, "NET-0001: no audio or text for 10 s. See https://dpgr.am/net0001"), "caller_silent");
+    ensure_closed(&up, raw(&up).await?, silent, async |mut stream| {
+        stream.audio(&sound(SCRIPT, Format::SPEECH)[..first_word(SCRIPT, Format::SPEECH)?]).await?;
+        stream.end().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_caller_far_ahead_of_its_engine_has_its_pings_answered() -> anyhow::Result<()> {
+    let up = Up::configured("proxy: { stream: { ring: 15s } }", &["--nodes", "1"]).await?;
+    let script = Script::lasting(18, Duration::from_secs(90));
+    let mut stream = raw(&up).await?;
+    stream.audio(&sound(script, Format::SPEECH)).await?;
+    stream.socket.send(Message::Ping(Bytes::from_static(b"still there?"))).await?;
+    let mut before = Vec::new();
+    loop {
+        match within("pong", stream.socket.next()).await?.context("a message")?? {
+            Message::Pong(_) => break,
+            Message::Text(text) => before.push(serde_json::from_str(&text)?),
+            other => anyhow::bail!("{other:?}"),
+        }
+    }
+    let heard = of_kind(&before, Kind::Final).count();
+    stream.text(r#"{"type":"CloseStream"}"#).await?;
+    let ended = stream.end().await?;
+    let after = ended.results(Kind::Final).count();
+    assert!(heard < after, "{heard} of {} results came before the pong", heard + after);
+    assert_eq!(ended.close(), (1000, ""));
+    ensure_clean(script, &text(of_kind(&before, Kind::Final).chain(ended.results(Kind::Final))))
 }

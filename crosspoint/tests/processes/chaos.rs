@@ -53,3 +53,13 @@ async fn streams_that_their_proxy_leaves_alone_are_told() -> anyhow::Result<()> 
     assert_eq!((&report["leases_leaked"], &report["slots_leaked"]), (&Value::from(0), &Value::from(0)));
     Ok(())
 }
+
+#[tokio::test]
+async fn proxies_that_are_replaced_refuse_nobody() -> anyhow::Result<()> {
+    let (report, content) = play("faults: { roll_proxy: { weight: 1, lasts: 500ms } }").await?;
+    assert!(content, "{report}");
+    let row = row(&report, "roll_proxy")?;
+    assert!(row["touched"].as_u64() > Some(0) && row["knocks"]["connects"].as_u64() > Some(50), "{report}");
+    assert_eq!((&row["knocks"]["refused"], &row["errors"]), (&Value::from(0), &Value::from(0)));
+    Ok(())
+}

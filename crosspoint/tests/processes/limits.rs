@@ -38,3 +38,20 @@ async fn files_beyond_the_rate_are_429() -> anyhow::Result<()> {
     assert_eq!(up.ended("file", "rate_limited").await?, 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_proxy_whose_streams_keep_what_it_may_takes_no_new_ones_until_they_have_gone() -> anyhow::Result<()> {
+    // The engines give nothing, so that all that is said is kept.
+    let config = "proxy: { rings_bytes: 1000000 }\nengine: { synthetic: { faults: { hang_after: 100ms } } }";
+    let up = Up::configured(config, &["--nodes", "1"]).await?;
+    let mut stream = open(&up, &query(Format::SPEECH)).await?;
+    stream.audio(&sound(Script::lasting(19, std::time::Duration::from_secs(40)), Format::SPEECH)).await?;
+    let key = format!("Token {KEY}");
+    let next = async || knock(&up, &query(Format::SPEECH), &[("authorization", &key)]).await;
+    let refused = until("refusal", async || Ok(next().await?.refused().ok())).await?;
+    let expected = Refusal::new(503, "SERVICE_UNAVAILABLE", "this proxy is overloaded, please try again").retry();
+    assert_eq!(refused.refusal()?, expected);
+    drop(stream);
+    until("room for the next", async || Ok(next().await?.stream().ok())).await?;
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! The real binary: its processes started, called, fed with nonsense and killed.
 
+mod bad_engines;
 mod bad_input;
 mod bad_start;
 mod bad_streams;
@@ -7,6 +8,7 @@ mod bad_uploads;
 mod benches;
 mod chaos;
 mod compose;
+mod containers;
 mod dashboards;
 mod decisions;
 mod endpoints;
@@ -17,9 +19,11 @@ mod limits;
 mod long_files;
 mod main_job;
 mod node_death;
+mod notices;
 mod operators;
 mod redis_faults;
 mod resume;
+mod rolling;
 mod router_faults;
 mod rules;
 mod shared_state;

@@ -26,10 +26,11 @@ async fn told(admin: &str, arguments: &[&str]) -> anyhow::Result<String> {
 }
 
 #[tokio::test]
-async fn a_drained_node_keeps_its_stream_and_gets_no_other() -> anyhow::Result<()> {
+async fn a_drained_node_gets_no_other_stream_and_the_one_there_moves() -> anyhow::Result<()> {
     let up = Up::configured(FAST, &["--nodes", "2"]).await?;
     let stream = open(&up, &query(FORMAT)).await?;
-    let node = up.serving(&stream.session()?).await?.name.clone();
+    let moving = stream.session()?;
+    let node = up.serving(&moving).await?.name.clone();
     let words = told(up.admin(), &["drain", &node]).await?;
     assert!(words.starts_with(&format!("node {node} takes no new sessions; 1 session there: ")), "{words}");
     for session in 0..8 {
@@ -42,9 +43,10 @@ async fn a_drained_node_keeps_its_stream_and_gets_no_other() -> anyhow::Result<(
     let listed = told(up.admin(), &["nodes"]).await?;
     assert!(listed.lines().any(|line| line.starts_with(&node) && line.contains("draining (drained)")), "{listed}");
 
+    assert_eq!(told(up.admin(), &["drain", &node, "--wait"]).await?, format!("node {node} has no sessions\n"));
+    assert_ne!(up.serving(&moving).await?.name, node);
     let script = Script { session: 40, words: 10 };
     ensure_clean(script, &text(stream.say(&sound(script, FORMAT)).await?.results(Kind::Final)))?;
-    assert_eq!(told(up.admin(), &["drain", &node, "--wait"]).await?, format!("node {node} has no sessions\n"));
     assert_eq!(told(up.admin(), &["undrain", &node]).await?, format!("node {node} takes new sessions again\n"));
     Ok(())
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::support::child::Start;
 use crate::support::speech::{ensure_clean, query, sound};
 use crate::support::stream::{Ended, Kind, Stream, ensure_tiled, is, listen, open, text};
 use crate::support::up::{Node, Up};
@@ -17,7 +18,6 @@ use crate::support::within;
 
 const FORMAT: Format = Format::SPEECH;
 /// What a caller sends at a time: 100 ms of speech, ten times a second.
-const PIECE: usize = 3_200;
 const EVERY: Duration = Duration::from_millis(100);
 
 /// What tells a final result from all else.
@@ -25,7 +25,7 @@ const FINAL: &str = r#""is_final":true"#;
 
 /// What is done to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Harm {
+pub(crate) enum Harm {
     Kill,
     Freeze,
 }
@@ -38,16 +38,16 @@ async fn harm(up: &Up, node: &Node, harm: Harm) -> anyhow::Result<()> {
 }
 
 /// Speaks in real time while it listens to the end, and counts the final results that come.
-async fn speak(
+pub(crate) async fn speak(
     stream: Stream,
-    sound: &[u8],
+    (sound, piece): (&[u8], usize),
     finals: watch::Sender<usize>,
     harming: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<Told> {
     let (mut sink, source) = stream.socket.split();
     let speaking = async {
         let mut ticks = tokio::time::interval(EVERY);
-        for piece in sound.chunks(PIECE) {
+        for piece in sound.chunks(piece) {
             ticks.tick().await;
             sink.send(Message::Binary(piece.to_vec().into())).await?;
         }
@@ -66,7 +66,7 @@ async fn speak(
 }
 
 /// Everything that a caller was told, and when.
-struct Told {
+pub(crate) struct Told {
     ended: Ended,
     times: Vec<Instant>,
 }
@@ -84,7 +84,7 @@ impl Told {
     }
 
     /// Checks that every word came once, in order, and that the stream closed as if nothing had been.
-    fn ensure_whole(&self, script: Script, session: &str) -> anyhow::Result<()> {
+    pub(crate) fn ensure_whole(&self, script: Script, session: &str) -> anyhow::Result<()> {
         anyhow::ensure!(self.ended.close() == (1000, ""), "{:?}", self.ended.close());
         ensure_clean(script, &text(self.ended.results(Kind::Final)))?;
         let end = ensure_tiled(self.ended.results(Kind::Final))?;
@@ -136,24 +136,38 @@ async fn harm_often(
 }
 
 async fn survive(session: u16, harms: &[Harm], seconds: u64) -> anyhow::Result<Vec<(Harm, Duration)>> {
-    let up = Up::start(&["--nodes", "2", "--slots", "16"]).await?;
     let script = Script::lasting(session, Duration::from_secs(seconds));
-    let stream =
-        open(&up, &format!("{}&interim_results=true&vad_events=true&utterance_end_ms=1000", query(FORMAT))).await?;
+    survive_sending(script, (&sound(script, FORMAT), &query(FORMAT)), harms).await
+}
+
+/// Sends a recording of a script in real time, harms its nodes, and checks what the caller was told and what is billed.
+pub(crate) async fn survive_sending(
+    script: Script,
+    (sound, query): (&[u8], &str),
+    harms: &[Harm],
+) -> anyhow::Result<Vec<(Harm, Duration)>> {
+    let up = Up::start(&["--nodes", "2", "--slots", "16"]).await?;
+    let stream = open(&up, &format!("{query}&interim_results=true&vad_events=true&utterance_end_ms=1000")).await?;
     let id = stream.session()?;
+    let pieces = script.duration().as_millis() / EVERY.as_millis();
+    let piece = sound.len().div_ceil(usize::try_from(pieces)?);
     let (mut harmed, (finals, heard)) = (Vec::new(), watch::channel(0));
     let told = {
         let harming = async {
             harmed = harm_often(&up, &id, harms, heard).await?;
             Ok(())
         };
-        speak(stream, &sound(script, FORMAT), finals, harming).await?
+        speak(stream, (sound, piece), finals, harming).await?
     };
     told.ensure_whole(script, &id)?;
     let record = up.record(&id).await?;
     anyhow::ensure!(record["reason"] == "completed", "{record}");
     anyhow::ensure!(record["epoch"].as_u64() > Some(harms.len() as u64), "{record}");
-    anyhow::ensure!(record["bytes_in"] == sound(script, FORMAT).len(), "a replay is not paid for: {record}");
+    anyhow::ensure!(record["bytes_in"] == sound.len(), "a replay is not paid for: {record}");
+    anyhow::ensure!(record["failover"] == "full", "{record}");
+    let billed = record["audio_seconds"].as_f64().context("the audio that is billed")?;
+    let spoken = script.duration().as_secs_f64();
+    anyhow::ensure!((billed - spoken).abs() < 0.1, "{billed} s of {spoken} s are billed");
     let gaps: Vec<_> = harmed.iter().filter_map(|(at, kind)| Some((*kind, told.gap(*at)?))).collect();
     anyhow::ensure!(gaps.len() == harms.len(), "{gaps:?}");
     up.idle().await?;
@@ -189,6 +203,45 @@ async fn a_caller_that_sends_faster_than_it_speaks_loses_nothing_either() -> any
     ensure_tiled(finals())?;
     let record = up.record(&session).await?;
     assert_eq!((&record["reason"], &record["epoch"]), (&Value::from("completed"), &Value::from(2)));
+    up.idle().await
+}
+
+/// Drains the node of a stream in the middle of it, and returns once the node has no sessions.
+async fn drain(up: &Up, session: &str, mut finals: watch::Receiver<usize>) -> anyhow::Result<String> {
+    within("two results", finals.wait_for(|count| *count >= 2)).await??;
+    let node = up.serving(session).await?.name.clone();
+    let router = format!("http://{}", up.admin());
+    let drained = Start::of(&["drain", &node, "--wait", "--router", &router]).output().await?;
+    anyhow::ensure!(drained.status.success(), "{}", String::from_utf8_lossy(&drained.stderr));
+    let heard = *finals.borrow();
+    within("a result from elsewhere", finals.wait_for(|count| *count > heard)).await??;
+    anyhow::ensure!(up.serving(session).await?.name != node, "it is still there");
+    Ok(node)
+}
+
+#[tokio::test]
+async fn a_stream_leaves_a_drained_node_and_its_caller_notices_nothing() -> anyhow::Result<()> {
+    let up = Up::start(&["--nodes", "2", "--slots", "16"]).await?;
+    let script = Script::lasting(43, Duration::from_secs(24));
+    let stream = open(&up, &format!("{}&interim_results=true", query(FORMAT))).await?;
+    let (id, (finals, heard)) = (stream.session()?, watch::channel(0));
+    let mut left = String::new();
+    let leaving = async {
+        left = drain(&up, &id, heard).await?;
+        Ok(())
+    };
+    let told = speak(stream, &sound(script, FORMAT), finals, leaving).await?;
+    told.ensure_whole(script, &id)?;
+    let record = up.record(&id).await?;
+    let outcomes: Vec<_> =
+        record["attempts"].as_array().context("attempts")?.iter().map(|attempt| &attempt["outcome"]).collect();
+    assert_eq!(outcomes, ["opened", "moved", "opened"], "{record}");
+    assert_eq!((&record["reason"], &record["attempts"][1]["node"]), (&Value::from("completed"), &Value::from(left)));
+    anyhow::ensure!(record["bytes_in"] == sound(script, FORMAT).len(), "a replay is not paid for: {record}");
+    let page = up.metrics_page().await?;
+    let moved = |outcome| page.contains(&format!("crosspoint_proxy_moves_total{{outcome=\"{outcome}\"}} 1"));
+    anyhow::ensure!(moved("in_pause") || moved("in_speech"), "{page}");
+    anyhow::ensure!(page.contains(r#"crosspoint_proxy_legs_total{outcome="lost"} 0"#), "no leg was lost: {page}");
     up.idle().await
 }
 

@@ -61,17 +61,19 @@ impl Garbler {
     }
 
     fn garble(&mut self, message: &str) -> String {
-        let said = |start: &str, duration: &str| {
+        let said = |start: &str, duration: &str, end: &str| {
             format!(
-                r#"{{"type":"Results","channel_index":[0,1],"start":{start},"duration":{duration},"is_final":true,"speech_final":true,"from_finalize":false,"channel":{{"alternatives":[{{"transcript":"never said","confidence":7.5,"words":[{{"word":"never","start":{start},"end":-1.0,"confidence":2.0}}]}}]}}}}"#
+                r#"{{"type":"Results","channel_index":[0,1],"start":{start},"duration":{duration},"is_final":true,"speech_final":true,"from_finalize":false,"channel":{{"alternatives":[{{"transcript":"never said","confidence":7.5,"words":[{{"word":"never","start":{start},"end":{end},"confidence":2.0}}]}}]}}}}"#
             )
         };
-        match self.dice.random_range(0..5_u8) {
+        match self.dice.random_range(0..7_u8) {
             0 => message[..message.floor_char_boundary(message.len() / 2)].to_owned(),
-            1 => said("-3.0", "1.0"),
-            2 => said("1e300", "1e300"),
-            3 => said("0.0", "-2.0"),
-            _ => r#"{"type":"Rubbish","null":null}"#.to_owned(),
+            1 => said("-3.0", "1.0", "-2.5"),
+            2 => said("1e300", "1e300", "1e300"),
+            3 => said("0.0", "-2.0", "0.5"),
+            4 => said("1e6", "1.0", "1000000.5"),
+            5 => said("\"soon\"", "[]", "null"),
+            _ => "7".to_owned(),
         }
     }
 }

@@ -16,6 +16,10 @@ pub enum Fault {
     StopNode,
     /// `SIGTERM` of both: what is open goes on until it ends or the engine's patience does.
     DrainNode,
+    /// An operator's `drain`, and an `undrain` when it is over.
+    Drain,
+    /// The cloud says that it will take the host away, and does: `kill -9` when the time is over.
+    SpotNotice,
     /// Every connection to an engine is reset.
     ResetLinks,
     /// Every connection to an engine is reset in the middle of something.
@@ -46,7 +50,7 @@ pub enum Fault {
     LoadingRedis,
     /// `kill -9` of a proxy.
     KillProxy,
-    /// `SIGTERM` of a proxy, and another one in its place at once.
+    /// Another proxy in the place of one that hands its listener over and ends when its streams do.
     RollProxy,
 }
 
@@ -73,6 +77,7 @@ impl Fault {
     pub(super) const fn target(self) -> Target {
         match self {
             Self::KillNode | Self::StopNode | Self::DrainNode | Self::KillAgent | Self::StopAgent => Target::Node,
+            Self::Drain | Self::SpotNotice => Target::Node,
             Self::ResetLinks | Self::TearLinks | Self::CutUp | Self::CutDown | Self::Partition | Self::SlowLink => {
                 Target::Node
             }
@@ -89,6 +94,11 @@ impl Fault {
             Target::Proxy => true,
             Target::Router | Target::Redis => false,
         }
+    }
+
+    /// Tells whether streams are told to leave in time.
+    pub(super) const fn is_planned(self) -> bool {
+        matches!(self, Self::Drain | Self::SpotNotice)
     }
 
     pub(super) const fn is_of_redis(self) -> bool {
@@ -113,6 +123,8 @@ impl Fault {
             Self::KillNode => "kill_node",
             Self::StopNode => "stop_node",
             Self::DrainNode => "drain_node",
+            Self::Drain => "drain",
+            Self::SpotNotice => "spot_notice",
             Self::ResetLinks => "reset_links",
             Self::TearLinks => "tear_links",
             Self::CutUp => "cut_up",

@@ -14,9 +14,11 @@ use tokio::time::{Instant, sleep};
 
 use super::ChaosError;
 use super::fault::{Fault, Target};
+use super::knock::{Knocker, Knocks};
 use super::link::{Cut, Link};
+use super::planned::Departures;
 use super::scenario::{Dose, Scenario};
-use super::stage::{Node, Part, Proxy, Redis, Router, Stage};
+use super::stage::{Node, Part, Proxy, Redis, Router, Stage, Word};
 use crate::kernel::{Process, Signal};
 
 /// Bytes that a torn connection still carries, at most.
@@ -36,6 +38,10 @@ pub(super) struct Injected {
     /// When all was well again.
     pub(super) over: Instant,
     pub(super) touched: Touched,
+    /// Who left, where streams were told to.
+    pub(super) departures: Option<Departures>,
+    /// Who connected meanwhile.
+    pub(super) knocks: Knocks,
 }
 
 /// Whom a fault touched.
@@ -130,6 +136,7 @@ fn free<T>(all: &[Arc<Mutex<T>>], dice: &mut SmallRng) -> Option<(usize, OwnedMu
 impl Victim {
     async fn suffer(self, (fault, lasts): (Fault, Duration), mut dice: SmallRng) -> Result<Injected, ChaosError> {
         let (target, touched, at) = (self.name(), self.touched(fault), Instant::now());
+        let mut knocks = Knocks::default();
         let kept = match self {
             Self::Node(mut node) => {
                 on_node(&mut node, (fault, lasts), &mut dice).await?;
@@ -144,14 +151,15 @@ impl Victim {
                 Self::Redis(redis)
             }
             Self::Proxy(number, mut proxy) => {
-                on_proxy(&mut proxy, fault, lasts).await?;
+                knocks = on_proxy(&mut proxy, fault, lasts).await?;
                 Self::Proxy(number, proxy)
             }
         };
         let over = Instant::now();
         sleep(REST).await;
+        let departures = kept.departures(fault, (at, at + lasts));
         drop(kept);
-        Ok(Injected { fault, target, at, over, touched })
+        Ok(Injected { fault, target, at, over, touched, departures, knocks })
     }
 
     fn name(&self) -> String {
@@ -160,6 +168,13 @@ impl Victim {
             Self::Router(number, _) => format!("router-{number}"),
             Self::Redis(_) => "redis".to_owned(),
             Self::Proxy(number, _) => format!("proxy-{number}"),
+        }
+    }
+
+    fn departures(&self, fault: Fault, (from, deadline): (Instant, Instant)) -> Option<Departures> {
+        match self {
+            Self::Node(node) if fault.is_planned() => Some(Departures { deadline, left: node.link().left_since(from) }),
+            Self::Node(_) | Self::Router(..) | Self::Redis(_) | Self::Proxy(..) => None,
         }
     }
 
@@ -181,11 +196,9 @@ async fn on_node(node: &mut Node, (fault, lasts): (Fault, Duration), dice: &mut 
         Fault::KillAgent => die(node, Part::Agent, lasts).await?,
         Fault::StopNode => hang(node, Part::Whole, lasts).await?,
         Fault::StopAgent => hang(node, Part::Agent, lasts).await?,
-        Fault::DrainNode => {
-            node.drain().await?;
-            sleep(lasts).await;
-            node.start_again(Part::Whole).await?;
-        }
+        Fault::DrainNode => end(node, lasts).await?,
+        Fault::Drain => drain(node, lasts).await?,
+        Fault::SpotNotice => take_away(node, lasts).await?,
         Fault::ResetLinks => link.reset(),
         Fault::TearLinks => {
             link.tear(dice, TEAR_WITHIN);
@@ -203,6 +216,25 @@ async fn on_node(node: &mut Node, (fault, lasts): (Fault, Duration), dice: &mut 
         Fault::KillRedis | Fault::StopRedis | Fault::ReadonlyRedis | Fault::LoadingRedis => {}
     }
     Ok(())
+}
+
+async fn drain(node: &Node, lasts: Duration) -> Result<(), ChaosError> {
+    node.order("drain").await?;
+    sleep(lasts).await;
+    node.order("undrain").await
+}
+
+async fn take_away(node: &mut Node, lasts: Duration) -> Result<(), ChaosError> {
+    node.metadata().say(Word::TakenAway);
+    sleep(lasts).await;
+    node.metadata().say(Word::Nothing);
+    die(node, Part::Whole, REST).await
+}
+
+async fn end(node: &mut Node, lasts: Duration) -> Result<(), ChaosError> {
+    node.drain().await?;
+    sleep(lasts).await;
+    node.start_again(Part::Whole).await
 }
 
 async fn die(node: &mut Node, part: Part, lasts: Duration) -> Result<(), ChaosError> {
@@ -232,14 +264,17 @@ async fn on_router(router: &mut Router, fault: Fault, lasts: Duration) -> Result
     router.start_again().await
 }
 
-async fn on_proxy(proxy: &mut Proxy, fault: Fault, lasts: Duration) -> Result<(), ChaosError> {
+async fn on_proxy(proxy: &mut Proxy, fault: Fault, lasts: Duration) -> Result<Knocks, ChaosError> {
     if fault == Fault::RollProxy {
-        proxy.dismiss();
-        return proxy.start_again().await;
+        let knocker = Knocker::at(proxy.address());
+        proxy.roll().await?;
+        sleep(lasts).await;
+        return knocker.stop().await;
     }
     proxy.kill().await?;
     sleep(lasts).await;
-    proxy.start_again().await
+    proxy.start_again().await?;
+    Ok(Knocks::default())
 }
 
 async fn on_redis(redis: &mut Redis, fault: Fault, lasts: Duration) -> Result<(), ChaosError> {

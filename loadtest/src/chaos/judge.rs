@@ -93,7 +93,8 @@ mod tests {
     }
 
     fn fault(fault: Fault, at: Instant, touched: Touched) -> Injected {
-        Injected { fault, target: "x".to_owned(), at, over: at + Duration::from_secs(4), touched }
+        let (over, knocks) = (at + Duration::from_secs(4), super::super::Knocks::default());
+        Injected { fault, target: "x".to_owned(), at, over, touched, departures: None, knocks }
     }
 
     fn sessions(name: &str) -> Touched {

@@ -49,6 +49,8 @@ struct Shared {
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     /// How many legs each session has had here.
     legs: Mutex<HashMap<String, u32>>,
+    /// When the last leg of each session here ended.
+    left: Mutex<HashMap<String, Instant>>,
     seeds: AtomicU64,
 }
 
@@ -74,6 +76,7 @@ impl Link {
             target: Mutex::default(),
             connections: Mutex::default(),
             legs: Mutex::default(),
+            left: Mutex::default(),
             seeds: AtomicU64::new(seed),
         });
         let mut accepting = JoinSet::new();
@@ -105,6 +108,12 @@ impl Link {
     /// Returns how many legs each session has had over it.
     pub(super) fn legs(&self) -> HashMap<String, u32> {
         lock(&self.shared.legs).clone()
+    }
+
+    /// Returns when the last leg of each session over it ended, of those that ended since `from`.
+    pub(super) fn left_since(&self, from: Instant) -> HashMap<String, Instant> {
+        let left = lock(&self.shared.left);
+        left.iter().filter(|(_, at)| **at >= from).map(|(session, at)| (session.clone(), *at)).collect()
     }
 
     /// Resets every connection.
@@ -153,6 +162,9 @@ async fn carry(mut socket: TcpStream, shared: Arc<Shared>) {
         let _ = (socket.set_zero_linger(), engine.set_zero_linger());
     }
     lock(&shared.connections).remove(&seed);
+    if let Some(session) = lock(&connection.session).take() {
+        lock(&shared.left).insert(session, Instant::now());
+    }
 }
 
 async fn pass(

@@ -12,6 +12,8 @@ use tokio::time::Instant;
 use super::crowd::Call;
 use super::fault::{Fault, Promise};
 use super::judge::Judged;
+use super::knock::Knocks;
+use super::planned::{Moves, Planned};
 use super::scenario::Scenario;
 use super::stage::Count;
 use crate::caller::Loss;
@@ -74,6 +76,10 @@ pub struct Row {
     pub gap_ms: Option<Gap>,
     /// Streams that were refused or did not end as they should.
     pub errors: usize,
+    /// How streams left in time, where they were told to.
+    pub planned: Option<Planned>,
+    /// Who connected while a proxy was replaced.
+    pub knocks: Knocks,
 }
 
 /// Gaps, in milliseconds.
@@ -137,7 +143,8 @@ impl Report {
 
 impl Row {
     fn is_kept(&self) -> bool {
-        self.promise == Promise::MayEnd || self.lost + self.doubled + self.wrong + self.errors == 0
+        self.promise == Promise::MayEnd
+            || self.lost + self.doubled + self.wrong + self.errors + self.knocks.refused == 0
     }
 }
 
@@ -169,19 +176,25 @@ struct Sum {
     touched: usize,
     words: Tally,
     gaps: Vec<Duration>,
+    moves: Moves,
     errors: usize,
+    knocks: Knocks,
 }
 
 fn rows(judged: &Judged<'_>, loss: Loss) -> Vec<Row> {
     let mut counts = BTreeMap::<Option<Fault>, Sum>::new();
     for fault in judged.faults {
-        counts.entry(Some(fault.fault)).or_default().times += 1;
+        let count = counts.entry(Some(fault.fault)).or_default();
+        count.times += 1;
+        count.knocks.connects += fault.knocks.connects;
+        count.knocks.refused += fault.knocks.refused;
     }
     for call in judged.calls {
         for fault in judged.touching(call) {
             let count = counts.entry(Some(fault.fault)).or_default();
             count.touched += 1;
             count.gaps.extend(judged.gap(call, fault));
+            count.moves.note(call, fault);
         }
         let count =
             counts.entry(judged.culprit(call).filter(|_| !call.is_well()).map(|fault| fault.fault)).or_default();
@@ -204,6 +217,8 @@ impl Sum {
             wrong: self.words.wrong,
             gap_ms: Gap::of(&self.gaps),
             errors: self.errors,
+            planned: self.moves.sum(),
+            knocks: self.knocks,
         }
     }
 }
@@ -237,7 +252,8 @@ mod tests {
 
     fn row(fault: Option<Fault>, (lost, errors): (usize, usize)) -> Row {
         let promise = fault.map_or(Promise::NothingLost, |fault| fault.promise(Loss::End));
-        Row { fault, promise, times: 1, touched: 2, lost, doubled: 0, wrong: 0, gap_ms: None, errors }
+        let (planned, knocks) = (None, Knocks::default());
+        Row { fault, promise, times: 1, touched: 2, lost, doubled: 0, wrong: 0, gap_ms: None, errors, planned, knocks }
     }
 
     #[test]
@@ -245,6 +261,8 @@ mod tests {
         assert!(report(vec![row(Some(Fault::KillNode), (0, 0)), row(Some(Fault::KillProxy), (9, 3))]).passed());
         assert!(!report(vec![row(Some(Fault::KillNode), (1, 0))]).passed());
         assert!(!report(vec![row(Some(Fault::RollProxy), (0, 1))]).passed());
+        let turned_away = Knocks { connects: 900, refused: 1 };
+        assert!(!report(vec![Row { knocks: turned_away, ..row(Some(Fault::RollProxy), (0, 0)) }]).passed());
         assert!(!report(vec![row(None, (0, 1))]).passed());
         assert!(!Report { leases_leaked: 1, ..report(Vec::new()) }.passed());
         assert!(!Report { moves: 1, ..report(vec![row(None, (0, 0))]) }.passed());
@@ -261,6 +279,10 @@ mod tests {
     #[test]
     fn the_table_says_what_failed_and_with_which_seed() {
         let text = report(vec![row(None, (0, 0)), row(Some(Fault::KillNode), (12, 1))]).to_string();
+        assert!(!text.contains("planned moves"));
+        let planned = Some(Planned { moved: 3, in_time: 2, ended: 1, ..Planned::default() });
+        let left = report(vec![Row { planned, ..row(Some(Fault::SpotNotice), (0, 0)) }]).to_string();
+        assert!(left.contains("spot_notice            3        2       1"), "{left}");
         assert!(text.contains("seed 7") && text.contains("kill_node") && text.contains("FAILED"), "{text}");
     }
 }

@@ -199,6 +199,8 @@ mod tests {
         let expected = Scenario { about: read.about.clone(), faults: read.faults.clone(), ..Scenario::default() };
         assert_eq!(read, expected);
         assert!(read.wants_redis() && read.faults.len() > 12);
+        let planned = Scenario::read(include_str!("planned.yaml")).unwrap();
+        assert!(planned.faults.keys().all(|fault| fault.is_planned()));
         let patience = Scenario::read(include_str!("patience.yaml")).unwrap();
         assert!(!patience.wants_redis() && patience.faults.is_empty());
         let proxies = Scenario::read(include_str!("proxies.yaml")).unwrap();

@@ -1,5 +1,6 @@
 //! The processes of a run: routers on one Redis, proxies, and nodes, each an engine and its agent behind a link of its own.
 
+mod metadata;
 mod node;
 mod redis;
 mod service;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
+pub(super) use metadata::Word;
 pub(super) use node::{Node, Part};
 pub(super) use redis::Redis;
 pub(super) use service::{Proxy, Router};
@@ -83,6 +85,7 @@ impl Stage {
             routers.push(Router::start(&children, number, url.as_deref()).await?);
         }
         let addresses: Vec<String> = routers.iter().map(Router::url).collect();
+        let admins: Vec<String> = routers.iter().map(|router| router.admin().to_owned()).collect();
         let mut proxies = Vec::new();
         for number in 0..scenario.proxies.get() {
             proxies.push(Proxy::start(&children, number, (&addresses, url.as_deref())).await?);
@@ -91,7 +94,7 @@ impl Stage {
         for number in 0..scenario.nodes.get() {
             let link = Arc::new(Link::open(scenario.links, seed ^ u64::from(number)).await.map_err(ChaosError::Link)?);
             let pool = POOLS[usize::from(number) % POOLS.len()];
-            nodes.push(Node::start((&children, pool, number), link, (&addresses, scenario)).await?);
+            nodes.push(Node::start((&children, pool, number), link, (&addresses, &admins, scenario)).await?);
         }
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build();
         let stage = Self {

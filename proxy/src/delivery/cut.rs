@@ -72,7 +72,7 @@ pub(crate) async fn deliver_cut(
     record.left();
     let gathering = Gathering { record, cutting, gathered: Gathered::new(&parcel.query), slot: Duration::ZERO };
     let (sound, gathering) = tokio::try_join!(feeder.run(sound), gathering.run(sent))?;
-    gathering.finish(&sound, parcel)
+    gathering.finish(&sound, parcel).await
 }
 
 /// Cuts the file and sends chunks on their way, as there is room.
@@ -141,10 +141,10 @@ impl Gathering<'_> {
         Ok(self)
     }
 
-    fn finish(self, sound: &Sound, Parcel { wanted, spool, .. }: Parcel) -> Result<Answer, Failure> {
+    async fn finish(self, sound: &Sound, Parcel { wanted, spool, .. }: Parcel) -> Result<Answer, Failure> {
         let whole = Whole {
             request_id: wanted.session.to_string(),
-            sha256: spool.sha256(),
+            sha256: spool.sha256().await,
             duration: sound.heard(),
             channels: sound.channels(),
         };

@@ -32,7 +32,7 @@ impl Freight {
     pub(crate) async fn length(&self) -> io::Result<u64> {
         match self {
             Self::File { spool, .. } => match spool.settled().await {
-                Growth { length, stage: Stage::Whole(_) } => Ok(length),
+                Growth { length, stage: Stage::Whole } => Ok(length),
                 Growth { stage: Stage::Coming | Stage::Broken, .. } => Err(broken_off()),
             },
             Self::Chunk(samples) => Ok(samples.len() as u64),

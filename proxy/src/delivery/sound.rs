@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use audio::{AudioError, AudioStream, Chunk, Container, Cutter, Encoding, FileDecoder, Format, Progress, SampleRate};
+use bytes::Bytes;
 use session::CloseReason;
 use tokio::task::{JoinError, spawn_blocking};
 
@@ -72,7 +73,7 @@ impl Sound {
                 Source::Stream(_) if tape.progress == Progress::More => {
                     spool.read(place, PIECE).await.map_err(|error| unreadable(&error))?
                 }
-                Source::Stream(_) | Source::File(_) => Vec::new(),
+                Source::Stream(_) | Source::File(_) => Bytes::new(),
             };
             place += piece.len() as u64;
             let step = spawn_blocking(move || tape.step(&piece)).await.map_err(|error| ended_early(&error))?;
@@ -195,11 +196,11 @@ mod tests {
     use audio::wav;
     use axum::body::Body;
 
-    use super::super::spool;
+    use super::super::Spools;
     use super::*;
 
     async fn cuts(file: Vec<u8>, format: Option<Format>) -> Result<(Vec<Cut>, Duration, usize), Failure> {
-        let (intake, spool) = spool::new()?;
+        let (intake, spool) = Spools::default().open(None);
         let opened = async {
             let mut sound = Sound::open(spool, format, Duration::from_secs(5)).await?;
             let mut cuts = Vec::new();

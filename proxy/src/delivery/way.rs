@@ -66,7 +66,7 @@ async fn by_bytes(spool: &Spool, bytes: Option<u64>, (header, rate): (u64, u64),
         growth = spool.grown(growth.length).await;
     }
     match (of(growth.length), growth.stage) {
-        (length, Stage::Whole(_)) => by_length(length, limit),
+        (length, Stage::Whole) => by_length(length, limit),
         (_, Stage::Broken) => Way::Whole,
         (_, Stage::Coming) => Way::Cut(None),
     }
@@ -79,7 +79,7 @@ async fn by_content(spool: &Spool, bytes: Option<u64>, limit: Duration) -> Way {
         return Way::Whole;
     }
     match spool.settled().await {
-        Growth { length, stage: Stage::Whole(_) } if !thin(length) => {}
+        Growth { length, stage: Stage::Whole } if !thin(length) => {}
         Growth { .. } => return Way::Whole,
     }
     let reader = spool.reader();
@@ -108,20 +108,20 @@ mod tests {
     use axum::body::Body;
     use bytes::Bytes;
 
-    use super::super::spool;
+    use super::super::Spools;
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(2);
 
     async fn way(file: &[u8], hint: Hint) -> Way {
-        let (intake, spool) = spool::new().unwrap();
+        let (intake, spool) = Spools::default().open(None);
         intake.take_body(Body::from(file.to_vec())).await.unwrap();
         choose(&spool, hint, LIMIT).await
     }
 
     /// Chooses for an upload that has not ended.
     async fn early(start: Vec<u8>, hint: Hint) -> Option<Way> {
-        let (mut intake, spool) = spool::new().unwrap();
+        let (mut intake, spool) = Spools::default().open(None);
         let piece = futures_util::stream::iter([Ok::<_, super::super::Failure>(Bytes::from(start))]);
         let coming = futures_util::StreamExt::chain(piece, futures_util::stream::pending());
         tokio::select! {

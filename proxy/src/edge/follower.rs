@@ -51,6 +51,11 @@ impl Follower {
         matches!(self.place, Place::Head { .. })
     }
 
+    /// Tells whether a WebSocket was asked for.
+    pub(super) fn is_beyond(&self) -> bool {
+        matches!(self.place, Place::Beyond)
+    }
+
     /// Tells whether the next byte belongs to a body.
     pub(super) fn is_in_body(&self) -> bool {
         matches!(self.place, Place::Body(_) | Place::Chunks(_))

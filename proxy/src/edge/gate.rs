@@ -17,6 +17,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::Limits;
 use super::follower::Follower;
+use super::lanes::Berth;
 use super::seats::Seat;
 use super::violation::Violation;
 
@@ -53,13 +54,13 @@ pub(super) struct Gate<I> {
     patience: Option<Pin<Box<Sleep>>>,
     /// Runs once the writing side is shut and the caller may not have noticed.
     farewell: Option<Pin<Box<Sleep>>>,
-    _seat: Seat,
+    place: (Seat, Berth),
 }
 
 impl<I> Gate<I> {
-    /// Puts a gate before a socket that has just been accepted. The seat is given back when the socket is closed, be
+    /// Puts a gate before a socket that has just been accepted. Its place is given back when the socket is closed, be
     /// it by hyper or by whoever was handed the connection as a WebSocket.
-    pub(super) fn new(io: I, limits: Arc<Limits>, seat: Seat) -> Self {
+    pub(super) fn new(io: I, limits: Arc<Limits>, place: (Seat, Berth)) -> Self {
         let header_read = limits.header_read;
         Self {
             io,
@@ -70,7 +71,7 @@ impl<I> Gate<I> {
             held: BytesMut::new(),
             patience: Some(Box::pin(sleep(header_read))),
             farewell: None,
-            _seat: seat,
+            place,
         }
     }
 
@@ -91,6 +92,9 @@ impl<I> Gate<I> {
             self.await_head(followed.passed);
             followed.violation
         };
+        if self.follower.is_beyond() {
+            self.place.1.streams();
+        }
         if let Some(violation) = violation {
             self.refuse(violation);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use scheduler::units::positive_duration;
+use scheduler::units::{duration, positive_duration};
 
 /// Bounds of the accept loop and of every connection. WebSocket traffic is bounded elsewhere: none of these apply once
 /// a connection has been upgraded, except that it keeps its place among [`Limits::connections`].
@@ -27,6 +27,11 @@ pub struct Limits {
     #[serde(with = "positive_duration")]
     #[schemars(with = "String")]
     pub keep_alive: Duration,
+    /// How long callers still come in after a SIGTERM, while `/readyz` says that they should not, so that load balancers look
+    /// away first. Not after a handover: then another process takes them.
+    #[serde(with = "duration")]
+    #[schemars(with = "String")]
+    pub linger: Duration,
     /// Bytes per second that a body must bring while it is waited for; a slower one is answered 408.
     pub body_bytes_per_second: NonZeroU64,
     /// Time over which the speed of a body is judged.
@@ -51,6 +56,7 @@ impl Default for Limits {
             header_count: at_least_one(64),
             target_bytes: at_least_one(8 * 1024),
             keep_alive: Duration::from_secs(60),
+            linger: Duration::ZERO,
             body_bytes_per_second: NonZeroU64::MIN.saturating_add(8 * 1024 - 1),
             body_window: Duration::from_secs(10),
             upload_bytes: NonZeroU64::MIN.saturating_add((2 << 30) - 1),

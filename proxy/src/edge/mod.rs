@@ -4,7 +4,8 @@
 //! A connection passes through:
 //!
 //! * `ways`, with `tls` and `certificates`: did it come by TLS? Then hands are shaken first, in time.
-//! * `seats`: is there room for it?
+//! * `guests`: is there a request on it, or may its first still come? A drain waits for it.
+//! * `seats`: is there room for it? `lanes`: the thread that serves it.
 //! * `gate`, with `follower`, `head` and `chunk`: are the bytes well-formed HTTP/1.1, and in time?
 //! * `door`, with `upload`: is the parsed request within the limits? Then the routes answer it.
 //!
@@ -17,7 +18,9 @@ mod dialect;
 mod door;
 mod follower;
 mod gate;
+mod guests;
 mod head;
+mod lanes;
 mod limits;
 mod seats;
 mod tls;
@@ -30,18 +33,21 @@ mod ways;
 mod tests;
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use http::header::CONNECTION;
+use http::{HeaderValue, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use process::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
@@ -50,6 +56,7 @@ pub(crate) use tls::Tls;
 
 pub use certificates::CertificateError;
 pub use dialect::Dialect;
+pub use lanes::Lanes;
 pub use limits::Limits;
 pub use tls::TlsConfig;
 pub use upload::UploadError;
@@ -58,69 +65,90 @@ pub use ways::Ways;
 
 use door::Door;
 use gate::Gate;
+use guests::Guests;
+use lanes::Berth;
 use seats::{Seat, Seats};
 use turned_away::TurnedAway;
 use ways::Arrival;
 
 /// Pause after an accept failed for want of descriptors or memory: others must give some back first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Smallest buffer that hyper agrees to.
-const HYPER_BUFFER_MIN: usize = 8 * 1024;
+/// How long connections that the kernel has taken in already are fetched from it before the listener is closed, which resets
+/// those that are left.
+const SWEEP: Duration = Duration::from_millis(20);
+/// Bytes of a body that are read at once, where they come fast enough; a head is bounded before it.
+const READ_AT_ONCE: usize = 64 * 1024;
 
 /// The other end of a request's connection, among the request's extensions. It is the caller only where no hop that
 /// speaks for callers stands between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
 
-/// Accepts connections by every one of `ways` and serves `app` on them until the drain begins; requests that have begun then end in tasks of
-/// `shutdown`.
-pub async fn serve(ways: impl Into<Ways>, app: Router, limits: Limits, shutdown: Shutdown) {
+/// Accepts connections by every one of `ways` and serves them on `lanes` until the drain begins, and a little longer where no
+/// other process takes them. Ends when whoever came has been answered; what was upgraded goes on in tasks of `shutdown`.
+pub async fn serve(ways: impl Into<Ways>, lanes: impl Into<Lanes>, limits: Limits, shutdown: Shutdown) {
     let ways = ways.into();
-    let mut edge = Edge::new(app, limits, shutdown.clone());
-    let mut complaint = Complaint::default();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = shutdown.begun() => return,
-            accepted = ways.accept() => accepted,
-        };
-        match accepted {
-            Ok(arrival) => edge.welcome(arrival),
-            Err(error) if concerns_one_connection(&error) => debug!(%error, "connection lost before it was accepted"),
-            Err(error) => {
-                complaint.log(&error);
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+    let farewell = limits.linger + SWEEP;
+    let mut edge = Edge::new(lanes, limits, shutdown.clone());
+    edge.take_in(&ways, shutdown.begun()).await;
+    if !ways.are_given_away() {
+        edge.take_in(&ways, sleep(farewell)).await;
     }
+    drop(ways);
+    edge.host.guests.gone().await;
 }
 
 /// What decides who comes in.
 struct Edge {
     seats: Seats,
     turned_away: TurnedAway,
+    lanes: Lanes,
     host: Host,
+    complaint: Complaint,
 }
 
 /// What every connection shares once it is in.
 #[derive(Clone)]
 struct Host {
-    app: Router,
     limits: Arc<Limits>,
     http: http1::Builder,
+    guests: Guests,
     shutdown: Shutdown,
 }
 
 impl Edge {
-    fn new(app: Router, limits: Limits, shutdown: Shutdown) -> Self {
+    fn new(lanes: impl Into<Lanes>, limits: Limits, shutdown: Shutdown) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(limits.keep_alive)
             .max_headers(limits.header_count.get().max(3))
-            .max_buf_size(limits.header_bytes.get().saturating_mul(2).max(HYPER_BUFFER_MIN));
+            .max_buf_size(limits.header_bytes.get().saturating_mul(2).max(READ_AT_ONCE));
         let seats = Seats::new(limits.seats(), limits.connections_per_second_and_address);
-        let host = Host { app, limits: Arc::new(limits), http, shutdown };
-        Self { seats, turned_away: TurnedAway::default(), host }
+        let host = Host { limits: Arc::new(limits), http, guests: Guests::default(), shutdown };
+        let (turned_away, complaint) = (TurnedAway::default(), Complaint::default());
+        Self { seats, turned_away, lanes: lanes.into(), host, complaint }
+    }
+
+    /// Takes callers in until something has happened.
+    async fn take_in(&mut self, ways: &Ways, end: impl Future<Output = ()>) {
+        let mut end = pin!(end);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = end.as_mut() => return,
+                accepted = ways.accept() => accepted,
+            };
+            match accepted {
+                Ok(arrival) => self.welcome(arrival),
+                Err(error) if concerns_one_connection(&error) => {
+                    debug!(%error, "connection lost before it was accepted");
+                }
+                Err(error) => {
+                    self.complaint.log(&error);
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
     }
 
     fn welcome(&mut self, Arrival { stream, peer, tls }: Arrival) {
@@ -128,48 +156,80 @@ impl Edge {
             debug!(%error, "cannot switch off the delay of small packets");
         }
         match (self.seats.take(peer.ip(), Instant::now()), tls) {
-            (Ok(seat), None) => self.host.converse(stream, peer, seat),
-            (Ok(seat), Some(tls)) => self.host.shake_hands(tls, stream, peer, seat),
+            (Ok(seat), tls) => {
+                if let Err(error) = self.usher(stream, peer, (seat, tls)) {
+                    debug!(%error, %peer, "connection lost on its way to a lane");
+                }
+            }
             (Err(refused), None) => self.turned_away.answer(stream, refused, &self.host.shutdown),
             // An answer would cost a handshake, which is what a flood wants: the connection is closed without a word.
             (Err(_refused), Some(_)) => {}
         }
     }
+
+    /// Serves a connection on the next lane.
+    fn usher(&self, stream: TcpStream, peer: SocketAddr, (seat, tls): (Seat, Option<Tls>)) -> io::Result<()> {
+        let stream = stream.into_std()?;
+        let (berth, _entered) = self.lanes.next().enter();
+        let stream = TcpStream::from_std(stream)?;
+        match tls {
+            None => self.host.converse(stream, peer, (seat, berth)),
+            Some(tls) => self.host.shake_hands(tls, stream, peer, (seat, berth)),
+        }
+        Ok(())
+    }
 }
 
 impl Host {
     /// Serves one connection in its own task, once hands are shaken.
-    fn shake_hands<I>(&self, tls: Tls, io: I, peer: SocketAddr, seat: Seat)
+    fn shake_hands<I>(&self, tls: Tls, io: I, peer: SocketAddr, place: (Seat, Berth))
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let host = self.clone();
         self.shutdown.spawn("handshake", async move {
             match tls.shake_hands(io).await {
-                Ok(io) => host.converse(io, peer, seat),
+                Ok(io) => host.converse(io, peer, place),
                 Err(error) => debug!(%error, %peer, "no TLS handshake"),
             }
         });
     }
 
     /// Serves one connection in its own task.
-    fn converse<I>(&self, io: I, peer: SocketAddr, seat: Seat)
+    fn converse<I>(&self, io: I, peer: SocketAddr, (seat, berth): (Seat, Berth))
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let gate = TokioIo::new(Gate::new(io, Arc::clone(&self.limits), seat));
-        let door = Door { app: self.app.clone(), limits: Arc::clone(&self.limits), peer };
+        let app = berth.app.clone();
+        let gate = TokioIo::new(Gate::new(io, Arc::clone(&self.limits), (seat, berth)));
+        let door = Door { app, limits: Arc::clone(&self.limits), peer };
+        let guest = self.guests.arrive();
+        let draining = self.shutdown.token();
+        let (speaking, last) = (guest.clone(), draining.clone());
         let service = service_fn(move |request| {
-            let door = door.clone();
-            async move { Ok::<_, Infallible>(door.answer(request).await) }
+            let (door, visit, last) = (door.clone(), speaking.speak(), last.clone());
+            async move {
+                let mut answer = door.answer(request).await;
+                if last.is_cancelled() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                drop(visit);
+                Ok::<_, Infallible>(answer)
+            }
         });
         let connection = self.http.serve_connection(gate, service).with_upgrades();
-        let draining = self.shutdown.token();
         self.shutdown.spawn("connection", async move {
             let mut connection = pin!(connection);
+            // Whoever has just come in is heard first, since nobody else will hear it; and hyper would decline an upgrade that
+            // is on its way.
+            let leaving = async {
+                draining.cancelled().await;
+                guest.is_idle().await;
+            };
             let ended = tokio::select! {
+                biased;
                 ended = connection.as_mut() => ended,
-                () = draining.cancelled() => {
+                () = leaving => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }

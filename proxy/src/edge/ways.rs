@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 use super::tls::Tls;
 
@@ -11,11 +12,12 @@ use super::tls::Tls;
 pub struct Ways {
     plain: TcpListener,
     secure: Option<(TcpListener, Tls)>,
+    given_away: CancellationToken,
 }
 
 impl From<TcpListener> for Ways {
     fn from(plain: TcpListener) -> Self {
-        Self { plain, secure: None }
+        Self { plain, secure: None, given_away: CancellationToken::new() }
     }
 }
 
@@ -23,6 +25,16 @@ impl Ways {
     /// Opens a second way, over TLS.
     pub(crate) fn and_tls(self, listener: TcpListener, tls: Tls) -> Self {
         Self { secure: Some((listener, tls)), ..self }
+    }
+
+    /// Returns what is to be cancelled, before a drain begins, where another process takes callers on the same listeners.
+    pub(crate) fn given_away(&self) -> CancellationToken {
+        self.given_away.clone()
+    }
+
+    /// Tells whether another process takes callers on the same listeners.
+    pub(super) fn are_given_away(&self) -> bool {
+        self.given_away.is_cancelled()
     }
 
     /// Waits for the next caller on either.

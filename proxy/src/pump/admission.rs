@@ -6,7 +6,7 @@ use scheduler::{Placement, Request};
 use session::{Begun, CloseReason, Session};
 
 use super::Pump;
-use super::ear::layout;
+use super::ear::{layout, silence};
 use super::wake::Wake;
 use crate::app::Shared;
 use crate::callers::listen::{Extension, Listen, Problem};
@@ -46,7 +46,9 @@ pub(super) async fn open_first(
     let earlier = listen.goes_on.map(|goes_on| goes_on.earlier);
     let limits = shared.config.stream.clone();
     let begun = Begun { placements, layout: layout(listen.format), limits, seed, parking, earlier };
-    let mut pump = Box::new(Pump::new(shared, Session::begin(begun, now), wanted, listen, (record, now)));
+    let mut session = Session::begin(begun, now);
+    session.silence_with(silence(listen.format));
+    let mut pump = Box::new(Pump::new(shared, session, wanted, listen, (record, now)));
     loop {
         if let Some(reason) = pump.act() {
             pump.record.end(reason);

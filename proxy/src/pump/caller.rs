@@ -2,11 +2,12 @@
 
 use relay::{Broken, Frame, Message, Violation};
 use scheduler::Timestamp;
-use session::{CloseReason, Control, Said, Verdict};
+use session::{CloseReason, Control, Kind, Said, Verdict};
 use std::time::Duration;
 use store::End;
 
 use super::Pump;
+use super::spill::Spilled;
 use super::wake::Received;
 use crate::callers::listen::{CallerText, hear, schema_error};
 use crate::engines::listen as engines;
@@ -44,9 +45,6 @@ impl Pump {
 
     pub(super) fn take_caller(&mut self, message: Received) {
         match message {
-            Some(Ok(Message::Binary(audio))) if audio.payload().is_empty() => {
-                self.control(Control::CloseStream, Frame::text(CLOSE_STREAM));
-            }
             Some(Ok(Message::Binary(audio))) => self.audio(audio),
             Some(Ok(Message::Text(text))) => self.text(text),
             Some(Ok(Message::Ping(_))) => {
@@ -63,10 +61,38 @@ impl Pump {
         }
     }
 
+    /// Takes a message that came before there was room for it: audio and text wait, all else does not.
+    pub(super) fn take_early(&mut self, message: Received) {
+        match message {
+            Some(Ok(Message::Binary(audio))) => self.spill.push(&Spilled::Audio(audio.payload().clone())),
+            Some(Ok(Message::Text(text))) => self.spill.push(&Spilled::Text(text.payload().clone())),
+            other => self.take_caller(other),
+        }
+    }
+
+    /// Takes a message that has waited.
+    pub(super) fn take_spilled(&mut self, message: Spilled) {
+        match message {
+            Spilled::Audio(audio) => self.audio(Frame::binary(&audio)),
+            Spilled::Text(text) => self.text(Frame::text(&String::from_utf8_lossy(&text))),
+        }
+    }
+
     fn audio(&mut self, audio: Frame) {
+        if audio.payload().is_empty() {
+            return self.control(Control::CloseStream, Frame::text(CLOSE_STREAM));
+        }
+        if let Some(cutter) = self.cutter.take() {
+            return self.cut(cutter, &audio);
+        }
         if let Some(ear) = &mut self.ear {
             ear.hear(audio.payload(), &mut self.session);
         }
+        self.pass_on_audio(audio);
+    }
+
+    /// Hands audio to the session as it came.
+    pub(super) fn pass_on_audio(&mut self, audio: Frame) {
         let verdict = self.session.caller_audio(audio.payload(), self.shared.now());
         self.relay(verdict, audio);
     }
@@ -91,6 +117,7 @@ impl Pump {
             CallerText::Unknown => {
                 self.session.caller_held(self.shared.now());
                 self.to_caller.push_back(Frame::text(&schema_error(text.as_text())));
+                self.last = Kind::Final;
             }
         }
     }
@@ -106,6 +133,9 @@ impl Pump {
     }
 
     fn control(&mut self, control: Control, text: Frame) {
+        if control == Control::CloseStream {
+            self.send_what_was_held();
+        }
         let verdict = self.session.caller_control(control, text.payload(), self.shared.now());
         self.relay(verdict, text);
     }

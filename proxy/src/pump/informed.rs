@@ -97,6 +97,7 @@ impl Pump {
             },
         };
         self.to_caller.push_back(Frame::text(&notice.text()));
+        self.last = Kind::Final;
     }
 
     /// Makes of a message what the caller shall see; nothing while it is away.
@@ -113,16 +114,32 @@ impl Pump {
     fn tell_event(&mut self, notice: &Notice<'_>) {
         let wants = self.informed.as_ref().is_some_and(|informed| informed.extension.tells_events());
         if wants && !self.session.is_parked() {
-            self.to_caller.push_back(Frame::text(&notice.text()));
+            self.notify(notice);
         }
+    }
+
+    /// Puts a notice behind what waits for the caller.
+    fn notify(&mut self, notice: &Notice<'_>) {
+        self.to_caller.push_back(Frame::text(&notice.text()));
+        self.last = Kind::Final;
     }
 
     /// Notes that the leg that serves was lost.
     pub(super) fn note_failover(&mut self, epoch: u32, cause: Cause) {
+        self.note_departure(epoch, Some(cause));
+    }
+
+    /// Notes that the leg that serves was left because its node goes away.
+    pub(super) fn note_moved(&mut self, epoch: u32) {
+        self.note_departure(epoch, None);
+    }
+
+    fn note_departure(&mut self, epoch: u32, cause: Option<Cause>) {
         let Some(informed) = &mut self.informed else { return };
         informed.recovery = Some(Recovery::default());
         let from_sample = self.session.progress().map_or(0, |progress| progress.settled);
-        self.tell_event(&Notice::Failover { epoch, from_sample, reason: cause_name(cause), planned: false });
+        let (reason, planned) = (cause.map_or("moved", cause_name), cause.is_none());
+        self.tell_event(&Notice::Failover { epoch, from_sample, reason, planned });
     }
 
     /// Notes that another leg serves, which is sent so much again.
@@ -167,7 +184,7 @@ impl Pump {
         }
         let has_room = self.to_caller.len() < RESULTS;
         if let Some(progress) = self.session.progress().filter(|_| has_room) {
-            self.to_caller.push_back(Frame::text(&Notice::ack(progress).text()));
+            self.notify(&Notice::ack(progress));
         }
     }
 

@@ -2,19 +2,18 @@
 
 use std::collections::VecDeque;
 
+use audio::LegWriter;
 use bytes::Bytes;
 use relay::{Frame, Message};
-use session::{Cause, Kind, LegClose, Outgoing, Said, Told, Verdict};
+use session::{Kind, LegClose, Outgoing, Said, Told, Verdict};
 
+use super::container::{self, Cutter};
 use super::wake::Received;
 use super::{FirstResult, Pump};
 use crate::callers::listen::Interims;
 use crate::engines::listen::{Garbage, hear, hear_close, retell, retell_moment, retell_summary};
 use crate::metrics;
 use crate::wire::LegSocket;
-
-/// Messages of a node that make no sense, in one leg, before it is given up.
-const GARBAGE: u32 = 3;
 
 /// A connection to a node.
 pub(super) struct Leg {
@@ -24,20 +23,22 @@ pub(super) struct Leg {
     pub(super) queue: VecDeque<Frame>,
     /// How it ended, where it said so.
     pub(super) last_words: String,
-    garbage: u32,
+    /// What makes a stream of units; nothing before the first one.
+    pub(super) writer: Option<LegWriter>,
 }
 
 impl Leg {
     pub(super) fn new(epoch: u32, socket: LegSocket) -> Self {
-        Self { epoch, socket, queue: VecDeque::new(), last_words: String::new(), garbage: 0 }
+        Self { epoch, socket, queue: VecDeque::new(), last_words: String::new(), writer: None }
     }
-}
 
-/// Makes a frame of what the session sends.
-pub(super) fn frame(outgoing: &Outgoing) -> Frame {
-    match outgoing {
-        Outgoing::Audio(audio) => Frame::binary(audio),
-        Outgoing::Control(_, text) => Frame::text(&String::from_utf8_lossy(text)),
+    /// Puts what the session sends behind what waits.
+    pub(super) fn send(&mut self, outgoing: &Outgoing, cutter: Option<&Cutter>) {
+        self.queue.push_back(match outgoing {
+            Outgoing::Audio(audio) => Frame::binary(audio),
+            Outgoing::Units(units) => Frame::binary(&container::write(units, &mut self.writer, cutter)),
+            Outgoing::Control(_, text) => Frame::text(&String::from_utf8_lossy(text)),
+        });
     }
 }
 
@@ -66,7 +67,11 @@ impl Pump {
     /// Results pass verbatim where they can; interims only to callers who asked for them.
     fn pass_on(&mut self, epoch: u32, said: Said, text: Frame) {
         let kind = if matches!(said, Said::Interim(_)) { Kind::Interim } else { Kind::Final };
+        if let Said::Interim(heard) | Said::Final(heard) = &said {
+            self.channels = self.channels.max(heard.channels);
+        }
         let verdict = self.session.leg_said(epoch, said, text.payload(), self.shared.now());
+        self.count_nonsense();
         self.tell_all();
         if verdict == Verdict::Relay {
             self.tell(kind, text);
@@ -103,16 +108,29 @@ impl Pump {
             metrics::first_result(self.shared.now().since(self.began));
         }
         self.session.told_caller(text.payload().len());
-        let told = self.inform(kind, text);
-        self.to_caller.extend(told);
+        if let Some(told) = self.inform(kind, text) {
+            self.queue(kind, told);
+        }
+    }
+
+    /// Puts a message behind those that wait for a caller who reads too slowly; a guess that waits there gives way to what
+    /// is known better by now. With several channels nobody knows whose guess it is.
+    fn queue(&mut self, kind: Kind, text: Frame) {
+        let stale = self.last == Kind::Interim && self.channels <= 1;
+        match self.to_caller.back_mut().filter(|_| stale) {
+            Some(guess) => *guess = text,
+            None => self.to_caller.push_back(text),
+        }
+        self.last = kind;
     }
 
     fn note_garbage(&mut self, epoch: u32) {
-        let Some(leg) = self.legs.iter_mut().find(|leg| leg.epoch == epoch) else { return };
-        leg.garbage += 1;
-        if leg.garbage >= GARBAGE {
-            self.session.leg_failed(epoch, Cause::Nonsense, self.shared.now());
-        }
+        self.session.leg_garbled(epoch, self.shared.now());
+        self.count_nonsense();
+    }
+
+    fn count_nonsense(&mut self) {
+        metrics::nonsense(self.session.take_nonsense());
     }
 
     fn leg_gone(&mut self, epoch: u32, close: LegClose, cause: String) {

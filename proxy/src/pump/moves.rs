@@ -1,13 +1,24 @@
-//! Doing what the session says about nodes, and measuring what a move costs the caller.
+//! Doing what the session says about nodes, measuring what a move costs the caller, and keeping what it would take.
 
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use relay::Frame;
-use scheduler::{NodeId, Timestamp};
-use session::{Action, Cause, CloseReason, Leaving};
+use relay::{Close, Frame};
+use scheduler::{Class, NodeId, Timestamp};
+use session::{Action, Cause, CloseReason, Leaving, Limits};
+use tracing::warn;
 
-use super::{Pending, Pump};
+use super::leg::Leg;
+use super::{FAREWELL, Pending, Placed, Pump};
+use crate::budget::{Pressure, Told};
 use crate::metrics;
+
+/// What a node is told that a stream leaves: nothing is wrong.
+const MOVED: u16 = 1_000;
+
+/// However short memory is, so much audio is kept: ten seconds back to a pause, and what a node takes to say something final.
+const LEAST_RING: Duration = Duration::from_secs(30);
 
 /// Time without results around the loss of a leg.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +61,30 @@ impl Pump {
                     }
                 }
                 Action::Park(reason) => self.part(reason),
+                Action::MoveEnded(end) => metrics::move_ended(end),
                 Action::End(reason) => return Some(reason),
             }
         }
         None
+    }
+
+    fn asking(&mut self) -> impl Future<Output = Placed> + Send + use<> {
+        self.wanted.class = Class::Failover;
+        self.wanted.exclude = self.session.failed(self.shared.now());
+        let (shared, wanted) = (Arc::clone(&self.shared), self.wanted.clone());
+        let (trace, counting) = (self.record.trace(), self.record.counting());
+        async move { shared.placer.place(&wanted, trace, &counting).await.map_err(|failure| failure.reason) }
+    }
+
+    /// Tells the account of all streams what this one keeps, and keeps less while it is nearly spent.
+    pub(super) fn account(&mut self) {
+        if self.kept.note(self.session.kept_bytes() as u64) == Told::Anew {
+            let Limits { ring, unfinished, .. } = self.shared.config.stream;
+            self.session.limit(match self.shared.rings.pressure() {
+                Pressure::None => (ring, unfinished),
+                Pressure::Tight | Pressure::Spent => ((ring / 2).max(LEAST_RING.min(ring)), unfinished / 2),
+            });
+        }
     }
 
     fn adopt(&mut self, epoch: u32) {
@@ -62,21 +93,40 @@ impl Pump {
         self.record.opened(&self.wanted, &placement, epoch);
         if self.gap.since.is_some() {
             metrics::replayed(self.session.to_replay());
-            self.note_adopted(epoch, self.session.to_replay());
+        }
+        self.note_adopted(epoch, self.session.to_replay());
+    }
+
+    /// Says that some audio is not heard, because two nodes were lost over it.
+    fn note_silenced(&mut self) {
+        let silenced = self.session.take_silenced();
+        if !silenced.is_zero() {
+            warn!(session = %self.wanted.session, ?silenced, "audio that two nodes were lost over is silenced");
+            metrics::silenced();
         }
     }
 
     fn leave(&mut self, epoch: u32, node: &NodeId, why: Leaving) {
         let position = self.legs.iter().position(|leg| leg.epoch == epoch);
-        let said = position.map(|position| self.legs.swap_remove(position).last_words);
+        let leg = position.map(|position| self.legs.swap_remove(position));
         if matches!(self.pending, Some(Pending::Open(opening, _)) if opening == epoch) {
             self.pending = None;
         }
-        let Leaving::Failed(cause) = why else { return self.let_node_go(epoch, node) };
+        let cause = match why {
+            Leaving::Failed(cause) => cause,
+            Leaving::Unneeded => return self.let_node_go(epoch, node),
+            Leaving::Moved => {
+                self.record.moved(node);
+                self.note_moved(epoch);
+                return leg.map_or((), |leg| self.take_leave(leg));
+            }
+        };
+        let said = leg.map(|leg| leg.last_words);
         let words = said.filter(|words| !words.is_empty()).unwrap_or_else(|| describe(cause).to_owned());
         metrics::leg_lost();
         if self.serving == Some(epoch) {
             metrics::failover(cause);
+            self.note_silenced();
             self.record.failed(node, &words);
             self.gap.begin();
             self.note_failover(epoch, cause);
@@ -92,6 +142,13 @@ impl Pump {
         } else {
             self.record.unused(node);
         }
+    }
+
+    /// Closes a leg that is no longer needed as a caller would, while the stream goes on elsewhere.
+    fn take_leave(&self, Leg { mut socket, .. }: Leg) {
+        self.shared.shutdown.spawn("leave of a node", async move {
+            let _ = tokio::time::timeout(FAREWELL, socket.leave(&Close::new(MOVED, "moved"))).await;
+        });
     }
 }
 

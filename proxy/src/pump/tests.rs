@@ -1,7 +1,9 @@
 //! Whole streams over in-memory pipes, in paused time: a caller on one side, scripted nodes on the other.
 
 mod bench;
+mod containers;
 mod informed;
+mod moves;
 
 use std::time::Duration;
 
@@ -13,13 +15,15 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 const AUDIO: &[u8] = &[7; 640];
+/// A second of it.
+const SECOND: &[u8] = &[7; 32_000];
 
 #[tokio::test(start_paused = true)]
 async fn results_pass_as_they_are_and_a_close_ends_the_stream_with_1000() {
     let mut bench = Bench::with_nodes(&["a"]).await;
     let mut node = bench.accept().await;
-    bench.caller.send(Message::from(AUDIO)).await.unwrap();
-    assert_eq!(node.hear().await, Message::from(AUDIO));
+    bench.caller.send(Message::from(SECOND)).await.unwrap();
+    assert_eq!(node.hear().await, Message::from(SECOND));
     node.say(&final_result("hello", 0.0, 1.0)).await;
     assert_eq!(bench.text().await, final_result("hello", 0.0, 1.0));
     bench.say(r#"{"type":"CloseStream"}"#).await;
@@ -35,7 +39,7 @@ async fn results_pass_as_they_are_and_a_close_ends_the_stream_with_1000() {
 async fn a_node_that_dies_before_its_first_final_is_replaced_and_the_caller_never_knows() {
     let mut bench = Bench::with_nodes(&["a", "b"]).await;
     let mut first = bench.accept().await;
-    bench.caller.send(Message::from(AUDIO)).await.unwrap();
+    bench.caller.send(Message::from(SECOND)).await.unwrap();
     bench.say(r#"{"type":"Finalize"}"#).await;
     first.hear().await;
     first.hear().await;
@@ -46,7 +50,7 @@ async fn a_node_that_dies_before_its_first_final_is_replaced_and_the_caller_neve
     let mut second = bench.accept().await;
     assert_eq!((second.name.as_str(), second.epoch.as_str()), ("b", "2"));
     bench.caller.send(Message::binary(vec![8; 2])).await.unwrap();
-    assert_eq!(second.hear().await, Message::from(AUDIO), "what the first node heard is heard again");
+    assert_eq!(second.hear_all(SECOND.len()).await, SECOND, "what the first node heard is heard again");
     assert_eq!(second.hear().await, Message::text(r#"{"type":"Finalize"}"#));
     assert_eq!(second.hear().await, Message::binary(vec![8; 2]), "then what comes now");
     second.say(&final_result("hello", 0.0, 1.0)).await;
@@ -155,10 +159,12 @@ async fn a_node_that_was_only_slow_to_answer_keeps_its_stream() {
 async fn a_node_that_talks_nonsense_is_replaced_and_its_nonsense_goes_nowhere() {
     let mut bench = Bench::with_nodes(&["a", "b"]).await;
     let mut first = bench.accept().await;
+    bench.send_all(SECOND).await;
     for nonsense in ["}", r#"{"type":"Results","start":-1}"#, "12"] {
         first.say(nonsense).await;
     }
     let mut second = bench.accept().await;
+    second.hear_all(SECOND.len()).await;
     second.say(&final_result("sense", 0.0, 1.0)).await;
     assert_eq!(bench.text().await, final_result("sense", 0.0, 1.0));
 }
@@ -168,6 +174,8 @@ async fn interims_reach_only_callers_who_asked_for_them() {
     let mut bench = Bench::without_interims(&["a"]).await;
     let mut node = bench.accept().await;
     assert!(node.query.contains("interim_results=true"), "a leg always has them: {}", node.query);
+    bench.send_all(SECOND).await;
+    node.hear_all(SECOND.len()).await;
     node.say(&interim_result("hel", 0.0, 0.5)).await;
     node.say(&final_result("hello", 0.0, 1.0)).await;
     assert_eq!(bench.text().await, final_result("hello", 0.0, 1.0));
@@ -187,7 +195,7 @@ async fn a_caller_without_audio_is_let_go_after_ten_seconds_though_it_says_it_li
 async fn a_caller_that_says_it_lives_may_pause() {
     let mut bench = Bench::with_nodes(&["a"]).await;
     let mut node = bench.accept().await;
-    bench.caller.send(Message::from(AUDIO)).await.unwrap();
+    bench.caller.send(Message::from(SECOND)).await.unwrap();
     bench.keep_alive_for(Duration::from_secs(60)).await;
     node.say(&final_result("still here", 0.0, 1.0)).await;
     assert_eq!(bench.text().await, final_result("still here", 0.0, 1.0));
@@ -264,7 +272,7 @@ async fn a_caller_that_does_not_read_stops_the_node_from_being_read_and_is_let_g
     let mut bench = Bench::with_nodes(&["a"]).await;
     let mut node = bench.accept().await;
     bench.caller.send(Message::from(AUDIO)).await.unwrap();
-    let result = final_result(&"word ".repeat(1_000), 0.0, 1.0);
+    let result = serde_json::json!({ "type": "Warning", "description": "word ".repeat(1_000) }).to_string();
     let mut said = 0;
     while node.takes(Message::text(result.clone())).await {
         said += result.len();
@@ -378,4 +386,119 @@ async fn a_caller_that_never_stops_sending_does_not_outlive_its_token() {
     let _ = tokio::time::timeout(Duration::from_secs(15), flood).await;
     assert_eq!(bench.closed().await.0, 1008);
     assert_eq!(bench.ended().await, ["key_expired"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_ahead_of_its_node_is_read_on_so_that_its_pings_are_answered() {
+    let mut bench = Bench::with_room(32 << 20, 0).await;
+    let mut node = bench.accept().await;
+    let pieces: Vec<Vec<u8>> = (0..120_u8).map(|number| vec![number; 32_000]).collect();
+    for piece in &pieces {
+        bench.caller.send(Message::binary(piece.clone())).await.unwrap();
+    }
+    bench.say(r#"{"type":"CloseStream"}"#).await;
+    bench.caller.send(Message::Ping(b"still there?".to_vec().into())).await.unwrap();
+    assert_eq!(bench.caller.next().await.unwrap().unwrap(), Message::Pong(b"still there?".to_vec().into()));
+    let mut heard = 0;
+    let all = pieces.concat();
+    while heard < all.len() {
+        let audio = node.hear().await.into_data();
+        if audio.is_empty() {
+            continue;
+        }
+        assert_eq!(audio, all[heard..heard + audio.len()], "in order, at {heard}");
+        heard += audio.len();
+        let end = f64::from(u32::try_from(heard).unwrap()) / 32_000.0;
+        let told = f64::from(u32::try_from((heard - 1) / 320_000).unwrap()) * 10.0;
+        node.say(&interim_result("word", told, end - told)).await;
+        if heard % 320_000 == 0 {
+            node.say(&final_result("word", end - 10.0, 10.0)).await;
+        }
+    }
+    while node.hear().await != Message::text(r#"{"type":"CloseStream"}"#) {}
+    node.close(1000, "").await;
+    assert_eq!(bench.closed().await.0, 1000);
+    assert_eq!(bench.ended().await, ["completed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_on_disk_is_bounded() {
+    let mut bench = Bench::with_room(1 << 20, 0).await;
+    let _node = bench.accept().await;
+    let mut taken = 0;
+    while bench.takes(Message::from(AUDIO)).await {
+        taken += AUDIO.len();
+        assert!(taken < 8_000_000, "the proxy must not swallow what nobody reads");
+    }
+    assert!(taken > 3 << 19, "only {taken} bytes were taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_guesses_that_a_slow_caller_has_not_read_the_last_is_told_and_every_final_result() {
+    let mut bench = Bench::with_nodes(&["a"]).await;
+    let mut node = bench.accept().await;
+    bench.send_all(SECOND).await;
+    node.hear_all(SECOND.len()).await;
+    let text = "word ".repeat(2_000);
+    let mut said = 0;
+    // More than the pipes and the queue would hold: the node is read on all the while.
+    for number in 0..300 {
+        let guess = interim_result(&format!("{number} {text}"), 0.0, 0.5);
+        said += guess.len();
+        assert!(node.takes(Message::text(guess)).await, "the node is not read after {number} guesses");
+    }
+    node.say(&final_result("at last", 0.0, 0.5)).await;
+    node.say(&interim_result("more", 0.5, 0.5)).await;
+    tokio::time::advance(Duration::from_millis(10)).await;
+    let (mut guesses, mut heard) = (Vec::new(), 0);
+    loop {
+        let message = bench.text().await;
+        heard += message.len();
+        let result: serde_json::Value = serde_json::from_str(&message).unwrap();
+        let told = result["channel"]["alternatives"][0]["transcript"].as_str().unwrap().to_owned();
+        match (result["is_final"].as_bool(), told.as_str()) {
+            (Some(true), told) => assert_eq!(told, "at last"),
+            (_, "more") => break,
+            (_, guess) => guesses.push(guess.split(' ').next().unwrap().parse::<u32>().unwrap()),
+        }
+    }
+    assert!(guesses.is_sorted() && guesses.len() < 299 && heard < said, "{} guesses were told", guesses.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_keeps_half_as_much_while_the_memory_of_all_is_nearly_spent() {
+    let mut taken = Vec::new();
+    for rings in [0, 1_300_000] {
+        let mut bench = Bench::with_room(0, rings).await;
+        let mut node = bench.accept().await;
+        let mut bytes = 0;
+        // The node hears and never says anything final: what is kept grows to its bound.
+        while bench.takes(Message::from(AUDIO)).await {
+            bytes += AUDIO.len();
+            let end = f64::from(u32::try_from(bytes).unwrap()) / 32_000.0;
+            while let Some(_heard) = node.hear_now().await {}
+            let _ = node.takes(Message::text(interim_result("word", 0.0, end))).await;
+            assert!(bytes < 10_000_000);
+        }
+        taken.push(bytes);
+    }
+    assert!(taken[0] >= 1_920_000 && taken[1] < taken[0] - 500_000, "{taken:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn results_that_cannot_be_true_are_not_told_and_their_words_are_heard_elsewhere() {
+    let mut bench = Bench::with_nodes(&["a", "b"]).await;
+    let mut first = bench.accept().await;
+    let sound = speech(Duration::from_secs(3));
+    bench.send_all(&sound).await;
+    first.hear_all(sound.len()).await;
+    first.say(&words_result(&[("one", 0.1)], 0.0, 1.0)).await;
+    assert_eq!(bench.text().await, words_result(&[("one", 0.1)], 0.0, 1.0));
+    first.say(&interim_result("wrong", 900.0, 1.0)).await;
+    first.say(&words_result(&[("wrong", 77.0)], 1.0, 1.0)).await;
+    let mut second = bench.accept().await;
+    assert_eq!(second.hear_all(sound.len()).await, sound);
+    second.say(&words_result(&[("one", 0.1), ("two", 1.2)], 0.0, 2.0)).await;
+    let told: serde_json::Value = serde_json::from_str(&bench.text().await).unwrap();
+    assert_eq!(told["channel"]["alternatives"][0]["transcript"], "two");
 }

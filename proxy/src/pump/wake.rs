@@ -10,9 +10,12 @@ use std::future::{Future, poll_fn};
 use std::io;
 use store::End;
 
-use super::leg::{Leg, frame};
+use super::container::Cutter;
+use super::leg::Leg;
+use super::spill::Spilled;
 use super::{Opened, Pending, Placed, Pump, RESULTS};
 use crate::parking::Return;
+use crate::router::MoveOrder;
 use crate::wire::{CallerSocket, Pipe};
 
 /// What the caller's, or the leg's, socket gave.
@@ -21,9 +24,15 @@ pub(super) type Received = Option<Result<Message, Broken>>;
 /// Something happened.
 pub(super) enum Wake {
     Caller(Received),
+    /// A message of the caller for which there is no room yet.
+    Early(Received),
+    /// A message of the caller that has waited.
+    Spilled(Spilled),
+    SpillLost(io::Error),
     Leg(u32, Received),
     Opened(Box<Opened>),
     Placed(Placed),
+    Move(MoveOrder),
     Drain,
     Returned(Option<Box<Return>>),
     KeyEnded(End),
@@ -46,6 +55,9 @@ impl Pump {
         if let Poll::Ready(wake) = self.poll_pending(cx) {
             return Poll::Ready(wake);
         }
+        if let Poll::Ready(order) = self.move_orders.poll(cx) {
+            return Poll::Ready(Wake::Move(order));
+        }
         if self.drain_at.is_none() && self.draining.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Wake::Drain);
         }
@@ -63,7 +75,7 @@ impl Pump {
     fn poll_write(&mut self, caller: &mut Option<CallerSocket>, cx: &mut Context<'_>) -> Poll<Wake> {
         let now = self.shared.now();
         for leg in &mut self.legs {
-            if let Poll::Ready(Err(error)) = poll_send(leg, &mut self.session, now, cx) {
+            if let Poll::Ready(Err(error)) = poll_send(leg, (&mut self.session, self.cutter.as_deref()), now, cx) {
                 return Poll::Ready(Wake::Leg(leg.epoch, Some(Err(error.into()))));
             }
         }
@@ -77,8 +89,8 @@ impl Pump {
         Poll::Pending
     }
 
-    /// Reads a side only when the other one has taken what was read before, and the caller only while it takes what it is
-    /// told: its nonsense is answered. Results come first: a caller that never stops sending must not hold them up.
+    /// Reads a side only when the other one has taken what was read before, or it can wait on disk, and the caller only while
+    /// it takes what it is told: its nonsense is answered. Results come first: a caller that never stops sending must not hold them up.
     fn poll_read(&mut self, caller: &mut Option<CallerSocket>, cx: &mut Context<'_>) -> Poll<Wake> {
         let told = self.to_caller.len() < RESULTS;
         for leg in &mut self.legs {
@@ -89,11 +101,22 @@ impl Pump {
         let Some(caller) = caller else { return Poll::Pending };
         let serving = self.session.serving();
         let sent = self.legs.iter().all(|leg| Some(leg.epoch) != serving || leg.queue.is_empty());
-        if told && sent && self.session.has_room() {
+        let is_due = told && sent && self.session.has_room();
+        if self.spill.is_empty() && is_due {
             return caller.poll_next(cx).map(Wake::Caller);
         }
         self.session.caller_held(self.shared.now());
-        Poll::Pending
+        if let Poll::Ready(Err(error)) = self.spill.poll_job(cx) {
+            return Poll::Ready(Wake::SpillLost(error));
+        }
+        if is_due && let Poll::Ready(next) = self.spill.poll_next(cx) {
+            return match next.transpose() {
+                Some(Ok(message)) => Poll::Ready(Wake::Spilled(message)),
+                Some(Err(error)) => Poll::Ready(Wake::SpillLost(error)),
+                None => caller.poll_next(cx).map(Wake::Caller),
+            };
+        }
+        if told && self.spill.has_room() { caller.poll_next(cx).map(Wake::Early) } else { Poll::Pending }
     }
 
     /// Waits for what was asked or is being opened.
@@ -114,11 +137,16 @@ impl Pump {
 }
 
 /// Sends a leg what waits for it, and then what it has not been sent of the caller's.
-fn poll_send(leg: &mut Leg, session: &mut Session, now: Timestamp, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+fn poll_send(
+    leg: &mut Leg,
+    (session, cutter): (&mut Session, Option<&Cutter>),
+    now: Timestamp,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
     loop {
         ready!(poll_drain(&mut leg.queue, &mut leg.socket, cx))?;
         match session.next_for(leg.epoch, now) {
-            Some(outgoing) => leg.queue.push_back(frame(&outgoing)),
+            Some(outgoing) => leg.send(&outgoing, cutter),
             None => return Poll::Ready(Ok(())),
         }
     }

@@ -56,6 +56,7 @@ pub struct RouterAddressError(String);
 /// The routers, each with a connection that is made when it is first used.
 #[derive(Clone, Debug)]
 pub(crate) struct Placer {
+    routers: Vec<Endpoint>,
     channels: Vec<Channel>,
     timeout: Duration,
     /// The router that answered last.
@@ -71,8 +72,14 @@ type Answer = (usize, Option<Decided>);
 impl Placer {
     /// Prepares a connection to each router.
     pub(crate) fn new(routers: &[String], timeout: Duration) -> Result<Self, RouterAddressError> {
-        let channels = routers.iter().map(|router| channel(router)).collect::<Result<_, _>>()?;
-        Ok(Self { channels, timeout, first: Arc::default(), shutdown: Shutdown::default() })
+        let routers: Vec<_> = routers.iter().map(|router| endpoint(router)).collect::<Result<_, _>>()?;
+        let channels = routers.iter().map(Endpoint::connect_lazy).collect();
+        Ok(Self { routers, channels, timeout, first: Arc::default(), shutdown: Shutdown::default() })
+    }
+
+    /// Prepares connections that belong to whoever calls this: those of a lane wake no other thread.
+    pub(crate) fn on_lane(&self) -> Self {
+        Self { channels: self.routers.iter().map(Endpoint::connect_lazy).collect(), ..self.clone() }
     }
 
     /// Waits inside `shutdown` for answers that come too late.
@@ -231,7 +238,7 @@ fn asking(request: &Request, trace: Trace, counting: &Counting, patience: Durati
     asking
 }
 
-fn channel(router: &str) -> Result<Channel, RouterAddressError> {
+fn endpoint(router: &str) -> Result<Endpoint, RouterAddressError> {
     let wrong = || RouterAddressError(router.to_owned());
     let endpoint = Endpoint::from_shared(router.to_owned()).map_err(|_| wrong())?;
     // `host:port` parses too, but names no way to get there.
@@ -243,8 +250,7 @@ fn channel(router: &str) -> Result<Channel, RouterAddressError> {
         .http2_keep_alive_interval(Duration::from_secs(1))
         .keep_alive_timeout(Duration::from_secs(2))
         .keep_alive_while_idle(true)
-        .tcp_nodelay(true)
-        .connect_lazy())
+        .tcp_nodelay(true))
 }
 
 #[cfg(test)]

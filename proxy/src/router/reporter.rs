@@ -8,7 +8,7 @@ use process::Shutdown;
 use proto::v1::placement_client::PlacementClient;
 use proto::v1::session_order::Order;
 use proto::v1::session_update::Update;
-use proto::v1::{Counted, Ended, Failed, Held, Opened, Renewal, SessionOrder, SessionUpdate};
+use proto::v1::{Counted, Ended, Failed, Held, Moved, Opened, Renewal, SessionOrder, SessionUpdate};
 use scheduler::{NodeId, SessionId};
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -18,11 +18,14 @@ use tracing::{debug, warn};
 
 use super::Placer;
 use super::chunks::Chunks;
+use super::moves::Letterboxes;
 use crate::metrics;
 use crate::usage::Meters;
 
 /// How often leases are renewed.
 const RENEW: Duration = Duration::from_secs(5);
+/// How long news may wait for more: what is told together wakes everybody once.
+const GATHER: Duration = Duration::from_millis(5);
 /// Pause before the next try when no router takes updates.
 const RETRY: Duration = Duration::from_millis(500);
 /// Hints that may wait for a router; the oldest goes first.
@@ -40,6 +43,7 @@ pub(crate) struct Reporter {
 struct Inner {
     outbox: Mutex<Outbox>,
     meters: Meters,
+    letterboxes: Letterboxes,
     news: Arc<Notify>,
 }
 
@@ -57,7 +61,8 @@ pub(super) struct Outbox {
 impl Reporter {
     /// Tells what is told here, and what `meters` has, which says through `news` that it has something.
     pub(crate) fn new(meters: Meters, news: Arc<Notify>) -> Self {
-        Self { inner: Arc::new(Inner { outbox: Mutex::default(), meters, news }) }
+        let (outbox, letterboxes) = (Mutex::default(), Letterboxes::default());
+        Self { inner: Arc::new(Inner { outbox, meters, letterboxes, news }) }
     }
 
     /// Returns what sessions are metered with.
@@ -67,6 +72,10 @@ impl Reporter {
 
     pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.inner.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn letterboxes(&self) -> &Letterboxes {
+        &self.inner.letterboxes
     }
 
     pub(super) fn hint(&self, update: Update) {
@@ -112,6 +121,11 @@ impl Reporter {
     pub(crate) fn failed(&self, session: SessionId, node: &NodeId, cause: String) {
         self.outbox().held.remove(&session);
         self.refused(session, node, cause);
+    }
+
+    /// Tells that a stream left a node that goes away; its next node comes at once.
+    pub(crate) fn moved(&self, session: SessionId, node: &NodeId) {
+        self.hint(Update::Moved(Moved { session: session.to_string(), node: node.to_string() }));
     }
 
     /// Tells that a node refused a session that may be served elsewhere.
@@ -174,6 +188,12 @@ impl Reporter {
         }
         drop(outbox);
         self.inner.meters.next().map(Update::Usage)
+    }
+
+    /// Waits for something to send, and a little longer.
+    async fn gathered_news(&self) {
+        self.inner.news.notified().await;
+        tokio::time::sleep(GATHER).await;
     }
 
     fn renewal(&self) -> Option<Update> {
@@ -248,7 +268,8 @@ async fn talk(reporter: &Reporter, channel: Channel, shutdown: &Shutdown) -> Res
             room = updates.reserve(), if next.is_some() => {
                 room.map_err(|_| closed())?.send(SessionUpdate { update: next.take() });
             }
-            () = reporter.inner.news.notified(), if next.is_none() => {}
+            // Another branch may be taken while news gather: they are asked for at every turn.
+            () = reporter.gathered_news(), if next.is_none() => {}
             _ = renewals.tick() => renewal = reporter.renewal(),
             () = shutdown.begun(), if next.is_none() && reporter.is_settled() => return Ok(()),
             order = take(&mut orders) => match order? {
@@ -258,8 +279,7 @@ async fn talk(reporter: &Reporter, channel: Channel, shutdown: &Shutdown) -> Res
                     meters.forget(meters.acknowledged(&acknowledged.usage)).await;
                 }
                 Order::Revoke(revoke) => reporter.revoke(&revoke),
-                // The drain goes on without: a stream that is cut there is survived.
-                Order::Migrate(migrate) => debug!(migrate.session, migrate.node, "streams cannot be moved yet"),
+                Order::Migrate(migrate) => reporter.migrate(&migrate),
             },
         }
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use process::Shutdown;
-use store::{JournalError, Kept, RecordNumber};
-use tokio::time::{MissedTickBehavior, interval};
+use store::{Journal, JournalError, Kept, RecordNumber};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 
 use super::meter::Part;
@@ -17,10 +17,19 @@ use crate::metrics;
 /// How often a live part is journalled: what a crash may cost.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Journals until the drain has begun and nothing is live; `found` is what the process before this one left.
-pub(crate) async fn keep(meters: Meters, found: Vec<Kept<Spent>>, shutdown: Shutdown) {
+/// How long a part that was opened or closed may wait for others: a journal takes many records as fast as one.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// What processes that are gone left: in this one's journal, and in theirs.
+type Left = (Vec<Kept<Spent>>, Vec<(Journal<Spent>, Vec<Kept<Spent>>)>);
+
+/// Journals until the drain has begun and nothing is live.
+pub(crate) async fn keep(meters: Meters, (found, left): Left, shutdown: Shutdown) {
     let mut keeper = Keeper { meters, outcome: Outcome::Safe };
     keeper.take_over(found).await;
+    for (journal, found) in left {
+        keeper.adopt(&journal, found).await;
+    }
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -29,8 +38,11 @@ pub(crate) async fn keep(meters: Meters, found: Vec<Kept<Spent>>, shutdown: Shut
                 keeper.remind();
                 keeper.everything()
             }
-            () = keeper.meters.inner.changed.notified() => keeper.fresh(),
-            () = shutdown.begun(), if keeper.has_nothing() => return,
+            () = keeper.changed() => keeper.fresh(),
+            () = shutdown.begun(), if keeper.has_nothing() => match keeper.fresh() {
+                nothing if nothing.is_empty() => return,
+                fresh => fresh,
+            },
         };
         keeper.journal(parts.values().map(|part| part.spent()).collect()).await;
     }
@@ -62,11 +74,31 @@ impl Keeper {
         self.write(changes).await;
     }
 
+    /// Puts into this journal what another one holds whose process is gone; that forgets it then.
+    async fn adopt(&mut self, journal: &Journal<Spent>, found: Vec<Kept<Spent>>) {
+        info!(parts = found.len(), "what a proxy left that is gone is told by this one");
+        let (numbers, spent): (Vec<_>, Vec<_>) = found.into_iter().map(|kept| (kept.number, kept.record)).unzip();
+        let ended = |spent: Spent| if spent.is_live() { spent.lost() } else { spent };
+        self.write(spent.into_iter().map(|spent| (Vec::new(), ended(spent))).collect()).await;
+        if self.outcome == Outcome::Safe
+            && let Err(error) = journal.acknowledge(numbers).await
+        {
+            tracing::debug!(%error, "adopted usage stays in the journal of its proxy as well");
+        }
+    }
+
     fn everything(&self) -> HashMap<PartId, Arc<Part>> {
         let mut desk = self.meters.desk();
         let mut parts = desk.live.clone();
         parts.extend(desk.fresh.drain(..).map(|part| (part.id(), part)));
         parts
+    }
+
+    /// Waits until parts were opened or closed, and a little longer. What is there is found at the next tick where this is cut
+    /// short.
+    async fn changed(&self) {
+        self.meters.inner.changed.notified().await;
+        sleep(GATHER).await;
     }
 
     fn fresh(&self) -> HashMap<PartId, Arc<Part>> {

@@ -61,7 +61,7 @@ impl Desk {
     fn on(journal: Journal<Spent>, found: Vec<Kept<Spent>>) -> Self {
         let news = Arc::new(Notify::new());
         let (meters, shutdown) = (Meters::new(journal, Arc::clone(&news)), Shutdown::new());
-        shutdown.spawn("usage", keep(meters.clone(), found, shutdown.clone()));
+        shutdown.spawn("usage", keep(meters.clone(), (found, Vec::new()), shutdown.clone()));
         Self { meters, news, shutdown }
     }
 
@@ -161,6 +161,34 @@ async fn a_part_that_was_live_when_its_process_died_is_told_as_lost_with_what_wa
     assert!(desk.meters.is_settled());
     desk.die().await;
     assert_eq!(Journal::<Spent>::open(&path, LIMIT).unwrap().1.records, []);
+}
+
+#[tokio::test]
+async fn a_proxy_that_starts_beside_another_adopts_what_a_third_one_left() {
+    let folder = TempDir::new().unwrap();
+    let config = StoreConfig { directory: Some(folder.path().to_owned()), ..StoreConfig::default() };
+    let first = UsageJournal::open_beside_others(&config).unwrap();
+    let second = UsageJournal::open_beside_others(&config).unwrap();
+    assert!(matches!(UsageJournal::open(&config), Err(JournalError::Locked(_))));
+    let desk = Desk::on(second.journal, second.found);
+    let meter = desk.meter();
+    meter.used(&used(7));
+    desk.told(|record| record.bytes_in == 7).await;
+    desk.die().await;
+    drop((meter, first));
+
+    let next = UsageJournal::open_beside_others(&config).unwrap();
+    assert_eq!((next.found.len(), next.left.len()), (0, 1));
+    let (news, shutdown) = (Arc::new(Notify::new()), Shutdown::new());
+    let meters = Meters::new(next.journal, Arc::clone(&news));
+    shutdown.spawn("usage", keep(meters.clone(), (next.found, next.left), shutdown.clone()));
+    let desk = Desk { meters, news, shutdown };
+    let lost = desk.told(|record| record.ended.as_deref() == Some("proxy_lost")).await;
+    assert_eq!(lost.bytes_in, 7);
+    desk.acknowledge(&lost).await;
+    desk.die().await;
+    let last = UsageJournal::open_beside_others(&config).unwrap();
+    assert!(last.found.is_empty() && last.left.is_empty(), "told once");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,10 @@
-//! Streams on drained nodes: their proxies are asked to move them in a pause, a few a second, so that the nodes that take
-//! them over are not all asked at once. A proxy that cannot move streams lets them end by themselves.
+//! Streams on nodes that go away: their proxies are asked to move them, a few a second, so that the nodes that take them
+//! over are not all asked at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod leaving;
+
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use proto::v1::session_order::Order;
 use proto::v1::{Migrate, SessionOrder};
@@ -15,11 +16,8 @@ use tracing::debug;
 
 use super::{Core, Orders};
 use crate::metrics;
+use leaving::Leaving;
 
-/// All streams of drained nodes are asked within about so many looks, a second apart.
-const SPREAD: usize = 30;
-/// How long a stream may look for a pause; one that is still there then is asked again.
-const DEADLINE: Duration = Duration::from_secs(60);
 /// Streams that are known at most; beyond it a stream is not asked to move.
 const MOST: usize = 100_000;
 
@@ -57,19 +55,36 @@ impl Held {
     }
 
     /// Returns the sessions that are to be asked now, and notes that they are; sessions of silent proxies are forgotten.
-    fn due(&self, drained: &BTreeSet<NodeId>, now: Timestamp) -> Vec<(SessionId, NodeId, Orders)> {
+    fn due(
+        &self,
+        leaving: &BTreeMap<NodeId, Leaving>,
+        is_stream: impl Fn(SessionId) -> bool,
+        now: Timestamp,
+    ) -> Vec<(SessionId, NodeId, Orders)> {
         let mut places = self.places();
         places.retain(|_, place| now.since(place.heard_at) < LEASE_LIFE);
-        let on_drained = places.values().filter(|place| drained.contains(&place.node)).count();
-        let is_due = |place: &Place| {
-            drained.contains(&place.node) && place.asked_at.is_none_or(|asked_at| now.since(asked_at) >= DEADLINE)
-        };
-        let due = places.iter_mut().filter(|(_, place)| is_due(place)).take(on_drained.div_ceil(SPREAD));
-        due.filter_map(|(session, place)| {
-            place.asked_at = Some(now);
-            Some((*session, place.node.clone(), place.orders.upgrade()?))
-        })
-        .collect()
+        let mut due = Vec::new();
+        for (node, why) in leaving {
+            let here = places.iter_mut().filter(|(session, place)| place.node == *node && is_stream(**session));
+            let mut here: Vec<_> = here.collect();
+            let (all, unasked) = (here.len(), here.iter().filter(|(_, place)| place.asked_at.is_none()).count());
+            here.retain(|(_, place)| place.asked_at.is_none_or(|at| now.since(at) >= why.reminded_after()));
+            // Those who were never asked come first.
+            here.sort_by_key(|(_, place)| place.asked_at);
+            let budget = why.budget(unasked, all, now).max(usize::from(unasked == 0));
+            for (session, place) in here.into_iter().take(budget) {
+                place.asked_at = Some(now);
+                due.extend(place.orders.upgrade().map(|orders| (*session, node.clone(), orders)));
+            }
+        }
+        due
+    }
+
+    /// Notes that a session could not be asked: its proxy has no room for orders, and is asked at the next look.
+    fn not_told(&self, session: SessionId) {
+        if let Some(place) = self.places().get_mut(&session) {
+            place.asked_at = None;
+        }
     }
 }
 
@@ -95,56 +110,110 @@ impl Core {
         self.held.forget(session);
     }
 
-    /// Asks for some streams on drained nodes to be moved; once a second.
-    pub(super) fn clear_drained(&self, now: Timestamp) {
-        for (session, node, orders) in self.held.due(&self.drains.drained(), now) {
-            if !self.ledger().get(session).is_some_and(|entry| entry.work == Work::Stream) {
-                continue;
-            }
-            let deadline_milliseconds = u32::try_from(DEADLINE.as_millis()).unwrap_or(u32::MAX);
+    /// Asks for some streams on nodes that go away to be moved; once a second.
+    pub(super) fn clear_leaving(&self, now: Timestamp) {
+        let leaving = self.leaving();
+        if leaving.is_empty() {
+            return;
+        }
+        let is_stream = |session| self.ledger().get(session).is_some_and(|entry| entry.work == Work::Stream);
+        for (session, node, orders) in self.held.due(&leaving, is_stream, now) {
+            let Some(why) = leaving.get(&node) else { continue };
+            let deadline_milliseconds = u32::try_from(why.left(now).as_millis()).unwrap_or(u32::MAX);
             let migrate = Migrate { session: session.to_string(), node: node.to_string(), deadline_milliseconds };
             let order = SessionOrder { order: Some(Order::Migrate(migrate)) };
             let told = orders.try_send(Ok(order)).is_ok();
             if told {
-                metrics::move_asked();
+                metrics::move_asked(why.label());
+            } else {
+                self.held.not_told(session);
             }
-            debug!(%session, %node, told, "stream on a drained node shall move");
+            debug!(%session, %node, why = why.label(), deadline_milliseconds, told, "stream shall leave its node");
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
     use super::*;
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::at(Duration::from_secs(1_000 + seconds))
     }
 
+    fn hold(held: &Held, sessions: std::ops::Range<u128>, (node, orders): (&NodeId, &Orders), now: Timestamp) {
+        sessions.for_each(|session| held.note(SessionId::from_random(session), node, orders, now));
+    }
+
+    fn due(held: &Held, leaving: &BTreeMap<NodeId, Leaving>, now: Timestamp) -> Vec<SessionId> {
+        held.due(leaving, |_| true, now).into_iter().map(|(session, ..)| session).collect()
+    }
+
     #[test]
     fn streams_are_asked_a_few_at_a_time_and_again_after_their_deadline() {
         let (held, (orders, _receiver)) = (Held::default(), tokio::sync::mpsc::channel(1));
         let (left, stays) = ("a-1".parse().unwrap(), "a-2".parse().unwrap());
-        let note = |session, node: &NodeId, now| held.note(SessionId::from_random(session), node, &orders, now);
         let hear = |now| {
-            (0..90).for_each(|session| note(session, &left, now));
-            note(90, &stays, now);
+            hold(&held, 0..90, (&left, &orders), now);
+            hold(&held, 90..91, (&stays, &orders), now);
         };
-        let drained = BTreeSet::from([left.clone()]);
+        let leaving = BTreeMap::from([(left.clone(), Leaving::Drained)]);
         let mut asked = BTreeSet::new();
         for second in 0..30 {
             hear(at(second));
-            let due = held.due(&drained, at(second));
+            let due = due(&held, &leaving, at(second));
             assert_eq!(due.len(), 3);
-            asked.extend(due.into_iter().map(|(session, ..)| session));
+            asked.extend(due);
         }
         assert_eq!(asked.len(), 90, "each once");
         hear(at(59));
-        assert_eq!(held.due(&drained, at(59)).len(), 0);
+        assert_eq!(due(&held, &leaving, at(59)), []);
         hear(at(60));
-        assert_eq!(held.due(&drained, at(60)).len(), 3, "the first ones are still there");
-        note(0, &stays, at(61));
+        assert_eq!(due(&held, &leaving, at(60)).len(), 3, "the first ones are still there");
         held.forget(SessionId::from_random(1));
-        assert_eq!(held.due(&drained, at(76)).len(), 0, "nothing was heard of the others for a lease");
+        assert_eq!(due(&held, &leaving, at(76)), [], "nothing was heard of the others for a lease");
+    }
+
+    #[test]
+    fn two_hundred_streams_are_asked_ten_seconds_before_their_node_is_taken_away() {
+        for (notice, most) in [(30, 10), (120, 2)] {
+            let (held, (orders, _receiver)) = (Held::default(), tokio::sync::mpsc::channel(1));
+            let (node, gone) = ("a-1".parse::<NodeId>().unwrap(), Leaving::TakenAway { at: at(notice) });
+            let leaving = BTreeMap::from([(node.clone(), gone)]);
+            let mut unasked: BTreeSet<SessionId> = (0..200).map(SessionId::from_random).collect();
+            for second in 0..=notice - 10 {
+                // Who was asked has left before anybody would be asked again.
+                unasked.iter().for_each(|session| held.note(*session, &node, &orders, at(second)));
+                let due = due(&held, &leaving, at(second));
+                assert!(due.len() <= most, "{} at {second} s of {notice} s", due.len());
+                for session in due {
+                    held.forget(session);
+                    unasked.remove(&session);
+                }
+            }
+            assert!(unasked.is_empty(), "{} are left of {notice} s", unasked.len());
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_still_there_is_asked_again_and_files_are_not_asked() {
+        let (held, (orders, _receiver)) = (Held::default(), tokio::sync::mpsc::channel(1));
+        let node: NodeId = "a-1".parse().unwrap();
+        let leaving = BTreeMap::from([(node.clone(), Leaving::TakenAway { at: at(120) })]);
+        let heard = |now| hold(&held, 0..1, (&node, &orders), now);
+        heard(at(0));
+        assert!(held.due(&leaving, |_| false, at(0)).is_empty());
+        assert_eq!(due(&held, &leaving, at(0)).len(), 1);
+        heard(at(14));
+        assert_eq!(due(&held, &leaving, at(14)), []);
+        held.not_told(SessionId::from_random(0));
+        assert_eq!(due(&held, &leaving, at(14)).len(), 1, "the order did not get out");
+        heard(at(28));
+        assert_eq!(due(&held, &leaving, at(28)), []);
+        heard(at(29));
+        assert_eq!(due(&held, &leaving, at(29)).len(), 1);
     }
 }

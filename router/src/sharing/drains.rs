@@ -173,6 +173,8 @@ mod tests {
         let pools = vec![serde_json::from_value(pool).unwrap()];
         let core = Arc::new(Core::new(&Policy { pools, ..Policy::default() }, store, None));
         core.take(report("a-1", "a")).unwrap();
+        // What has just been published is published again a little later.
+        core.publish();
         core
     }
 

@@ -158,6 +158,10 @@ pub struct PlannerConfig {
     #[serde(with = "percent")]
     #[schemars(with = "String")]
     pub over_share: Ratio,
+    /// Room is kept for what demand rises by while a node boots, for this share of the time; none: no such room.
+    #[serde(with = "percent")]
+    #[schemars(with = "String")]
+    pub rise_share: Ratio,
     /// The highest requirement of this long is what counts.
     #[serde(with = "positive_duration")]
     #[schemars(with = "String")]
@@ -197,15 +201,16 @@ pub struct PlannerConfig {
 impl Default for PlannerConfig {
     fn default() -> Self {
         Self {
-            target: Ratio::clamped(0.85),
+            target: Ratio::clamped(0.92),
             target_least: Ratio::clamped(0.65),
             target_most: Ratio::clamped(0.92),
             target_raise_after: Duration::from_secs(24 * 3600),
             over_share: Ratio::clamped(1.0),
-            hold_down: Duration::from_secs(300),
-            shrink_share: Ratio::clamped(0.2),
-            clear_after: Duration::from_secs(120),
-            zone_share: Ratio::clamped(0.5),
+            rise_share: Ratio::clamped(0.96),
+            hold_down: Duration::from_secs(120),
+            shrink_share: Ratio::clamped(0.5),
+            clear_after: Duration::from_secs(60),
+            zone_share: Ratio::clamped(0.4),
             preempted_back_off: Duration::from_secs(300),
             launch_back_off: Duration::from_secs(120),
             keep: Ratio::clamped(0.1),

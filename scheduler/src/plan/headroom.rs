@@ -37,13 +37,20 @@ impl Headroom {
         self.target
     }
 
+    /// Lets time pass in which nothing is learned.
+    pub(super) fn pass(&mut self, seconds: f64) {
+        let kept = (-seconds / WINDOW).exp();
+        self.began *= kept;
+        self.over *= kept;
+        self.since_cut += seconds;
+    }
+
     /// Takes note of `demand` on `ready` soft slots, `seconds` after the last time.
     pub(super) fn learn(&mut self, demand: &Demand, ready: f64, seconds: f64, config: &PlannerConfig) {
-        let kept = (-seconds / WINDOW).exp();
-        self.began = self.began * kept + f64::from(demand.arrivals);
-        self.over = self.over * kept + f64::from(demand.over);
+        self.pass(seconds);
+        self.began += f64::from(demand.arrivals);
+        self.over += f64::from(demand.over);
         self.clean += seconds;
-        self.since_cut += seconds;
         let too_many = self.over > f64::from(config.over_share.get()) * self.began && demand.over > 0;
         let streams = demand.streams();
         let is_tight = ready - streams < SPREAD * streams.sqrt();

@@ -9,6 +9,7 @@ use super::config::PlannerConfig;
 use super::forecast::Forecast;
 use super::hazard::Hazard;
 use super::headroom::Headroom;
+use super::rises::Rises;
 use super::situation::Zone;
 use super::steps::Drains;
 use crate::ids::PoolName;
@@ -84,6 +85,8 @@ pub struct Memory {
     pub(super) triggered: BTreeMap<PoolName, (u32, f64)>,
     pub(super) drains: Drains,
     pub(super) forecast: Forecast,
+    #[serde(default)]
+    pub(super) rises: Rises,
     /// Whether there has been a plan.
     pub(super) started: bool,
 }
@@ -101,6 +104,7 @@ impl Memory {
             triggered: BTreeMap::new(),
             drains: Drains::default(),
             forecast: Forecast::default(),
+            rises: Rises::default(),
             started: false,
         }
     }

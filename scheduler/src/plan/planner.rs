@@ -54,7 +54,13 @@ impl Planner {
     fn learn(&mut self, situation: &Situation, seconds: f64) {
         let Self { config, memory } = self;
         let slots = |pool: &PoolSupply| f64::from(pool.ready()) * f64::from(pool.soft_slots);
-        memory.headroom.learn(&situation.demand, situation.pools.iter().map(slots).sum(), seconds, config);
+        let ready = situation.pools.iter().map(slots).sum();
+        // Starts that are late because nodes went, or did not come, say nothing of how many were planned.
+        if memory.back_off.is_empty() {
+            memory.headroom.learn(&situation.demand, ready, seconds, config);
+        } else {
+            memory.headroom.pass(seconds);
+        }
         let spot = situation.pools.iter().filter(|pool| pool.market == Market::Spot);
         let zones: BTreeSet<&Zone> = spot.clone().map(|pool| &pool.zone).collect();
         memory.hazards.retain(|zone, _| zones.contains(zone));
@@ -75,10 +81,12 @@ impl Planner {
         let factor = self.forecast_factor(situation, seconds, at);
         let span = self.config.hold_down.as_secs_f64();
         let target = self.memory.headroom.target();
+        let rise = self.rise(situation, seconds, at);
         let mut required: Vec<(Option<BTreeSet<PoolName>>, f64)> = Vec::new();
         for group in &situation.demand.groups {
             let streams = group.streams();
-            let slots = (streams / target).max(streams * factor + batch_rate(&group.batch));
+            let room = streams.sqrt() * rise;
+            let slots = (streams / target).max(streams + room).max(streams * factor + batch_rate(&group.batch));
             required.push((group.pools.clone(), slots));
         }
         if let Some((_, slots)) = required.iter_mut().max_by(|a, b| a.1.total_cmp(&b.1)) {
@@ -114,6 +122,14 @@ impl Planner {
         }
         self.memory.held = kept;
         result
+    }
+
+    /// Returns how far demand is to be expected to rise while a node boots, in its square roots.
+    fn rise(&mut self, situation: &Situation, seconds: f64, at: f64) -> f64 {
+        let boots = situation.pools.iter().filter(|pool| pool.limits.is_some()).map(|pool| pool.boot);
+        let horizon = boots.max().unwrap_or_default() + BOOT_GRACE;
+        self.memory.rises.learn(situation.demand.streams(), (at, seconds), horizon.as_secs_f64());
+        self.memory.rises.quantile(f64::from(self.config.rise_share.get()))
     }
 
     /// Returns by what the streams of every group are multiplied to be those expected when a node could be there.
@@ -206,8 +222,8 @@ impl Scaler for Planner {
     fn plan(&mut self, situation: &Situation, now: Timestamp) -> Plan {
         let seconds = self.memory.clock.advance(now);
         let at = self.memory.clock.at(now);
-        self.learn(situation, seconds);
         self.memory.back_off.retain(|_, until| at < *until);
+        self.learn(situation, seconds);
         let needs = self.needs(situation, seconds, at);
         let offers: Vec<Offer> = situation.pools.iter().map(|pool| self.offer(pool, at)).collect();
         self.memory.started = true;

@@ -52,9 +52,18 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A planner that fills 85 % of the slots, and keeps 35 % of the spot capacity in one zone at most.
+/// A planner that fills 85 % of the slots whatever demand did before, keeps 35 % of the spot capacity in one zone at most, and
+/// takes its time.
 fn config() -> PlannerConfig {
-    PlannerConfig { target: Ratio::clamped(0.85), zone_share: Ratio::clamped(0.35), ..PlannerConfig::default() }
+    PlannerConfig {
+        target: Ratio::clamped(0.85),
+        rise_share: Ratio::ZERO,
+        zone_share: Ratio::clamped(0.35),
+        hold_down: seconds(300),
+        shrink_share: Ratio::clamped(0.2),
+        clear_after: seconds(120),
+        ..PlannerConfig::default()
+    }
 }
 
 /// The nodes that a fresh planner wants, per pool.

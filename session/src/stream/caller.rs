@@ -17,7 +17,7 @@ const PIECE: usize = 8 << 10;
 /// A leg is sent no more than so many seconds of audio beyond what it has shown it heard.
 const WINDOW: Duration = Duration::from_secs(20);
 /// What asks a node for a final result.
-const FINALIZE: &str = r#"{"type":"Finalize"}"#;
+pub(super) const FINALIZE: &str = r#"{"type":"Finalize"}"#;
 
 impl Session {
     /// Takes audio from the caller.
@@ -61,6 +61,9 @@ impl Session {
         match &mut self.current {
             Some(leg) if is_live => {
                 leg.question = self.asked.count();
+                if control == Control::Finalize {
+                    leg.replies.sent(leg.question - 1, self.ring.end());
+                }
                 Verdict::Relay
             }
             Some(_) | None => Verdict::Drop,
@@ -87,7 +90,7 @@ impl Session {
     /// Tells whether another message may be read from the caller.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        let keeps = self.ring.bytes() < self.most_bytes();
+        let keeps = !self.is_full();
         let lives = self.layout == Layout::Opaque && self.is_live();
         (keeps || lives) && self.asked.has_room()
     }
@@ -97,18 +100,27 @@ impl Session {
         let end = self.ring.end();
         let leg = self.leg(epoch)?;
         let (sent, number) = (leg.sent, leg.question);
-        let question = self.asked.from(number);
+        let question = self.asked.from(number, epoch);
         if let Some(due) = question.filter(|question| question.at <= sent) {
-            let (control, raw, next) = (due.control, due.raw.clone(), due.number() + 1);
+            let (control, raw, number, at) = (due.control, due.raw.clone(), due.number(), due.at);
             if let Some(leg) = self.leg(epoch) {
-                leg.question = next;
+                leg.question = number + 1;
+                if control == Control::Finalize {
+                    leg.replies.sent(number, at);
+                }
             }
             return Some(Outgoing::Control(control, raw));
         }
         if sent >= end || self.cover == Cover::Gone || !self.window_is_open(epoch) {
             return None;
         }
-        let audio = self.ring.copy(sent, question.map_or(end, |question| question.at), PIECE);
+        let until = question.map_or(end, |question| question.at);
+        if let Some(units) = self.ring.copy_units(sent, until, PIECE) {
+            let bytes: usize = units.iter().map(|(_, bytes)| bytes.len()).sum();
+            self.sent_on(epoch, sent + bytes as u64, now);
+            return (!units.is_empty()).then_some(Outgoing::Units(units));
+        }
+        let audio = self.ring.copy(sent, until, PIECE);
         self.sent_on(epoch, sent + audio.len() as u64, now);
         (!audio.is_empty()).then_some(Outgoing::Audio(audio))
     }
@@ -116,7 +128,9 @@ impl Session {
     /// Tells whether the leg that serves was sent everything, and may be sent more.
     pub(super) fn is_live(&self) -> bool {
         let Some(leg) = &self.current else { return false };
-        leg.sent == self.ring.end() && self.asked.from(leg.question).is_none() && self.window_is_open(leg.epoch)
+        leg.sent == self.ring.end()
+            && self.asked.from(leg.question, leg.epoch).is_none()
+            && self.window_is_open(leg.epoch)
     }
 
     pub(super) fn listens(&self) -> bool {
@@ -157,11 +171,11 @@ impl Session {
     }
 
     /// Asks the node for a final result where none has come for long: in the next pause, or at last anywhere.
-    fn ask_for_results(&mut self, now: Timestamp) {
+    pub(super) fn ask_for_results(&mut self, now: Timestamp) {
         let Some(leg) = self.current.as_ref().filter(|_| self.layout != Layout::Opaque) else { return };
         let unfinished = self.timeline.time(leg.heard.saturating_sub(self.fin()));
         let limit = self.limits.unfinished;
-        let due = unfinished > limit && (self.pauses.is_pause() || unfinished > limit + limit / 2);
+        let due = unfinished > limit && (self.is_pause() || unfinished > limit + limit / 2);
         if due && !self.asked.awaits_finalize() {
             let finalize = (Control::Finalize, Bytes::from_static(FINALIZE.as_bytes()));
             self.asked.ask(Asker::Session, self.ring.end(), finalize);
@@ -171,10 +185,10 @@ impl Session {
 
     /// Notes since when nothing more can be kept.
     pub(super) fn note_room(&mut self, now: Timestamp) {
-        if self.ring.bytes() < self.most_bytes() {
-            self.full_since = None;
-        } else {
+        if self.is_full() {
             self.full_since.get_or_insert(now);
+        } else {
+            self.full_since = None;
         }
     }
 

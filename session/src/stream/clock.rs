@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use scheduler::Timestamp;
 
-use super::Session;
 use super::parked::Presence;
 use super::phase::{Cover, Search};
+use super::{OWED_SECONDS, Session};
 use crate::close::CloseReason;
-use crate::events::{Action, Cause};
+use crate::events::{Action, Cause, Layout};
+use crate::leg::Leg;
 
 /// How long a stream stands still that can keep no more audio, before its leg is given up.
 const STUCK: Duration = Duration::from_secs(30);
@@ -25,7 +26,8 @@ impl Session {
         let ping = self.current.as_ref().and_then(|leg| leg.health.ping_due());
         let suspect = self.suspect_deadline().map(|(at, _)| at);
         let rival = self.suspicion.and_then(|_| self.rival_due());
-        due.into_iter().chain([ping, suspect, rival, self.rival_deadline(), self.parked_deadline()]).flatten().min()
+        let besides = [self.rival_deadline(), self.moving_deadline(), self.parked_deadline()];
+        due.into_iter().chain([ping, suspect, rival]).chain(besides).flatten().min()
     }
 
     /// Looks at the clock.
@@ -48,6 +50,9 @@ impl Session {
         }
         self.tick_current(now);
         self.decide(now);
+        if past(self.moving_deadline()) {
+            self.go_on_moving(now);
+        }
         if let Search::Pausing { until, hunt } = self.search
             && now >= until
         {
@@ -96,14 +101,21 @@ impl Session {
 
     /// When the leg that serves becomes suspect, and gets a rival.
     fn suspect_deadline(&self) -> Option<(Timestamp, Cause)> {
-        let seeks = self.search != Search::Idle || self.rival.is_some() || self.cover == Cover::Gone;
-        let leg = self.current.as_ref().filter(|_| !seeks)?;
+        let seeks = self.search != Search::Idle || self.rival.is_some();
+        // Another leg that is there for a move is no answer to a suspicion that nobody had.
+        let is_answered = (seeks && self.suspicion.is_some()) || self.cover == Cover::Gone;
+        let leg = self.current.as_ref().filter(|_| !is_answered)?;
         let (at, cause) = leg.health.suspect_at(&self.limits)?;
         Some((at.max(self.rival_after), cause))
     }
 
+    /// A rival that was sent next to nothing need not show anything.
     fn rival_deadline(&self) -> Option<Timestamp> {
-        self.rival.as_ref().map(|leg| leg.health.progress_at() + RIVAL)
+        let unheard = |leg: &Leg| self.ring.frame(leg.sent).saturating_sub(leg.heard);
+        let owes = |leg: &&Leg| {
+            self.layout == Layout::Opaque || self.timeline.time(unheard(leg)) > Duration::from_secs(OWED_SECONDS)
+        };
+        self.rival.as_ref().filter(owes).map(|leg| leg.health.progress_at() + RIVAL)
     }
 
     /// When the search has its next turn, or has lasted long enough.

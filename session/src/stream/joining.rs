@@ -28,13 +28,21 @@ impl Session {
                 let is_due = end >= fin.saturating_add(self.timeline.millis(BEYOND));
                 // What the leg before has answered is no news, though it may be old words.
                 let near = end.saturating_add(self.timeline.millis(NEAR)) >= fin;
-                let is_asked = near && heard.answers == Answers::Finalize && self.asked.awaits_finalize();
+                let is_asked = near && heard.answers == Answers::Finalize && self.is_open_question(channel, end);
                 self.hold(epoch, Said::Final(heard), raw, now);
                 if is_due || is_asked {
                     self.join_channel(channel, now);
                 }
             }
         }
+    }
+
+    /// Tells whether the next answer of a channel, which ends here, is for a question that is open.
+    fn is_open_question(&self, channel: usize, end: u64) -> bool {
+        let Some(leg) = &self.current else { return false };
+        let held = leg.held.iter().filter_map(|(said, _)| result(said));
+        let waiting = held.filter(|held| held.channel == channel && held.answers == Answers::Finalize).count();
+        leg.replies.next(channel, waiting, self.passed(end)).is_some_and(|number| self.asked.is_open(number))
     }
 
     /// Joins every channel that has waited so far: the leg will say no more.
@@ -94,7 +102,8 @@ impl Session {
         self.told.push_back(Told::Result(raw.clone(), Change { answers, ..change }));
     }
 
-    /// Tells a guess less the words that the caller has; one that adds nothing is not told.
+    /// Tells a guess less the words that the caller has; one that adds nothing is told only where it blanks no other guess:
+    /// how far the node has heard is news too.
     pub(super) fn tell_guess(&mut self, heard: &Heard, raw: &Bytes) -> Verdict {
         let Some(leg) = &self.current else { return Verdict::Drop };
         let base = leg.base;
@@ -109,7 +118,8 @@ impl Session {
         let start = self.track(heard.channel).end();
         let mapped = base.saturating_add(self.timeline.samples(heard.end)).saturating_add_signed(shift);
         let adds = dropped < heard.words.len() || heard.words.is_empty();
-        if adds && mapped > start {
+        let blanks = !self.track(heard.channel).before().guessed.is_empty();
+        if (adds || !blanks) && mapped > start {
             let change = self.change(Kind::Interim, (dropped, shift), (start, self.within(mapped).max(start)));
             self.told.push_back(Told::Result(raw.clone(), change));
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use scheduler::{Placement, Timestamp};
 
 use super::phase::{Cover, Hunt, Search, State};
-use super::{Session, Track};
+use super::{MoveEnd, Session, Track};
 use crate::close::CloseReason;
-use crate::events::{Action, Cause, Layout, Leaving, LegClose, Told, Verdict};
+use crate::events::{Action, Cause, Layout, Leaving, LegClose, Said, Told, Verdict};
 use crate::leg::{Leg, Manner};
 
 /// How often the router is asked again while the caller waits for its answer: two more sets of three nodes.
@@ -170,26 +170,27 @@ impl Session {
         let begin = match (self.cover, self.layout) {
             (Cover::Gone, _) => (0, self.ring.end()),
             (Cover::Whole, Layout::Opaque) => (0, 0),
-            (Cover::Whole, Layout::Frames { .. }) => (start, self.ring.at_frame(start)),
+            (Cover::Whole, Layout::Frames { .. } | Layout::Units { .. }) => self.ring.begin(start),
         };
         Leg::new(epoch, placement, begin, now)
     }
 
     /// Lets a leg serve.
-    fn adopt(&mut self, mut leg: Leg, now: Timestamp) {
+    pub(super) fn adopt(&mut self, mut leg: Leg, now: Timestamp) {
         let untold = self.tracks.iter().all(|track| track.end() == 0);
         if leg.base != 0 || !untold {
             leg.manner = Manner::Joined(Vec::new());
         }
         let (epoch, held) = (leg.epoch, std::mem::take(&mut leg.held));
-        let unheard = self.ring.end().saturating_sub(self.ring.at_frame(leg.heard));
-        self.owed.pass_on(usize::try_from(unheard).unwrap_or(usize::MAX), now);
+        self.owed.pass_on(self.beyond(leg.heard), now);
         self.node = Some(leg.placement.clone());
         self.suspicion = None;
         self.current = Some(leg);
         self.actions.push_back(Action::Adopt(epoch));
         for (said, raw) in held {
-            if self.tell(said, &raw, now) == Verdict::Relay {
+            // Whether the caller wants a guess is not known here, and the next one will come.
+            let is_guess = matches!(said, Said::Interim(_));
+            if self.tell(said, &raw, now) == Verdict::Relay && !is_guess {
                 self.told.push_back(Told::Plain(raw));
             }
         }
@@ -232,6 +233,8 @@ impl Session {
         let Some(leg) = self.current.take_if(|leg| leg.epoch == epoch) else { return };
         self.prospects.note_failed(leg.placement.node.clone(), now);
         self.leave(epoch, &leg.placement, Leaving::Failed(cause));
+        self.stop_moving(MoveEnd::Overtaken);
+        self.note_death(&leg, cause);
         self.suspicion = None;
         self.losses += 1;
         if self.losses > self.limits.losses {
@@ -251,6 +254,7 @@ impl Session {
     }
 
     pub(super) fn leave(&mut self, epoch: u32, placement: &Placement, why: Leaving) {
+        self.asked.withdraw(epoch);
         self.actions.push_back(Action::Leave { epoch, node: placement.node.clone(), why });
     }
 
@@ -268,7 +272,7 @@ impl Session {
 
     /// Sends a rival home: the leg that was suspect lives.
     pub(super) fn acquit(&mut self, now: Timestamp) {
-        if self.suspicion.take().is_none() {
+        if self.suspicion.take().is_none() || self.moving.is_some() {
             return;
         }
         self.rival_after = now + NEXT_RIVAL;
@@ -276,12 +280,14 @@ impl Session {
     }
 
     /// Returns when the rival may take the place of the leg that is suspect: it must have heard what that has, and that
-    /// must be silent.
+    /// must be silent, for as long as a ping may go unanswered where that is why it is suspect.
     pub(super) fn rival_due(&self) -> Option<Timestamp> {
         let (rival, current) = (self.rival.as_ref()?, self.current.as_ref()?);
         let reached =
             rival.heard > self.tracks.iter().map(Track::fin).min().unwrap_or(0) || rival.heard >= current.heard;
-        (reached && rival.heard > rival.base).then(|| current.health.progress_at() + SILENT)
+        let silent = current.health.progress_at() + SILENT;
+        let answer = current.health.answer_due(&self.limits).filter(|_| self.suspicion == Some(Cause::Unanswered));
+        (reached && rival.heard > rival.base).then(|| answer.map_or(silent, |due| due.max(silent)))
     }
 
     /// Lets the rival take the place of the leg that is suspect, if it may.

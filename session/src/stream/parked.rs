@@ -33,7 +33,7 @@ impl Session {
             return;
         }
         let never_spoke = reason == CloseReason::CallerSilent && !self.has_audio();
-        if self.parking.is_none() || self.layout == Layout::Opaque || never_spoke {
+        if self.parking.is_none() || !matches!(self.layout, Layout::Frames { .. }) || never_spoke {
             return self.end(reason);
         }
         self.presence = Presence::Away { since: now, reason };
@@ -67,14 +67,14 @@ impl Session {
     pub fn progress(&self) -> Option<Progress> {
         match self.layout {
             Layout::Frames { .. } => Some(Progress { received: self.ring.frame(self.ring.end()), settled: self.fin() }),
-            Layout::Opaque => None,
+            Layout::Units { .. } | Layout::Opaque => None,
         }
     }
 
     /// Returns how many samples may be accepted that are not final; nothing for audio whose samples nobody can count.
     #[must_use]
     pub fn most_unsettled(&self) -> Option<u64> {
-        (self.layout != Layout::Opaque).then(|| self.ring.frame(self.most_bytes() as u64))
+        matches!(self.layout, Layout::Frames { .. }).then(|| self.ring.frame(self.most_bytes() as u64))
     }
 
     /// Returns how many bytes of audio are kept.

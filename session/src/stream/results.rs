@@ -24,6 +24,13 @@ impl Session {
     pub fn leg_said(&mut self, epoch: u32, said: Said, raw: &Bytes, now: Timestamp) -> Verdict {
         let Some(leg) = self.leg(epoch) else { return Verdict::Drop };
         leg.health.note_word(now);
+        let said = self.cut_short(epoch, said);
+        if self.is_nonsense(epoch, &said, now) {
+            return Verdict::Drop;
+        }
+        if !matches!(said, Said::Closed(_)) {
+            self.note_life(epoch, now);
+        }
         if let Said::Interim(heard) | Said::Final(heard) = &said {
             self.note_heard(epoch, heard, now);
         }
@@ -40,6 +47,7 @@ impl Session {
             said => {
                 self.hold(epoch, said, raw, now);
                 self.decide(now);
+                self.go_on_moving(now);
                 Verdict::Drop
             }
         }
@@ -49,6 +57,11 @@ impl Session {
     pub fn leg_alive(&mut self, epoch: u32, now: Timestamp) {
         let Some(leg) = self.leg(epoch) else { return };
         leg.health.note_word(now);
+        self.note_life(epoch, now);
+    }
+
+    /// A leg that was suspect for want of an answer lives if it says anything.
+    fn note_life(&mut self, epoch: u32, now: Timestamp) {
         if self.is_serving(epoch) && self.suspicion == Some(Cause::Unanswered) {
             self.acquit(now);
         }
@@ -88,9 +101,14 @@ impl Session {
         let is_kept = match said {
             Said::Final(_) | Said::SpeechStarted { .. } | Said::UtteranceEnd { .. } | Said::Summary => true,
             Said::Configured => true,
-            Said::Interim(_) | Said::Event | Said::Closed(_) => false,
+            Said::Interim(_) => !self.is_serving(epoch),
+            Said::Event | Said::Closed(_) => false,
         };
         let Some(leg) = self.leg(epoch).filter(|_| is_kept) else { return };
+        if let Said::Final(newer) | Said::Interim(newer) = &said {
+            let is_old = |held: &Said| matches!(held, Said::Interim(guess) if guess.channel == newer.channel);
+            leg.held.retain(|(held, _)| !is_old(held));
+        }
         leg.held.push((said, raw.clone()));
         if leg.held.len() > HELD {
             self.leg_failed(epoch, Cause::Nonsense, now);
@@ -162,6 +180,7 @@ impl Session {
     pub(super) fn commit(&mut self, channel: usize, (words, end): (Vec<Placed>, u64), now: Timestamp) {
         let before = self.fin();
         let channel = channel.min(self.tracks.len() - 1);
+        self.note_gaps(&words, end);
         self.tracks[channel].commit(words, end, (&self.pauses, self.timeline));
         if self.fin() > before {
             self.fin_at = now;
@@ -173,14 +192,17 @@ impl Session {
 
     /// Returns what the caller is told that a result answers.
     pub(super) fn answered(&mut self, heard: &Heard) -> Answers {
-        let heard_to = self.current.as_ref().map_or(0, |leg| leg.heard);
-        let beyond = self.timeline.millis(BEYOND);
-        let asker = match heard.answers {
-            Answers::Finalize => self.asked.finalized(),
-            Answers::Nothing => None,
+        // What the leg has heard beyond this may have brought the answer, which waits its turn.
+        let base = self.current.as_ref().map_or(0, |leg| leg.base);
+        let heard_to = self.within(base.saturating_add(self.timeline.samples(heard.end)));
+        let (channel, passed) = (heard.channel, self.passed(heard_to));
+        let asker = match (heard.answers, &mut self.current) {
+            (Answers::Finalize, Some(leg)) => leg.replies.take(channel, heard.channels.clamp(1, CHANNELS), passed),
+            (Answers::Finalize | Answers::Nothing, _) => None,
         };
-        if let Some(passed) = heard_to.checked_sub(beyond).filter(|_| self.layout != Layout::Opaque) {
-            self.asked.passed(self.ring.at_frame(passed));
+        let asker = asker.and_then(|number| self.asked.finalized(number));
+        if passed > 0 {
+            self.asked.passed(passed);
         }
         match (heard.answers, asker) {
             (Answers::Finalize, Some(Asker::Session)) => Answers::Nothing,
@@ -188,6 +210,12 @@ impl Session {
             (Answers::Finalize, None) if !self.is_verbatim() => Answers::Nothing,
             (answers, _) => answers,
         }
+    }
+
+    /// Returns the byte before which no question is answered by a result that ends here.
+    pub(super) fn passed(&self, end: u64) -> u64 {
+        let passed = end.checked_sub(self.timeline.millis(BEYOND)).filter(|_| self.layout != Layout::Opaque);
+        passed.map_or(0, |passed| self.ring.at_frame(passed))
     }
 
     fn is_verbatim(&self) -> bool {
@@ -204,7 +232,7 @@ impl Session {
     pub(super) fn within(&self, position: u64) -> u64 {
         match self.layout {
             Layout::Opaque => position,
-            Layout::Frames { .. } => position.min(self.ring.frame(self.ring.end())),
+            Layout::Frames { .. } | Layout::Units { .. } => position.min(self.ring.frame(self.ring.end())),
         }
     }
 
@@ -249,7 +277,9 @@ impl Session {
             return Verdict::Relay;
         }
         let heard = match self.layout {
-            Layout::Frames { .. } => Told::Summary(raw.clone(), self.timeline.time(self.ring.frame(self.ring.end()))),
+            Layout::Frames { .. } | Layout::Units { .. } => {
+                Told::Summary(raw.clone(), self.timeline.time(self.ring.frame(self.ring.end())))
+            }
             Layout::Opaque => Told::Plain(raw.clone()),
         };
         self.told.push_back(heard);

@@ -1,5 +1,7 @@
 mod parked;
 
+mod containers;
+
 use std::num::NonZeroU32;
 
 use super::*;
@@ -75,6 +77,7 @@ fn outgoing(session: &mut Session, epoch: u32, seconds: f64) -> Vec<Outgoing> {
 fn bytes(outgoing: &[Outgoing]) -> usize {
     let bytes = outgoing.iter().map(|outgoing| match outgoing {
         Outgoing::Audio(audio) => audio.len(),
+        Outgoing::Units(units) => units.iter().map(|(_, bytes)| bytes.len()).sum(),
         Outgoing::Control(..) => 0,
     });
     bytes.sum()
@@ -175,7 +178,7 @@ fn a_successor_says_what_is_new_in_the_streams_times() {
 #[test]
 fn a_node_that_closes_unasked_is_lost_and_one_that_was_asked_is_done() {
     let mut session = live();
-    session.caller_audio(&audio(100), at(0.5));
+    session.caller_audio(&audio(32_000), at(0.5));
     say(&mut session, 1, Said::Final(heard(1)), 0.6);
     say(&mut session, 1, Said::Closed(LegClose::Normal), 1.0);
     assert_eq!(actions(&mut session), [lost(1, "a"), open(2, "b")]);
@@ -364,10 +367,11 @@ fn audio_that_cannot_be_cut_is_replayed_whole_while_it_is_kept() {
 fn a_start_of_speech_is_told_once_though_two_nodes_hear_it() {
     let mut session = live();
     let speech = |seconds: f64| Said::SpeechStarted { at: Duration::from_secs_f64(seconds) };
-    session.caller_audio(&audio(32_000), at(1.0));
+    session.caller_audio(&audio(96_000), at(1.0));
     assert_eq!(say(&mut session, 1, speech(0.3), 1.0), Verdict::Relay);
     session.leg_failed(1, Cause::Lost, at(1.1));
     session.leg_opened(2, at(1.2));
+    outgoing(&mut session, 2, 1.2);
     assert_eq!(say(&mut session, 2, speech(0.35), 1.3), Verdict::Drop);
     assert_eq!(say(&mut session, 2, speech(1.9), 1.4), Verdict::Relay);
     assert_eq!(say(&mut session, 2, speech(2.1), 1.5), Verdict::Relay, "the same leg knows what it says");
@@ -434,4 +438,60 @@ fn a_rival_that_answers_what_was_answered_meanwhile_repeats_nothing() {
     outgoing(&mut session, epoch, 3.6);
     assert_eq!(say(&mut session, epoch, answer(1), 3.7), Verdict::Drop);
     assert_eq!(session.next_told(), None, "it is told when the leg has heard beyond what is final");
+}
+
+#[test]
+fn a_result_that_claims_too_much_is_told_up_to_its_last_word_and_the_next_goes_on_there() {
+    let mut session = live();
+    session.caller_audio(&audio(64_000), at(1.0));
+    let long = Heard { end: Duration::from_secs(900), ..heard(1) };
+    let last = long.words.last().unwrap().end;
+    assert_eq!(say(&mut session, 1, Said::Final(long), 1.1), Verdict::Drop);
+    let Some(Told::Result(_, change)) = session.next_told() else { panic!("nothing is told") };
+    assert_eq!((change.start, change.end, session.take_nonsense()), (Duration::ZERO, last, 1));
+    let next = Heard { start: last, end: Duration::from_secs(2), words: Vec::new(), ..heard(1) };
+    say(&mut session, 1, Said::Final(next), 1.2);
+    let Some(Told::Result(_, change)) = session.next_told() else { panic!("nothing is told") };
+    assert_eq!((change.start, change.end), (last, Duration::from_secs(2)));
+    assert_eq!(actions(&mut session), [], "the node is none the worse for it");
+}
+
+#[test]
+fn a_last_result_that_could_not_be_read_is_heard_by_another_node() {
+    let mut session = live();
+    session.caller_audio(&audio(64_000), at(1.0));
+    say(&mut session, 1, Said::Final(heard(1)), 1.1);
+    session.caller_control(Control::CloseStream, &text(), at(1.2));
+    outgoing(&mut session, 1, 1.2);
+    session.leg_garbled(1, at(1.3));
+    assert_eq!(actions(&mut session), []);
+    say(&mut session, 1, Said::Summary, 1.4);
+    assert_eq!(
+        actions(&mut session),
+        [Action::Leave { epoch: 1, node: "a".parse().unwrap(), why: Leaving::Failed(Cause::Nonsense) }, open(2, "b")]
+    );
+}
+
+#[test]
+fn audio_that_ended_two_nodes_is_silence_for_the_third() {
+    let mut session = live();
+    session.silence_with(9);
+    session.caller_audio(&audio(64_000), at(1.0));
+    say(&mut session, 1, Said::Interim(heard(1)), 1.1);
+    session.leg_failed(1, Cause::Lost, at(1.2));
+    session.leg_opened(2, at(1.3));
+    outgoing(&mut session, 2, 1.3);
+    assert_eq!(session.take_silenced(), Duration::ZERO, "one node may die of anything");
+    say(&mut session, 2, Said::Interim(heard(1)), 1.4);
+    session.leg_failed(2, Cause::Lost, at(1.5));
+    assert_eq!(session.take_silenced(), Duration::from_secs(1));
+    session.leg_opened(3, at(1.6));
+    let sent: Vec<u8> = outgoing(&mut session, 3, 1.6)
+        .into_iter()
+        .flat_map(|outgoing| match outgoing {
+            Outgoing::Audio(audio) => audio.to_vec(),
+            Outgoing::Control(..) | Outgoing::Units(_) => Vec::new(),
+        })
+        .collect();
+    assert_eq!(sent, [vec![7; 32_000], vec![9; 32_000]].concat());
 }

@@ -22,7 +22,7 @@ pub(in crate::splitter) fn is_header(header: &[u8]) -> bool {
 }
 
 /// Writes everything that stands before the first cluster. `private` is the header of Opus as the caller sent it.
-pub(super) fn header(head: OpusHead, private: &[u8]) -> Vec<u8> {
+pub(in crate::splitter) fn header(head: OpusHead, private: &[u8]) -> Vec<u8> {
     let delay = u64::from(head.pre_skip) * 1_000_000 / PER_MILLI;
     let audio = [element(0xb5, &48_000_f32.to_be_bytes()), element(0x9f, &[u8::from(head.channels)])].concat();
     let track = [

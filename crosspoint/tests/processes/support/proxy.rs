@@ -24,8 +24,13 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Starts one on free ports that asks these routers; `yaml` is more of its section, `more` the rest of the file.
     pub(crate) async fn start(routers: &[String], yaml: &str, more: &str) -> anyhow::Result<Self> {
+        Self::at("127.0.0.1:0", routers, (yaml, more)).await
+    }
+
+    /// Starts one for callers at this address.
+    pub(crate) async fn at(listen: &str, routers: &[String], (yaml, more): (&str, &str)) -> anyhow::Result<Self> {
         let yaml = format!(
-            "{more}\nproxy: {{ listen: \"127.0.0.1:0\", metrics: \"127.0.0.1:0\", routers: [{}], {yaml} }}\n",
+            "{more}\nproxy: {{ listen: \"{listen}\", metrics: \"127.0.0.1:0\", routers: [{}], {yaml} }}\n",
             routers.join(", ")
         );
         let (child, ready) = Start::of(&["proxy", "--dev-key", KEY]).config(yaml).child().await?;
@@ -40,6 +45,16 @@ impl Proxy {
     /// Returns what it has logged so far.
     pub(crate) fn log(&self) -> String {
         self.child.log()
+    }
+
+    /// Returns its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.ready.pid
+    }
+
+    /// Tells whether it is still there.
+    pub(crate) fn is_running(&mut self) -> anyhow::Result<bool> {
+        self.child.is_running()
     }
 
     /// Returns where its metrics are.

@@ -101,6 +101,7 @@ fn what_is_held_holds_all_behind_it() {
         target: Mutex::default(),
         connections: Mutex::default(),
         legs: Mutex::default(),
+        left: Mutex::default(),
         seeds: AtomicU64::new(0),
     };
     let connection = Connection { session: Mutex::default(), reset: Notify::new(), left: AtomicI64::new(UNTORN) };

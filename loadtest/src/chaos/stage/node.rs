@@ -1,19 +1,27 @@
 //! A node: an engine and its agent, as two processes, and the link that proxies go by.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::super::ChaosError;
+use super::super::fault::Fault;
 use super::super::link::Link;
 use super::super::scenario::Scenario;
+use super::broken;
+use super::metadata::Metadata;
 use super::service::start;
 use crate::children::{Child, Children};
 use crate::kernel::{Process, Signal};
 
 /// How long an engine may go on with what it has.
 const FAREWELL: Duration = Duration::from_secs(40);
+/// How long before its end a host's cloud says so, where it never does.
+const NOTICE: Duration = Duration::from_secs(30);
+/// How long a router may take to obey.
+const ORDERED: Duration = Duration::from_secs(5);
 /// The fewest slots of a node.
 const SLOTS: usize = 4;
 
@@ -41,6 +49,11 @@ pub(in crate::chaos) struct Node {
     pool: &'static str,
     link: Arc<Link>,
     routers: String,
+    /// Where routers take an operator's orders.
+    admins: Vec<String>,
+    metadata: Metadata,
+    /// How long before its end the cloud says so.
+    notice: Duration,
     engine_config: String,
     engine: Option<Child<EngineReady>>,
     agent: Option<Child<AgentReady>>,
@@ -51,13 +64,16 @@ impl Node {
     pub(super) async fn start(
         (children, pool, number): (&Arc<Children>, &'static str, u8),
         link: Arc<Link>,
-        (routers, scenario): (&[String], &Scenario),
+        (routers, admins, scenario): (&[String], &[String], &Scenario),
     ) -> Result<Self, ChaosError> {
         let mut node = Self {
             name: format!("node-{number}"),
             pool,
             link,
             routers: routers.join(", "),
+            admins: admins.to_vec(),
+            metadata: Metadata::open().await.map_err(broken("a metadata server"))?,
+            notice: scenario.faults.get(&Fault::SpotNotice).map_or(NOTICE, |dose| dose.lasts),
             engine_config: engine_config(scenario),
             engine: None,
             agent: None,
@@ -75,6 +91,26 @@ impl Node {
     /// Names it.
     pub(in crate::chaos) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns what its host is told by the cloud.
+    pub(in crate::chaos) fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Gives an operator's order for it, to the first router that takes it.
+    pub(in crate::chaos) async fn order(&self, order: &str) -> Result<(), ChaosError> {
+        let client = reqwest::Client::builder().no_proxy().timeout(ORDERED).build().map_err(ChaosError::Client)?;
+        let mut refused = io::Error::from(io::ErrorKind::NotConnected);
+        for admin in &self.admins {
+            let url = format!("http://{admin}/v1/nodes/{}/{order}", self.name);
+            let answer = client.post(url).header("content-type", "application/json").body("{}").send().await;
+            match answer.and_then(reqwest::Response::error_for_status) {
+                Ok(_) => return Ok(()),
+                Err(error) => refused = io::Error::other(error),
+            }
+        }
+        Err(broken("an operator's order")(refused))
     }
 
     /// Returns the process of its engine, while it runs.
@@ -99,9 +135,11 @@ impl Node {
     fn agent_config(&self) -> String {
         let engine = self.engine.as_ref().map(|engine| engine.ready().address);
         let Self { name, pool, routers, link, .. } = self;
+        let (metadata, notice) = (self.metadata.url(), humantime::format_duration(self.notice));
         format!(
             "agent:\n  node: {name}\n  pool: {pool}\n  routers: [{routers}]\n  engine: {{ url: \"http://{}\" }}\n  \
-             advertise: \"{}\"\n  gpus: simulated\n  metrics: null\nlogs: {{ filter: warn }}\n",
+             advertise: \"{}\"\n  gpus: simulated\n  metrics: null\n  \
+             notices: {{ cloud: gcp, url: \"{metadata}\", gcp_warning: {notice} }}\nlogs: {{ filter: warn }}\n",
             engine.unwrap_or_else(|| link.address()),
             link.address()
         )

@@ -116,7 +116,7 @@ impl Proxy {
         Ok(proxy)
     }
 
-    pub(super) fn address(&self) -> &str {
+    pub(in crate::chaos) fn address(&self) -> &str {
         &self.address
     }
 
@@ -133,11 +133,14 @@ impl Proxy {
         Ok(())
     }
 
-    /// Asks it to end; it goes on with its streams while another one is started in its place.
-    pub(in crate::chaos) fn dismiss(&mut self) {
-        if let Some(child) = self.child.take() {
-            self.dismissed.spawn(child.stop(FAREWELL));
+    /// Starts another one beside it, to which it hands its listener; it goes on with its streams.
+    pub(in crate::chaos) async fn roll(&mut self) -> Result<(), ChaosError> {
+        let old = self.child.take();
+        self.start_again().await?;
+        if let Some(old) = old {
+            self.dismissed.spawn(old.stop(FAREWELL));
         }
+        Ok(())
     }
 
     /// Starts it where it was.
@@ -145,8 +148,11 @@ impl Proxy {
         let routers = self.routers.join(", ");
         let secret = self.children.write("resume-secret", RESUME_SECRET)?;
         let config = format!(
-            "proxy:\n  listen: \"{}\"\n  metrics: \"127.0.0.1:0\"\n  routers: [{routers}]\n  latency_limit: 5s\n  resume: {{ secret: \"{}\" }}\n{}",
+            "proxy:\n  listen: \"{}\"\n  metrics: \"127.0.0.1:0\"\n  routers: [{routers}]\n  latency_limit: 5s\n  \
+             handover: \"{}/{}.sock\"\n  resume: {{ secret: \"{}\" }}\n{}",
             self.address,
+            self.children.folder().display(),
+            self.name,
             secret.display(),
             store(self.redis.as_deref())
         );

@@ -22,9 +22,7 @@ use super::{Listen, Problem, placement_request, progress, words};
 use crate::app::Shared;
 use crate::callers::follow::Following;
 use crate::callers::{header_value, peer, tell_caveat};
-use crate::delivery::{
-    Answer, Cutting, Failure, Heard, Hint, News, Parcel, Way, choose, deliver_cut, deliver_whole, new_spool,
-};
+use crate::delivery::{Answer, Cutting, Failure, Heard, Hint, News, Parcel, Way, choose, deliver_cut, deliver_whole};
 use crate::keys::unless_revoked;
 use crate::record::Record;
 use crate::transcript::Timing;
@@ -93,11 +91,12 @@ impl Upload {
         news: Option<mpsc::Sender<News>>,
     ) -> Result<Written, Failure> {
         let Self { session, listen, content_type, body } = self;
-        let (intake, spool) = new_spool()?;
+        let length = body.size_hint().exact();
+        let (intake, spool) = shared.spools.open(length);
         record.receiving(&spool);
         let wanted = placement_request(shared, session, &listen, Work::File);
         let query = listen.leg_query(Interims::Unwanted);
-        let hint = Hint { format: listen.format, bytes: body.size_hint().exact() };
+        let hint = Hint { format: listen.format, bytes: length };
         let parcel = Parcel { wanted, query, content_type, spool: spool.clone() };
         let taking = async {
             intake.take_body(body).await?;
@@ -107,7 +106,7 @@ impl Upload {
         let hearing = Box::pin(deliver(shared, record, (&listen, parcel), (hint, news)));
         let ((), mut answer) =
             unless_revoked(&listen.asked.caller, async { tokio::try_join!(taking, hearing) }).await?;
-        let (body, timing) = write(session, &listen, &mut answer);
+        let (body, timing) = write(session, &listen, &mut answer).await;
         record.used(answer.usage(audio_length(&body), body.len()));
         Ok((body, timing))
     }
@@ -134,12 +133,12 @@ async fn deliver(
 }
 
 /// Relays an answer that is written already, and writes one where engines only told what they heard.
-fn write(session: SessionId, listen: &Listen, answer: &mut Answer) -> Written {
+async fn write(session: SessionId, listen: &Listen, answer: &mut Answer) -> Written {
     match &mut answer.heard {
         Heard::Written(body) => (std::mem::take(body), Timing::Heard),
         Heard::Words(heard) => {
             let created = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-            let upload = words::Upload { sha256: answer.upload.sha256(), created };
+            let upload = words::Upload { sha256: answer.upload.sha256().await, created };
             (words::answer(session, listen, heard, &upload).to_string().into_bytes(), heard.timing)
         }
     }

@@ -11,7 +11,7 @@ use session::CloseReason;
 
 use super::answer::Problem;
 use super::window::{Taken, Window};
-use crate::delivery::{Failure, Spool, new_spool};
+use crate::delivery::{Failure, Spool, Spools};
 use futures_util::TryStreamExt;
 use tokio::sync::oneshot;
 
@@ -30,8 +30,8 @@ pub(super) struct Form {
 impl Form {
     /// Reads a request's form to its end. Memory holds its small fields and a part of the file. `begun` is told the form
     /// so far when the file begins.
-    pub(super) async fn read(request: Request, begun: oneshot::Sender<Self>) -> Result<Self, Problem> {
-        let mut begun = Some(begun);
+    pub(super) async fn read(request: Request, spools: &Spools, begun: oneshot::Sender<Self>) -> Result<Self, Problem> {
+        let mut opening = Opening { spools, begun: Some(begun) };
         let taken = Taken::default();
         let (parts, body) = request.into_parts();
         check_type(&parts.headers)?;
@@ -47,16 +47,16 @@ impl Form {
             }
             // Its headers are done with.
             taken.add(1);
-            form.take(field, &taken, &mut begun).await?;
+            form.take(field, &taken, &mut opening).await?;
         }
         Ok(form)
     }
 
-    async fn take(&mut self, mut field: Field<'_>, taken: &Taken, begun: &mut Begun) -> Result<(), Problem> {
+    async fn take(&mut self, mut field: Field<'_>, taken: &Taken, opening: &mut Opening<'_>) -> Result<(), Problem> {
         let name = field.name().unwrap_or_default();
         let name = name.strip_suffix("[]").unwrap_or(name).to_owned();
         if name == "file" {
-            return self.take_file(field, taken, begun).await;
+            return self.take_file(field, taken, opening).await;
         }
         let mut value = Vec::new();
         while let Some(data) = chunk(&mut field, taken).await? {
@@ -73,13 +73,13 @@ impl Form {
         Ok(())
     }
 
-    async fn take_file(&mut self, field: Field<'_>, taken: &Taken, begun: &mut Begun) -> Result<(), Problem> {
+    async fn take_file(&mut self, field: Field<'_>, taken: &Taken, opening: &mut Opening<'_>) -> Result<(), Problem> {
         if self.file.is_some() {
             return Err(Problem::invalid("file", "expected one file, got more: send each as a request of its own"));
         }
-        let (mut intake, spool) = new_spool()?;
+        let (mut intake, spool) = opening.spools.open(None);
         self.file = Some(spool);
-        if let Some(begun) = begun.take() {
+        if let Some(begun) = opening.begun.take() {
             let _nobody_waits = begun.send(self.clone());
         }
         intake.take(field.inspect_ok(|data| taken.add(data.len())), |error| broken(&error)).await?;
@@ -112,8 +112,11 @@ impl Form {
     }
 }
 
-/// Who is to be told when the file begins.
-type Begun = Option<oneshot::Sender<Form>>;
+/// What the file goes into, and who is to be told when it begins.
+struct Opening<'a> {
+    spools: &'a Spools,
+    begun: Option<oneshot::Sender<Form>>,
+}
 
 async fn chunk(field: &mut Field<'_>, taken: &Taken) -> Result<Option<bytes::Bytes>, Problem> {
     let data = field.chunk().await.map_err(|error| broken(&error))?;

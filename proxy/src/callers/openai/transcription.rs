@@ -119,8 +119,9 @@ impl Reading<'_> {
     /// Reads the form, and gets a short file heard: while it comes in, if the model came before it.
     async fn take(mut self, record: &mut Record, request: Request) -> Result<Taken, Problem> {
         let (begun, begins) = oneshot::channel();
+        let spools = self.shared.spools.clone();
         let hearing = async { Ok(self.hear_early(record, begins).await) };
-        let (form, early) = tokio::try_join!(Form::read(request, begun), hearing)?;
+        let (form, early) = tokio::try_join!(Form::read(request, &spools, begun), hearing)?;
         let order = self.order(&form)?;
         if let Some((asked, answer)) = early
             && asked == order.leg_query()

@@ -86,7 +86,7 @@ async fn a_refusal_is_in_the_words_of_the_api_that_was_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_lets_requests_finish_and_closes_the_rest() {
+async fn a_drain_lets_requests_finish_hears_who_has_just_come_and_closes_the_rest() {
     let mut edge = edge(Limits::default());
     let (mut idle, mut fresh, busy) = (connect(&mut edge, ROOM), connect(&mut edge, ROOM), connect(&mut edge, ROOM));
     idle.write_all(GET).await.unwrap();
@@ -96,13 +96,57 @@ async fn a_drain_lets_requests_finish_and_closes_the_rest() {
         sleep(Duration::from_secs(1)).await;
         edge.host.shutdown.begin();
         let since = Instant::now();
-        let ends = (idle.read_u8().await.is_err(), fresh.read_u8().await.is_err());
-        (ends, since.elapsed())
+        let ended = idle.read_u8().await.is_err();
+        let took = since.elapsed();
+        fresh.write_all(GET).await.unwrap();
+        let late = exchange(fresh, b"").await;
+        (ended, took, late)
     };
-    let (answer, (ends, took)) = tokio::join!(exchange(busy, request), drain);
-    assert_eq!((ends, took), ((true, true), Duration::ZERO));
+    let (answer, (ended, took, late)) = tokio::join!(exchange(busy, request), drain);
+    assert_eq!((ended, took), (true, Duration::ZERO));
+    assert!(late.starts_with("HTTP/1.1 200") && late.contains("\r\nconnection: close\r\n"), "{late:?}");
     assert!(answer.contains("\r\nconnection: close\r\n") && answer.ends_with("abc"), "{answer:?}");
     assert_eq!(edge.host.shutdown.drain(Duration::from_secs(5)).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_asked_for_during_a_drain_is_upgraded() {
+    let mut edge = edge(Limits::default());
+    let mut caller = connect(&mut edge, ROOM);
+    edge.host.shutdown.begin();
+    sleep(Duration::from_secs(1)).await;
+    caller.write_all(UPGRADE_HEAD).await.unwrap();
+    let head = read_until(&mut caller, "\r\n\r\n").await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 101") && head.contains("connection: upgrade"), "{head:?}");
+    caller.write_all(b"echo").await.unwrap();
+    assert_eq!(read_until(&mut caller, "echo").await.unwrap(), "echo");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_come_in_and_says_nothing_does_not_hold_up_a_drain() {
+    let mut edge = edge(Limits::default());
+    let mut silent = connect(&mut edge, ROOM);
+    let since = Instant::now();
+    edge.host.shutdown.begin();
+    edge.host.guests.gone().await;
+    assert!(silent.read_u8().await.is_err());
+    assert_eq!(since.elapsed().as_secs(), Limits::default().header_read.as_secs());
+}
+
+#[tokio::test]
+async fn callers_still_come_in_while_the_process_lingers() {
+    let shutdown = Shutdown::new();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = Limits { linger: Duration::from_secs(3600), ..Limits::default() };
+    shutdown.begin();
+    shutdown.spawn("edge", serve(listener, routes(), limits, shutdown.clone()));
+    let mut caller = TcpStream::connect(address).await.unwrap();
+    caller.write_all(GET).await.unwrap();
+    let mut answer = String::new();
+    caller.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"), "{answer:?}");
+    assert_eq!(shutdown.cut().await, 1);
 }
 
 /// Starts a real listener with one seat whose only route says who is calling.

@@ -71,7 +71,7 @@ fn edge(limits: Limits) -> Edge {
 fn connect(edge: &mut Edge, room: usize) -> DuplexStream {
     let (caller, socket) = duplex(room);
     let seat = edge.seats.take(PEER.ip(), Instant::now()).unwrap();
-    edge.host.converse(socket, PEER, seat);
+    edge.host.converse(socket, PEER, (seat, edge.lanes.next().enter().0));
     caller
 }
 

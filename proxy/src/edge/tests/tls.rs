@@ -63,7 +63,7 @@ fn trusting(issued: &Issued, version: &'static SupportedProtocolVersion, protoco
 fn connect_to(edge: &mut Edge, tls: &Tls) -> DuplexStream {
     let (caller, socket) = duplex(ROOM);
     let seat = edge.seats.take(PEER.ip(), Instant::now()).unwrap();
-    edge.host.shake_hands(tls.clone(), socket, PEER, seat);
+    edge.host.shake_hands(tls.clone(), socket, PEER, (seat, edge.lanes.next().enter().0));
     caller
 }
 

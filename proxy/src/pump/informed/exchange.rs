@@ -12,6 +12,7 @@ use session::{CloseReason, Kept, Progress};
 use super::{Informed, resumed};
 use crate::metrics::{self, Resume};
 use crate::parking::Return;
+use crate::pump::spill::Spill;
 use crate::pump::wake::Wake;
 use crate::pump::{FAREWELL, Pump};
 use crate::wire::CallerSocket;
@@ -67,6 +68,8 @@ impl Pump {
     fn let_go(&mut self, caller: Option<CallerSocket>, close: Close) {
         self.to_caller.clear();
         self.caller_blocked = None;
+        // What waits on disk was not received: the caller sends it again.
+        self.spill = Spill::new(self.shared.config.spill.bytes, &self.shared.spills);
         let Some(mut caller) = caller else { return };
         self.shared.shutdown.spawn("farewell", async move {
             // It may be gone: then nobody hears it.

@@ -21,12 +21,13 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 use crate::Config;
 use crate::app::Shared;
+use crate::budget::Budget;
 use crate::callers::listen::{Listen, placement_request};
 use crate::keys::{Keys, Tokens};
 use crate::overload::MemoryWatch;
 use crate::parking::{Found, Parking, ResumeConfig, Return, Seal};
-use crate::pump::Admitted;
 use crate::pump::admission::open_first;
+use crate::pump::{Admitted, SpillLimits};
 use crate::quota::Quota;
 use crate::record::Record;
 use crate::router::{Placer, Reporter};
@@ -35,6 +36,8 @@ use crate::wire::{Dial, Pipe, caller_socket};
 
 /// Bytes that a pipe holds before its writer must wait.
 const PIPE: usize = 256 << 10;
+/// The query of raw speech.
+const RAW: &str = "encoding=linear16&sample_rate=16000";
 /// Long enough that whatever can happen without time passing has happened.
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -79,6 +82,11 @@ pub(super) struct Node {
 impl Node {
     pub(super) async fn hear(&mut self) -> Message {
         self.socket.next().await.unwrap().unwrap()
+    }
+
+    /// Hears what has come already.
+    pub(super) async fn hear_now(&mut self) -> Option<Message> {
+        tokio::time::timeout(MOMENT, self.hear()).await.ok()
     }
 
     /// Hears so many bytes of audio.
@@ -151,31 +159,43 @@ fn refusal() -> ErrorResponse {
 pub(super) struct Bench {
     pub(super) caller: WebSocketStream<DuplexStream>,
     pub(super) shutdown: Shutdown,
+    pub(super) reporter: Reporter,
     nodes: mpsc::Receiver<Node>,
-    reporter: Reporter,
     shared: Arc<Shared>,
 }
 
 impl Bench {
     pub(super) async fn with_nodes(names: &[&str]) -> Self {
-        Self::start(names, "interim_results=true", Standing::default()).await
+        Self::start(names, &format!("{RAW}&interim_results=true"), Standing::default(), config()).await
     }
 
     pub(super) async fn without_interims(names: &[&str]) -> Self {
-        Self::start(names, "", Standing::default()).await
+        Self::start(names, RAW, Standing::default(), config()).await
+    }
+
+    /// Starts a stream whose first bytes tell what it is.
+    pub(super) async fn with_container(names: &[&str]) -> Self {
+        Self::start(names, "", Standing::default(), config()).await
     }
 
     /// Starts a stream whose key does not hold for ever.
     pub(super) async fn with_standing(standing: Standing) -> Self {
-        Self::start(&["a"], "", standing).await
+        Self::start(&["a"], RAW, standing, config()).await
     }
 
-    async fn start(names: &[&str], query: &str, standing: Standing) -> Self {
+    /// Starts a stream of which so many bytes may wait on disk, and so many be kept for a replay.
+    pub(super) async fn with_room(spill: u64, rings: u64) -> Self {
+        let spill = SpillLimits { bytes: spill, ..SpillLimits::default() };
+        let config = Config { spill, rings_bytes: std::num::NonZeroU64::new(rings), ..config() };
+        Self::start(&["a"], &format!("{RAW}&interim_results=true"), Standing::default(), config).await
+    }
+
+    async fn start(names: &[&str], query: &str, standing: Standing, config: Config) -> Self {
         let (connected, nodes) = mpsc::channel(8);
         let shutdown = Shutdown::new();
         let reporter = Reporter::default();
-        let shared = Arc::new(shared(Arc::new(Nodes(connected)), &reporter, &shutdown));
-        let uri = format!("/v1/listen?encoding=linear16&sample_rate=16000&{query}").parse().unwrap();
+        let shared = Arc::new(shared((Arc::new(Nodes(connected)), config), &reporter, &shutdown));
+        let uri = format!("/v1/listen?{query}").parse().unwrap();
         let caller = Caller::unlimited("dev".parse().unwrap(), KeyId::dev());
         let caller = Caller { standing, ..caller };
         let listen = Listen::read(&uri, &HeaderMap::new(), &shared.models.load(), caller).unwrap();
@@ -195,7 +215,7 @@ impl Bench {
 
     /// Starts a stream of a caller that asks for everything that it can be told.
     pub(super) async fn informed(names: &[&str]) -> Self {
-        Self::start(names, "interim_results=true&events=1&ack=1", Standing::default()).await
+        Self::start(names, &format!("{RAW}&interim_results=true&events=1&ack=1"), Standing::default(), config()).await
     }
 
     /// Opens another connection for the stream, and returns the old one.
@@ -279,7 +299,8 @@ impl Bench {
         let updates = std::iter::from_fn(|| self.reporter.next());
         let reasons = updates.filter_map(|update| match update {
             Update::Ended(ended) => Some(ended.reason),
-            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Released(_) | Update::Usage(_) => None,
+            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Released(_) => None,
+            Update::Moved(_) | Update::Usage(_) => None,
         });
         reasons.collect()
     }
@@ -296,12 +317,20 @@ fn placement(name: &str) -> Placement {
     }
 }
 
-fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Shared {
-    let config = Config { drain: Duration::from_secs(3), ..Config::default() };
+/// Nothing waits on disk.
+fn config() -> Config {
+    let spill = SpillLimits { bytes: 0, ..SpillLimits::default() };
+    Config { drain: Duration::from_secs(3), spill, ..Config::default() }
+}
+
+fn shared((dialer, config): (Arc<dyn Dial>, Config), reporter: &Reporter, shutdown: &Shutdown) -> Shared {
     Shared {
-        facts: crate::facts::FactReader::open(&config.facts).unwrap(),
+        facts: Arc::new(crate::facts::FactReader::open(&config.facts).unwrap()),
         placer: Placer::new(&[], config.place_timeout).unwrap(),
         chunks: Arc::new(tokio::sync::Semaphore::new(8)),
+        rings: Budget::new(config.rings_limit()),
+        spills: Budget::new(config.spill.bytes_together),
+        spools: crate::delivery::Spools::default(),
         config,
         models: Arc::new(arc_swap::ArcSwap::from_pointee(Models(BTreeMap::from([(
             "sphinx-en-us".parse().unwrap(),
@@ -313,7 +342,7 @@ fn shared(dialer: Arc<dyn Dial>, reporter: &Reporter, shutdown: &Shutdown) -> Sh
         memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
         keys: Arc::new(Keys::new(Keyring::new(Arc::new(Embedded::new())), Tokens::default(), store::Limits::default())),
-        parking: Parking::new(ResumeConfig::default(), Seal::random()),
+        parking: Arc::new(Parking::new(ResumeConfig::default(), Seal::random())),
         quota: Arc::new(Quota::new(Arc::new(Embedded::new()), std::num::NonZeroU32::MIN)),
         started: tokio::time::Instant::now(),
     }

@@ -19,7 +19,9 @@ async fn the_caller_is_told_how_to_come_back_and_every_second_how_far_it_is() {
     let info = bench.told("SessionInfo").await;
     assert_eq!((&info["failover"], &info["max_unacked_samples"]), (&json!("full"), &json!(960_000)));
     assert!(info["resume_token"].as_str().is_some_and(|token| token.len() > 60), "{info}");
-    bench.send_all(&speech(Duration::from_secs(2))).await;
+    let sound = speech(Duration::from_secs(2));
+    bench.send_all(&sound).await;
+    node.hear_all(sound.len()).await;
     node.say(&words_result(&[("one", 0.1), ("two", 1.0)], 0.0, 1.6)).await;
     let told = bench.told("Results").await;
     assert_eq!((&told["seq"], &told["start"]), (&json!(1), &json!(0.0)));

@@ -288,3 +288,36 @@ fn a_pool_that_wavers_drains_nothing() {
         [0, 0, 0, 0, 1]
     );
 }
+
+#[test]
+fn room_is_kept_for_what_demand_rose_by_while_a_node_boots() {
+    let supply =
+        || vec![PoolSupply { limits: Some(Limits { min: 0, desired: 0, max: 90 }), ..pool("a", Market::OnDemand, 50) }];
+    let share = Ratio::clamped(0.96);
+    let required = |swing: u32| {
+        let mut planner = Planner::new(PlannerConfig { target: Ratio::clamped(0.92), rise_share: share, ..config() });
+        let streams = |tick: u32| if tick % 60 < 30 { 900 } else { 900 + swing };
+        let plans = (0..8_641).map(|tick| {
+            planner.plan(&situation(supply(), streams(tick)), noon() + Duration::from_secs(10) * tick).required
+        });
+        plans.last().unwrap()
+    };
+    // The last moment is a quiet one; what was required in the five minutes before it is held.
+    let (calm, crowded) = (required(0), required(150));
+    assert!((calm - 900.0 / 0.92).abs() < 1.0, "{calm}");
+    assert!(crowded > 1_050.0 + 4.5 * 1_050_f64.sqrt(), "{crowded}");
+}
+
+#[test]
+fn starts_that_are_late_because_a_node_was_taken_away_do_not_lower_the_target() {
+    let target = |event: Option<Event>| {
+        let mut planner = Planner::new(config());
+        event.into_iter().for_each(|event| planner.observe(&event, noon()));
+        let mut pressed = situation(vec![PoolSupply { nodes: nodes("a", 4, 24), ..pool("a", Market::Spot, 20) }], 100);
+        pressed.demand.slow_starts = 5;
+        let percent = planner.plan(&pressed, noon()).target * 100.0;
+        percent.round()
+    };
+    assert_eq!(target(None), 83.0);
+    assert_eq!(target(Some(Event::Preempted { pool: "a".parse().unwrap() })), 85.0);
+}

@@ -151,7 +151,9 @@ impl World {
         let (layout, limits) = (self.session.layout, self.session.limits.clone());
         let begun =
             Begun { placements, layout, limits, seed: self.now, parking: self.line.parking(), earlier: Some(earlier) };
+        self.silenced_before.append(&mut self.session.poison.silenced);
         self.session = Session::begin(begun, self.at());
+        self.session.silence_with(u8::MAX);
         self.legs.clear();
         self.pending = Pending::Nothing;
         (self.sent, self.noticed, self.is_closed) = (earlier.from, earlier.from, false);

@@ -1,7 +1,7 @@
 //! A simulated node's side of a leg: it hears exactly, and says it in its own way. Every leg cuts, times and guesses
 //! differently.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,9 +11,12 @@ use rand::{Rng, SeedableRng};
 use super::script::Spoken;
 use crate::events::{Answers, Control, Heard, LegClose, Said, Word};
 use crate::stream::Outgoing;
+use crate::units::{Unit, UnitKind};
 
 /// Sound is judged in blocks of so many milliseconds.
 const BLOCK: u64 = 20;
+/// What a sample says that was silenced.
+const SILENCE: u64 = u32::MAX as u64;
 /// A word is known from so many milliseconds of it on.
 const KNOWN: u64 = 60;
 
@@ -29,6 +32,17 @@ pub(super) enum Fault {
     Mute,
     /// It hears everything, and nothing of it arrives for some time.
     OneWay,
+    /// Some of its messages cannot be read, or cannot be true.
+    Raves,
+}
+
+/// How a message arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// As it was said.
+    Whole,
+    /// Nobody can read it.
+    Garbled,
 }
 
 /// A message on its way to the session.
@@ -50,6 +64,8 @@ pub(super) struct Node {
     queue: VecDeque<Outgoing>,
     pub(super) outbox: VecDeque<Message>,
     base: Option<u64>,
+    /// What it hears wrong at the beginning of a leg in the middle of a stream.
+    preroll: u64,
     /// Received, and heard of that.
     received: u64,
     heard: u64,
@@ -63,10 +79,14 @@ pub(super) struct Node {
     latency: u64,
     budget: u64,
     is_over: bool,
+    /// Samples that were silenced.
+    silent: BTreeSet<u64>,
+    /// The sample that ends every node that hears it.
+    poison: Option<u64>,
 }
 
 impl Node {
-    pub(super) fn new(seed: u64, script: &[Spoken]) -> Self {
+    pub(super) fn new(seed: u64, script: &[Spoken], (preroll, poison): (u64, Option<u64>)) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
         Self {
             fault: Fault::None,
@@ -76,6 +96,7 @@ impl Node {
             queue: VecDeque::new(),
             outbox: VecDeque::new(),
             base: None,
+            preroll,
             received: 0,
             heard: 0,
             start: 0,
@@ -88,8 +109,15 @@ impl Node {
             latency: dice.random_range(1..60),
             budget: 0,
             is_over: false,
+            silent: BTreeSet::new(),
+            poison,
             dice,
         }
+    }
+
+    /// Says where in the stream its audio begins.
+    pub(super) fn begins_at(&mut self, sample: u64) {
+        self.received = sample;
     }
 
     fn is(&self, fault: Fault, now: u64) -> bool {
@@ -107,22 +135,45 @@ impl Node {
 
     /// Takes a message, which must go on exactly where the last one ended.
     pub(super) fn take(&mut self, message: Outgoing) {
-        if let Outgoing::Audio(audio) = &message {
-            for frame in audio.chunks(4) {
-                let sample = u64::from(u32::from_le_bytes(frame.try_into().unwrap()));
-                match self.base {
-                    None => {
-                        self.base = Some(sample);
-                        (self.received, self.heard, self.start, self.shown) = (sample, sample, sample, sample);
-                        self.concluded =
-                            self.script.iter().take_while(|word| !self.is_whole_enough(word, sample)).count();
-                    }
-                    Some(_) => assert_eq!(sample, self.received, "audio goes on where it ended"),
-                }
-                self.received = sample + 1;
-            }
+        match message {
+            Outgoing::Audio(audio) => self.take_audio(audio),
+            Outgoing::Units(units) => units.into_iter().for_each(|(unit, bytes)| self.take_unit(unit, bytes)),
+            Outgoing::Control(..) => self.queue.push_back(message),
         }
-        self.queue.push_back(message);
+    }
+
+    fn take_audio(&mut self, audio: Bytes) {
+        for frame in audio.chunks(4) {
+            let sample = u64::from(u32::from_le_bytes(frame.try_into().unwrap()));
+            let is_silent = sample == SILENCE;
+            let sample = if is_silent { self.received } else { sample };
+            if is_silent {
+                self.silent.insert(sample);
+            }
+            self.take_at(sample);
+            self.received = sample + 1;
+        }
+        self.queue.push_back(Outgoing::Audio(audio));
+    }
+
+    fn take_unit(&mut self, unit: Unit, bytes: Bytes) {
+        assert!(self.base.is_some() || unit.kind != UnitKind::Rest, "no stream begins with {unit:?}");
+        self.take_at(unit.start);
+        if unit.samples > 0 {
+            assert_eq!(bytes.len(), unit.samples as usize * 4, "a unit comes whole");
+            self.take_audio(bytes);
+        }
+    }
+
+    /// Goes on, or begins, at a sample.
+    fn take_at(&mut self, sample: u64) {
+        if self.base.is_some() {
+            return assert_eq!(sample, self.received, "audio goes on where it ended");
+        }
+        self.base = Some(sample);
+        (self.received, self.heard, self.start, self.shown) = (sample, sample, sample, sample);
+        let clear = if sample > 0 { sample + self.preroll } else { 0 };
+        self.concluded = self.script.iter().take_while(|word| !self.is_whole_enough(word, clear)).count();
     }
 
     fn is_whole_enough(&self, word: &Spoken, base: u64) -> bool {
@@ -145,7 +196,7 @@ impl Node {
                 Some(Outgoing::Control(Control::Finalize, _)) => self.cut(Answers::Finalize, now),
                 Some(Outgoing::Control(Control::Configure, _)) => self.say(Said::Configured, Vec::new(), now),
                 Some(Outgoing::Control(Control::CloseStream, _)) => self.close(now),
-                None => {}
+                Some(Outgoing::Units(_)) | None => {}
             }
         }
     }
@@ -159,6 +210,10 @@ impl Node {
         let samples = piece as u64 / 4;
         self.budget = self.budget.saturating_sub(samples);
         for _ in 0..samples {
+            if self.poison == Some(self.heard) && !self.silent.contains(&self.heard) {
+                (self.fault, self.fault_at, self.recovers_at) = (Fault::Dies, now, u64::MAX);
+                return;
+            }
             self.heard += 1;
             if self.heard.is_multiple_of(BLOCK) {
                 self.show_what_is_due(now);
@@ -167,7 +222,7 @@ impl Node {
     }
 
     fn show_what_is_due(&mut self, now: u64) {
-        let said = self.known();
+        let said = self.heard_of(self.known());
         let last = said.last().map_or(0, |word| word.end);
         let length = self.heard - self.start;
         let is_paused = !said.is_empty() && self.heard >= last + self.pause;
@@ -191,10 +246,16 @@ impl Node {
         rest.take_while(|word| self.heard >= word.start.max(base) + KNOWN).collect()
     }
 
+    /// Leaves out the words that were silenced, in part at least.
+    fn heard_of(&self, words: Vec<Spoken>) -> Vec<Spoken> {
+        words.into_iter().filter(|word| self.silent.range(word.start..word.end).next().is_none()).collect()
+    }
+
     fn cut(&mut self, answers: Answers, now: u64) {
-        let words = self.known();
+        let known = self.known();
+        self.concluded += known.len();
+        let words = self.heard_of(known);
         let heard = self.result(&words, answers);
-        self.concluded += words.len();
         (self.start, self.shown) = (self.heard, self.heard);
         self.say(Said::Final(heard), words.iter().map(|word| word.number).collect(), now);
     }
@@ -235,9 +296,27 @@ impl Node {
     }
 
     /// Returns the next message that arrives.
-    pub(super) fn arrival(&mut self, now: u64) -> Option<Message> {
+    pub(super) fn arrival(&mut self, now: u64) -> Option<(Message, Arrival)> {
         let is_cut_off = self.is(Fault::OneWay, now) || self.is(Fault::Hangs, now) || self.is_dead(now);
         let is_due = self.outbox.front().is_some_and(|message| message.due <= now);
-        (is_due && !is_cut_off).then(|| self.outbox.pop_front()).flatten()
+        let message = (is_due && !is_cut_off).then(|| self.outbox.pop_front()).flatten()?;
+        Some(if self.is(Fault::Raves, now) { self.rave(message) } else { (message, Arrival::Whole) })
+    }
+
+    fn rave(&mut self, mut message: Message) -> (Message, Arrival) {
+        let kind = self.dice.random_range(0..40);
+        if kind < 3 && !matches!(message.said, Said::Closed(_)) {
+            return (message, Arrival::Garbled);
+        }
+        if let Said::Final(heard) | Said::Interim(heard) = &mut message.said {
+            match (kind, heard.words.first_mut()) {
+                (3, Some(word)) => word.start += Duration::from_secs(1_000),
+                (4, Some(word)) => word.end += Duration::from_secs(1_000),
+                (5, _) => heard.end += Duration::from_secs(1_000),
+                (6, _) if heard.start > Duration::from_secs(2) => heard.start = Duration::ZERO,
+                _ => {}
+            }
+        }
+        (message, Arrival::Whole)
     }
 }

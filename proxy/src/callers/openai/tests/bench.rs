@@ -208,7 +208,7 @@ impl Bench {
         let placing = placing.serve_with_incoming(TcpListenerStream::new(listener));
         shutdown.spawn("router", async move { placing.await.unwrap() });
         let reporter = Reporter::default();
-        shutdown.spawn("usage", crate::usage::keep(reporter.meters().clone(), Vec::new(), shutdown.clone()));
+        shutdown.spawn("usage", crate::usage::keep(reporter.meters().clone(), Default::default(), shutdown.clone()));
         let mut shared = shared(router, &reporter, &shutdown);
         shared.dialer = Arc::new(Streams(Arc::clone(&traces)));
         change(&mut shared);
@@ -286,7 +286,8 @@ impl Bench {
         let updates = std::iter::from_fn(|| self.reporter.next());
         let endings = updates.filter_map(|update| match update {
             Update::Ended(ended) => Some(ended),
-            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Released(_) | Update::Usage(_) => None,
+            Update::Opened(_) | Update::Failed(_) | Update::Renewal(_) | Update::Released(_) => None,
+            Update::Moved(_) | Update::Usage(_) => None,
         });
         endings.collect()
     }
@@ -322,9 +323,10 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
     let aliases = ["gpt-4o-transcribe", "whisper-1"].map(str::to_owned).into();
     let spec = ModelSpec { languages: vec!["en-US".parse().unwrap()], aliases };
     Shared {
-        facts: crate::facts::FactReader::open(&config.facts).unwrap(),
+        facts: Arc::new(crate::facts::FactReader::open(&config.facts).unwrap()),
         placer: Placer::new(&[format!("http://{router}")], config.place_timeout).unwrap(),
         chunks: Arc::new(tokio::sync::Semaphore::new(8)),
+        spools: crate::delivery::Spools::default(),
         config,
         models: Arc::new(arc_swap::ArcSwap::from_pointee(Models(BTreeMap::from([(
             "sphinx-en-us".parse().unwrap(),
@@ -334,9 +336,11 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
         http: reqwest::Client::builder().no_proxy().build().unwrap(),
         dialer: Arc::new(Tcp),
         memory: MemoryWatch::default(),
+        rings: crate::budget::Budget::new(u64::MAX),
+        spills: crate::budget::Budget::new(u64::MAX),
         shutdown: shutdown.clone(),
         keys: keys(Arc::new(Embedded::new()), Limits::default()),
-        parking: Parking::new(ResumeConfig::default(), Seal::random()),
+        parking: Arc::new(Parking::new(ResumeConfig::default(), Seal::random())),
         quota: Arc::new(Quota::new(Arc::new(Embedded::new()), std::num::NonZeroU32::MIN)),
         started: tokio::time::Instant::now(),
     }
