@@ -4,6 +4,7 @@
 mod file;
 mod message;
 mod metronome;
+mod resume;
 mod stream;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep_until};
 
 pub use metronome::Metronome;
+pub use resume::Loss;
 
 /// What SDKs send: 20 ms of sound per message.
 const FRAME: Duration = Duration::from_millis(20);
@@ -226,6 +228,8 @@ pub enum CallError {
 #[derive(Clone, Debug)]
 pub struct Caller {
     address: String,
+    others: Vec<String>,
+    loss: Loss,
     key: Option<String>,
     patience: Duration,
     metronome: Option<Arc<Metronome>>,
@@ -235,7 +239,8 @@ impl Caller {
     /// Calls `address`, such as `127.0.0.1:8080`.
     #[must_use]
     pub fn new(address: impl Into<String>) -> Self {
-        Self { address: address.into(), key: None, patience: PATIENCE, metronome: None }
+        let (others, loss) = (Vec::new(), Loss::End);
+        Self { address: address.into(), others, loss, key: None, patience: PATIENCE, metronome: None }
     }
 
     /// Shows a key.

@@ -21,6 +21,7 @@ use crate::facts::{CountriesError, FactReader};
 use crate::handover::{Estate, HandoverError, Inherited};
 use crate::keys::{IssuerKeyError, Keys, Tokens, follow};
 use crate::overload::MemoryWatch;
+use crate::parking::{Parking, ResumeSecretError, Seal};
 use crate::quota::{Bill, Quota};
 use crate::record::{Paid, Record};
 use crate::router::{Placer, Reporter, RouterAddressError, report};
@@ -44,6 +45,9 @@ pub enum ProxyError {
     /// The public keys of an issuer cannot be used.
     #[error("proxy.jwt cannot be used")]
     Issuer(#[from] IssuerKeyError),
+    /// The secret of resume tokens cannot be used.
+    #[error(transparent)]
+    ResumeSecret(#[from] ResumeSecretError),
     /// A router's address is none.
     #[error(transparent)]
     Router(#[from] RouterAddressError),
@@ -77,6 +81,7 @@ pub(crate) struct Shared {
     pub(crate) shutdown: Shutdown,
     pub(crate) keys: Arc<Keys>,
     pub(crate) quota: Arc<Quota>,
+    pub(crate) parking: Arc<Parking>,
     pub(crate) started: Instant,
 }
 
@@ -149,6 +154,7 @@ pub struct App {
     quotas: Arc<dyn Quotas>,
     usage: UsageJournal,
     placer: Placer,
+    seal: Seal,
     http: reqwest::Client,
     callers: Bound,
     secure: Option<Secure>,
@@ -202,6 +208,7 @@ impl Config {
         let keys = Arc::new(Keys::new(keyring, Tokens::read(self.jwt.as_ref()).await?, self.limits));
         Ok(App {
             secure,
+            seal: self.resume.seal()?,
             facts: FactReader::open(&self.facts)?,
             placer: Placer::new(&self.routers, self.place_timeout)?,
             callers,
@@ -269,6 +276,7 @@ impl App {
             spills: Budget::new(self.config.spill.bytes_together),
             spools: Spools::default(),
             quota: Arc::new(Quota::new(self.quotas, self.config.proxies)),
+            parking: Arc::new(Parking::new(self.config.resume.clone(), self.seal)),
             config: self.config,
             models: self.models,
             facts: Arc::new(self.facts),

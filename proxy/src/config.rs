@@ -17,6 +17,7 @@ use crate::delivery::FileLimits;
 use crate::edge;
 use crate::facts::FactsConfig;
 use crate::keys::JwtConfig;
+use crate::parking::ResumeConfig;
 use crate::pump::SpillLimits;
 
 /// Where the proxy listens, whom it asks, and what it allows.
@@ -70,6 +71,8 @@ pub struct Config {
     pub files: FileLimits,
     /// How long a stream waits for what.
     pub stream: session::Limits,
+    /// What is kept of streams whose callers may come back.
+    pub resume: ResumeConfig,
     /// What streams that send faster than they are heard may leave on disk.
     pub spill: SpillLimits,
     /// Bytes that all streams together may keep for replays; a quarter of the memory that the process may have unless set.
@@ -101,6 +104,7 @@ impl Default for Config {
             drain: Duration::from_secs(900),
             files: FileLimits::default(),
             stream: session::Limits::default(),
+            resume: ResumeConfig::default(),
             spill: SpillLimits::default(),
             rings_bytes: None,
             edge: edge::Limits::default(),

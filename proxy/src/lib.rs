@@ -4,6 +4,7 @@
 //! * [`edge`]: the accept loop, its deadlines and bounds. `callers`: the APIs callers speak. `engines`: how legs speak to nodes.
 //! * `keys`: who a caller is and what it may do.
 //! * `pump`: the shell around one stream's state machine: two sockets, one timer, no lock.
+//! * `parking`: streams whose callers may come back after a lost connection, and what they come back with.
 //! * `delivery`: a file's way to a node, or in chunks to many, whichever API it came by.
 //! * `quota`: how much of what its limits allow a key has used.
 //! * `router`: asks where to go and tells how it went. `record`: one session's life as the ledger will see it. `trace`: the
@@ -23,6 +24,7 @@ mod handover;
 mod keys;
 mod metrics;
 mod overload;
+mod parking;
 mod pump;
 mod quota;
 mod record;
@@ -39,5 +41,6 @@ pub use delivery::{BadChunkLength, ChunkLength, FileLimits};
 pub use facts::{BadFactHeader, CountriesError, FactHeader, FactsConfig};
 pub use handover::HandoverError;
 pub use keys::{IssuerConfig, IssuerKeyError, JwtConfig};
+pub use parking::{ResumeConfig, ResumeSecretError};
 pub use pump::SpillLimits;
 pub use usage::UsageJournal;

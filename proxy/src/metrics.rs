@@ -20,6 +20,8 @@ const FAILOVERS: &str = "crosspoint_proxy_failovers_total";
 const GAP: &str = "crosspoint_proxy_failover_gap_seconds";
 const MOVES: &str = "crosspoint_proxy_moves_total";
 const REPLAYED: &str = "crosspoint_proxy_replayed_seconds_total";
+const PARKED: &str = "crosspoint_proxy_streams_parked";
+const RESUMES: &str = "crosspoint_proxy_resumes_total";
 const CHUNKS: &str = "crosspoint_proxy_chunks_total";
 const CHUNKS_IN_FLIGHT: &str = "crosspoint_proxy_chunks_in_flight";
 const CERTIFICATES: &str = "crosspoint_proxy_certificates_total";
@@ -48,6 +50,12 @@ pub(crate) fn describe() {
     describe_histogram!(FIRST, "time from the open of a stream to its first result");
     describe_counter!(LEGS, "legs to nodes, by how they began or ended");
     describe_moves();
+    describe_gauge!(PARKED, "streams whose callers have lost their connections and may come back");
+    gauge!(PARKED).set(0.0);
+    describe_counter!(RESUMES, "streams that their callers asked to go on with, by what came of it");
+    for outcome in [Resume::Returned, Resume::Superseded, Resume::TakenOver, Resume::Unknown] {
+        counter!(RESUMES, "outcome" => outcome.label()).absolute(0);
+    }
     describe_counter!(CHUNKS, "chunks of files, by what a node made of them");
     describe_gauge!(CHUNKS_IN_FLIGHT, "chunks of files decoded and not yet heard");
     describe_counter!(CERTIFICATES, "changes of the TLS certificate, by whether the new one is shown");
@@ -219,6 +227,38 @@ pub(crate) fn failover_gap(gap: Duration) {
 /// Counts audio to the nearest second.
 pub(crate) fn replayed(audio: Duration) {
     counter!(REPLAYED).increment((audio + Duration::from_millis(500)).as_secs());
+}
+
+pub(crate) fn parked(streams: usize) {
+    gauge!(PARKED).set(streams as f64);
+}
+
+/// What comes of a wish to go on with a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resume {
+    /// It waited here.
+    Returned,
+    /// It still had a connection, which is closed.
+    Superseded,
+    /// It was another proxy's, or ended, and goes on as a new session.
+    TakenOver,
+    /// There is none, or it is somebody else's.
+    Unknown,
+}
+
+impl Resume {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Returned => "returned",
+            Self::Superseded => "superseded",
+            Self::TakenOver => "taken_over",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+pub(crate) fn resumed(outcome: Resume) {
+    counter!(RESUMES, "outcome" => outcome.label()).increment(1);
 }
 
 pub(crate) fn first_result(took: Duration) {

@@ -5,6 +5,8 @@ mod admission;
 mod caller;
 mod container;
 mod ear;
+mod farewell;
+mod informed;
 mod leg;
 mod moves;
 mod spill;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use relay::{Frame, Socket};
+use relay::Frame;
 use scheduler::{Placement, Request, Timestamp};
 use session::{CloseReason, Kind, Session};
 use store::End;
@@ -34,10 +36,11 @@ use crate::engines::{LegHeaders, OpenError};
 use crate::metrics;
 use crate::record::Record;
 use crate::router::MoveOrders;
-use crate::wire::{LegSocket, Pipe};
-use caller::farewell;
+use crate::wire::{CallerSocket, LegSocket};
 use container::Cutter;
 use ear::Ear;
+use farewell::farewell;
+use informed::Informed;
 use leg::Leg;
 use moves::Gap;
 use spill::Spill;
@@ -107,6 +110,9 @@ pub(crate) struct Pump {
     began: Timestamp,
     first_result: FirstResult,
     gap: Gap,
+    informed: Option<Box<Informed>>,
+    /// Whether another session had this stream before.
+    goes_on: bool,
 }
 
 /// Whether the caller has seen a result.
@@ -124,7 +130,10 @@ impl Pump {
         listen: &Listen,
         (record, now): (Record, Timestamp),
     ) -> Self {
+        let begins = session.progress().map_or(0, |progress| progress.received);
         Self {
+            informed: Informed::new(&shared.parking, wanted.session, listen, now),
+            goes_on: listen.goes_on.is_some(),
             timer: Box::pin(tokio::time::sleep(LEAST_WAIT)),
             timer_at: now + LEAST_WAIT,
             draining: Box::pin(shared.shutdown.token().cancelled_owned()),
@@ -141,7 +150,7 @@ impl Pump {
             record,
             legs: Vec::new(),
             serving: None,
-            ear: listen.format.map(Ear::new),
+            ear: listen.format.map(|format| Ear::new(format, begins)),
             cutter: listen.format.is_none().then(Box::default),
             to_caller: VecDeque::new(),
             last: Kind::Final,
@@ -195,12 +204,15 @@ impl Pump {
     }
 
     /// Moves messages until the session ends, then says farewell.
-    pub(crate) async fn run<P: Pipe>(mut self: Box<Self>, mut caller: Socket<P>) {
+    pub(crate) async fn run(mut self: Box<Self>, caller: CallerSocket) {
+        let mut caller = Some(caller);
+        self.greet();
         let reason = loop {
             self.tell_all();
             if let Some(reason) = self.act() {
                 break reason;
             }
+            self.exchange(&mut caller);
             let wake = self.wake(&mut caller).await;
             self.take(wake);
             self.record.used(self.session.usage(self.shared.now()));
@@ -208,9 +220,15 @@ impl Pump {
             self.record.survives(self.session.failover());
             self.rearm();
         };
+        self.give_up(reason);
         let last = std::mem::take(&mut self.to_caller);
+        let lingering = self.lingering(reason);
         // The node is free before the caller has taken its leave, which it may never do.
         self.settle(reason);
+        if let Some(lingering) = lingering {
+            return lingering.say(caller, last).await;
+        }
+        let Some(mut caller) = caller else { return };
         // Boxed: what it needs at the end is not held by a stream from its beginning.
         let farewell = Box::pin(farewell(&mut caller, last, reason));
         if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
@@ -252,6 +270,7 @@ impl Pump {
                 self.note_drain();
                 self.arm();
             }
+            Wake::Returned(returned) => self.take_return(returned),
             Wake::KeyEnded(end) => self.end_for_key(end),
             Wake::Time => self.tick(),
         }
@@ -262,13 +281,14 @@ impl Pump {
         if self.shared.shutdown.token().is_cancelled() {
             self.note_drain();
         }
+        self.acknowledge(now);
         // A caller that never stops keeps this from being looked at elsewhere.
         if let Some(end) = self.key_ended.as_mut().now_or_never() {
             self.end_for_key(end);
         } else if self.drain_at.is_some_and(|at| now >= at) {
             self.session.end(CloseReason::Draining);
         } else if self.caller_blocked.is_some_and(|since| now.since(since) >= PATIENCE) {
-            self.session.end(CloseReason::CallerSlow);
+            self.session.caller_lost(CloseReason::CallerSlow, now);
         } else {
             self.session.tick(now);
         }
@@ -287,15 +307,20 @@ impl Pump {
         let left = self.shared.config.drain.saturating_sub(self.shared.shutdown.drained_for());
         let end = self.shared.now() + left;
         self.drain_at.get_or_insert(end);
+        if self.session.is_parked() {
+            // Its caller finds the next proxy, and never this one.
+            self.session.end(CloseReason::Draining);
+        }
     }
 
     /// Sets the timer to the next moment at which something may be due.
     fn arm(&mut self) {
         let now = self.shared.now();
         let due = self.session.deadline().map_or(MOST_WAIT, |at| at.since(now).max(LEAST_WAIT));
-        let drain = self.drain_at.map_or(due, |at| at.since(now));
-        self.timer.as_mut().reset(tokio::time::Instant::now() + due.min(drain));
-        self.timer_at = now + due.min(drain);
+        let others = [self.drain_at, self.ack_due()].into_iter().flatten().map(|at| at.since(now));
+        let due = others.fold(due, Duration::min);
+        self.timer.as_mut().reset(tokio::time::Instant::now() + due);
+        self.timer_at = now + due;
     }
 
     /// Sets the timer anew where something has come to be due before it rings.

@@ -148,6 +148,12 @@ impl Record {
         self.reporter.unused(self.session, node);
     }
 
+    /// Notes that the session has left its node, and is on none.
+    pub(crate) fn rests(&mut self, node: &NodeId) {
+        self.left();
+        self.reporter.left(self.session, node);
+    }
+
     /// Notes that a node refused or lost the session.
     pub(crate) fn failed(&mut self, node: &NodeId, cause: &str) {
         self.left();

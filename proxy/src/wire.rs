@@ -14,9 +14,12 @@ impl<P: AsyncRead + AsyncWrite + Unpin + Send> Pipe for P {}
 /// A leg's connection.
 pub(crate) type LegSocket = Socket<Box<dyn Pipe>>;
 
+/// A caller's connection.
+pub(crate) type CallerSocket = Socket<Box<dyn Pipe>>;
+
 /// Begins a caller's side after its upgrade.
-pub(crate) fn caller_socket<P: Pipe>(pipe: P) -> Socket<P> {
-    Socket::new(pipe, Role::Server, Limits::default(), &[])
+pub(crate) fn caller_socket<P: Pipe + 'static>(pipe: P) -> CallerSocket {
+    Socket::new(Box::new(pipe), Role::Server, Limits::default(), &[])
 }
 
 /// Begins a leg after its upgrade; `already_read` came with the answer.

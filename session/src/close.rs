@@ -35,6 +35,8 @@ pub enum CloseReason {
     BadParameter,
     /// There is no such path.
     UnknownPath,
+    /// There is no such stream to go on with, or it is somebody else's.
+    NothingToResume,
     /// The path does not take this method.
     WrongMethod,
     /// The key opens nothing, or none came.
@@ -97,7 +99,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, for tests and for metrics that start at zero.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Completed,
         Self::CallerGone,
         Self::CallerSilent,
@@ -105,6 +107,7 @@ impl CloseReason {
         Self::BadRequest,
         Self::BadParameter,
         Self::UnknownPath,
+        Self::NothingToResume,
         Self::WrongMethod,
         Self::Unauthorised,
         Self::Forbidden,
@@ -154,6 +157,7 @@ impl CloseReason {
             | Self::BadRequest
             | Self::BadParameter
             | Self::UnknownPath
+            | Self::NothingToResume
             | Self::WrongMethod
             | Self::Unauthorised
             | Self::Forbidden

@@ -253,6 +253,8 @@ pub enum Action {
     },
     /// Ping the node of this leg.
     Ping(u32),
+    /// Let the caller's connection go, for this reason: the session waits for another one.
+    Park(CloseReason),
     /// A move that was ordered is over.
     MoveEnded(MoveEnd),
     /// End the session.

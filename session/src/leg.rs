@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use scheduler::{Placement, Timestamp};
 
+use crate::absence::Merged;
 use crate::events::Said;
 use crate::health::Health;
 use crate::replies::Replies;
@@ -27,6 +28,8 @@ pub(crate) struct Leg {
     /// How often it answered settings.
     pub(crate) configured: usize,
     pub(crate) manner: Manner,
+    /// How it was joined, where it was.
+    pub(crate) merged: Merged,
     /// Results that wait until it is clear how they go on from those before, with what came between them.
     pub(crate) held: Vec<(Said, Bytes)>,
     pub(crate) health: Health,
@@ -64,6 +67,7 @@ impl Leg {
             replies: Replies::default(),
             configured: 0,
             manner: Manner::Verbatim,
+            merged: Merged::Seam,
             held: Vec::new(),
             health: Health::new(now),
             sense: Sense::default(),

@@ -5,12 +5,14 @@
 //! * [`captions`]: words to SRT and VTT.
 //! * [`CloseReason`]: why a session ended; close code, HTTP status, metric label and log field come from it alone.
 
+mod absence;
 mod asked;
 mod candidates;
 pub mod captions;
 mod close;
 mod events;
 mod health;
+mod kept;
 mod leg;
 mod merge;
 mod owed;
@@ -26,12 +28,14 @@ mod timeline;
 mod track;
 mod units;
 
+pub use absence::{Earlier, Merged, Parking, Progress};
 pub use candidates::{Candidates, Next};
 pub use close::{Blame, CloseReason};
 pub use events::{
     Action, Answers, Cause, Change, Control, Heard, Kind, Layout, Leaving, LegClose, Limits, Said, Told, Usage,
     Verdict, Word,
 };
+pub use kept::Kept;
 pub use pauses::Noticed;
 pub use stream::{Begun, MoveEnd, Outgoing, Session};
 pub use units::{Failover, Unit, UnitKind};

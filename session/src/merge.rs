@@ -4,6 +4,7 @@
 //! The costs are those of a global alignment in units of a thousandth: equal words earn 2, different ones 0.3, both less
 //! their distance over [`WINDOW`]; a word without a partner costs 0.35; words further apart than the window are never one.
 
+use crate::absence::Merged;
 use crate::events::Word;
 use crate::timeline::Timeline;
 
@@ -83,6 +84,8 @@ pub(crate) struct Joint {
     pub(crate) shift: i64,
     /// How many of its first words the caller has.
     pub(crate) had: usize,
+    /// By what that was judged.
+    pub(crate) merged: Merged,
 }
 
 /// Joins a new leg's words to what the caller has.
@@ -94,7 +97,7 @@ pub(crate) fn join(new: &[Placed], before: &Before<'_>, timeline: Timeline) -> J
     let new: Vec<Placed> = new.iter().map(|word| word.clone().shifted(shift)).collect();
     let by_time = |words: &[Placed]| words.iter().take_while(|word| word.middle() < before.fin).count();
     if before.seam == Seam::Safe && strays.len() < ENOUGH {
-        return Joint { shift, had: by_time(&new) };
+        return Joint { shift, had: by_time(&new), merged: Merged::Seam };
     }
     let pairs = align(&new, &known, window);
     let told = before.told.len();
@@ -102,7 +105,8 @@ pub(crate) fn join(new: &[Placed], before: &Before<'_>, timeline: Timeline) -> J
     let after_told = pairs.iter().rev().find(is_told).map_or(0, |pair| pair.new + 1);
     let guessed = pairs.iter().find(|pair| pair.known >= told && pair.new >= after_told).map(|pair| pair.new);
     let between = &new[after_told..guessed.unwrap_or(new.len())];
-    Joint { shift, had: after_told + by_time(between) }
+    let merged = if pairs.iter().any(|pair| pair.are_equal) { Merged::Aligned } else { Merged::Time };
+    Joint { shift, had: after_told + by_time(between), merged }
 }
 
 /// Lists how far each new word is from the nearest equal one, if one is near.

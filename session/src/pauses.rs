@@ -32,9 +32,14 @@ pub(crate) struct Pauses {
 }
 
 impl Pauses {
-    /// Starts in silence. A pause must be `shortest` samples long to count.
-    pub(crate) fn new(shortest: u64) -> Self {
-        Self { known: VecDeque::from([Pause { start: 0, end: None }]), heard: 0, shortest }
+    /// Starts in silence, at a position. A pause must be `shortest` samples long to count.
+    pub(crate) fn new(start: u64, shortest: u64) -> Self {
+        Self { known: VecDeque::from([Pause { start, end: None }]), heard: start, shortest }
+    }
+
+    /// Returns how long a pause must be to count.
+    pub(crate) fn shortest(&self) -> u64 {
+        self.shortest
     }
 
     /// Notes a change.
@@ -103,7 +108,7 @@ mod tests {
 
     /// Silent until 1,000, then from 2,000 to 2,300, from 3,000 to 3,100 and from 5,000 on.
     fn pauses() -> Pauses {
-        let mut pauses = Pauses::new(200);
+        let mut pauses = Pauses::new(0, 200);
         for (silence, speech) in [(0, 1_000), (2_000, 2_300), (3_000, 3_100)] {
             pauses.note(Noticed::Silence(silence));
             pauses.note(Noticed::Speech(speech));

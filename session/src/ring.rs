@@ -61,6 +61,12 @@ impl Ring {
         self.trim_units();
     }
 
+    /// Begins at a position instead of 0.
+    pub(crate) fn begin_at(&mut self, position: u64) {
+        self.base = position;
+        self.kept = Pieces::default();
+    }
+
     /// Returns the position of the first byte that is kept.
     pub(crate) fn base(&self) -> u64 {
         self.base
@@ -128,6 +134,11 @@ impl Ring {
         if let Grid::Units(index) = &mut self.grid {
             index.trim(self.base);
         }
+    }
+
+    /// Forgets everything from a position on.
+    pub(crate) fn truncate(&mut self, position: u64) {
+        self.kept.truncate(self.index(position));
     }
 
     /// Copies at most `most` bytes from a position on, and none beyond `end`.

@@ -7,13 +7,14 @@
 //!
 //! * `caller`: what the caller sends. `results`: what the caller is told. `joining`: how a leg goes on from the one before.
 //! * `sense`: what of it is nonsense. `poison`: audio that ends nodes. `nodes`: legs opened, lost and adopted. `clock`: what
-//!   time alone brings about. `moving`: planned moves. `units`: containers.
+//!   time alone brings about. `moving`: planned moves. `units`: containers. `parked`: a caller that may come back.
 
 mod caller;
 mod clock;
 mod joining;
 mod moving;
 mod nodes;
+mod parked;
 mod phase;
 mod poison;
 mod results;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use scheduler::{NodeId, Placement, Timestamp};
 
+use crate::absence::{Earlier, Parking};
 use crate::asked::Asked;
 use crate::close::CloseReason;
 use crate::events::{Action, Cause, Control, Layout, Limits, Told, Usage};
@@ -40,6 +42,7 @@ use crate::track::Track;
 use crate::units::Unit;
 pub use moving::MoveEnd;
 use moving::Moving;
+use parked::Presence;
 use phase::{Caller, Cover, Search, State};
 use poison::Poison;
 use speech::Moments;
@@ -65,6 +68,10 @@ pub struct Begun {
     pub limits: Limits,
     /// Anything that differs between sessions: those that wait together do not ask together.
     pub seed: u64,
+    /// What is kept for a caller that comes back; none: the session ends when its connection does.
+    pub parking: Option<Parking>,
+    /// Where it goes on that of another session; raw audio only.
+    pub earlier: Option<Earlier>,
 }
 
 /// Something to send on a leg.
@@ -108,6 +115,14 @@ pub struct Session {
     moments: Moments,
     asked: Asked,
     caller: Caller,
+    presence: Presence,
+    parking: Option<Parking>,
+    /// The first sample that it was sent.
+    begins: u64,
+    /// Bytes before this position are not paid for.
+    paid: u64,
+    /// Results of another session that it may still be told of.
+    recalls: usize,
     opened_at: Option<Timestamp>,
     caller_at: Timestamp,
     fin_at: Timestamp,
@@ -126,7 +141,7 @@ impl Session {
     /// Begins; the first action opens a leg, or asks for a node.
     #[must_use]
     pub fn begin(begun: Begun, now: Timestamp) -> Self {
-        let Begun { placements, layout, limits, seed } = begun;
+        let Begun { placements, layout, limits, seed, parking, earlier } = begun;
         let bytes_per_second = match layout {
             Layout::Frames { rate, bytes } => Some(u64::from(rate.get()) * u64::from(bytes.get())),
             Layout::Units { .. } | Layout::Opaque => None,
@@ -154,12 +169,17 @@ impl Session {
             moving: None,
             ring: Ring::new(layout),
             cover: Cover::Whole,
-            pauses: Pauses::new(timeline.millis(PAUSE)),
+            pauses: Pauses::new(0, timeline.millis(PAUSE)),
             gaps: Gaps::default(),
-            tracks: vec![Track::new()],
+            tracks: vec![Track::new(0)],
             moments: Moments::default(),
             asked: Asked::default(),
             caller: Caller::Speaking,
+            presence: Presence::Here { since: now },
+            parking,
+            begins: 0,
+            paid: 0,
+            recalls: 0,
             opened_at: None,
             caller_at: now,
             fin_at: now,
@@ -173,6 +193,9 @@ impl Session {
             actions: VecDeque::new(),
             told: VecDeque::new(),
         };
+        if let Some(earlier) = earlier {
+            session.go_on_from(earlier);
+        }
         session.seek(now);
         session
     }

@@ -28,9 +28,9 @@ pub(crate) struct Track {
 }
 
 impl Track {
-    /// Starts with nothing told.
-    pub(crate) fn new() -> Self {
-        Self { told: Vec::new(), guessed: Vec::new(), end: 0, fin: 0, seam: Seam::Safe }
+    /// Starts at a position, with nothing told.
+    pub(crate) fn new(from: u64) -> Self {
+        Self { told: Vec::new(), guessed: Vec::new(), end: from, fin: from, seam: Seam::Safe }
     }
 
     /// Returns where the last final result ended.

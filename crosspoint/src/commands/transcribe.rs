@@ -1,10 +1,13 @@
 //! `crosspoint transcribe`: files to text, as any caller of the proxy would do it.
 //!
-//! * `upload`: a whole file over HTTP; `progress`: how far it is. `stream`: a WAV file over a WebSocket at the speed of speech.
+//! * `upload`: a whole file over HTTP; `progress`: how far it is. `stream`: a WAV file over a WebSocket at the speed of speech,
+//!   over one `connection` after another; `memory`: what it takes to go on after a lost one.
 //! * `transcript`: what comes back, and how it is written. `failure`: what can go wrong, said to people.
 
+mod connection;
 mod failure;
 mod live;
+mod memory;
 mod progress;
 mod proxy;
 mod stream;
@@ -36,6 +39,8 @@ Examples:
   crosspoint transcribe --format srt talk.wav > talk.srt
   crosspoint transcribe --stream meeting.wav               word for word, as it is spoken
   crosspoint transcribe --stream --pace 0 meeting.wav      as fast as it goes
+  crosspoint transcribe --stream --url http://a:8080 --url http://b:8080 meeting.wav
+                                                           goes on at b when a is lost, and loses no word
   CROSSPOINT_KEY=… crosspoint transcribe --url http://speech.example:8080 --explain *.wav";
 
 /// The arguments of `crosspoint transcribe`.
@@ -67,9 +72,9 @@ pub(crate) struct Args {
 /// Whom to ask, and for what.
 #[derive(Debug, clap::Args)]
 struct Service {
-    /// Address of the proxy
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
+    /// Address of the proxy; a stream whose proxy is lost goes on at the next one that is given
+    #[arg(long = "url", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    urls: Vec<String>,
     /// API key
     #[arg(long, env = "CROSSPOINT_KEY", hide_env_values = true)]
     key: Option<String>,
@@ -108,10 +113,10 @@ enum Format {
 impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         self.check()?;
-        let proxy = self.service.proxy()?;
+        let proxies = self.service.proxies()?;
         let mut failed = 0;
         for file in &self.files {
-            match Box::pin(self.transcribe(&proxy, file)).await {
+            match Box::pin(self.transcribe(&proxies, file)).await {
                 Ok(session) => self.ledger.explain(session.as_deref()).await,
                 Err(failure) if self.files.len() == 1 => return Err(failure),
                 Err(failure) if crate::terminal::is_closed(&failure) => return Err(failure),
@@ -136,7 +141,7 @@ impl Args {
     }
 
     /// Transcribes one file to standard output and returns the session that did it, if the proxy named it.
-    async fn transcribe(&self, proxy: &Proxy, file: &Path) -> anyhow::Result<Option<String>> {
+    async fn transcribe(&self, proxies: &[Proxy], file: &Path) -> anyhow::Result<Option<String>> {
         if self.files.len() > 1 && self.format == Format::Text {
             print(&format!("==> {} <==", file.display()))?;
         }
@@ -146,9 +151,9 @@ impl Args {
                 finals: if self.format == Format::Text { Sink::Print } else { Sink::Keep },
                 interims: if self.interims { Interims::Lines } else { Interims::Hidden },
             };
-            Box::pin(stream::transcribe(proxy, file, self.pace, show)).await?
+            Box::pin(stream::transcribe(proxies, file, self.pace, show)).await?
         } else {
-            Box::pin(upload::transcribe(proxy, file)).await?
+            Box::pin(upload::transcribe(proxies.first().ok_or(Failure::NoProxy)?, file)).await?
         };
         if !(self.stream && self.format == Format::Text) {
             print(&transcript.written(self.format))?;
@@ -161,10 +166,10 @@ impl Args {
 }
 
 impl Service {
-    fn proxy(&self) -> Result<Proxy, Failure> {
+    fn proxies(&self) -> Result<Vec<Proxy>, Failure> {
         let mut query = vec![("model", self.model.clone()), ("punctuate", "true".to_owned())];
         query.extend(self.language.clone().map(|language| ("language", language)));
-        Proxy::at(&self.url, self.key.clone(), query)
+        self.urls.iter().map(|url| Proxy::at(url, self.key.clone(), query.clone())).collect()
     }
 }
 

@@ -121,8 +121,7 @@ async fn a_stream_writes_its_finals_and_says_goodbye() -> anyhow::Result<()> {
     let arguments = ["transcribe", &wav, "--stream", "--pace", "0", "--url", &proxy.url];
     let text = with_environment(&[("CROSSPOINT_KEY", "K")], &arguments).await?;
     assert_eq!(text, Outcome { code: Some(0), out: "go forward\n".to_owned(), err: String::new() });
-    let path =
-        "/v1/listen?model=nova-3&punctuate=true&encoding=linear16&sample_rate=16000&channels=1&interim_results=true";
+    let path = "/v1/listen?model=nova-3&punctuate=true&encoding=linear16&sample_rate=16000&channels=1&interim_results=true&ack=1";
     let expected = Heard {
         path: path.to_owned(),
         authorization: Some("Token K".to_owned()),

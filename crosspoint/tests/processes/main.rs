@@ -22,6 +22,7 @@ mod node_death;
 mod notices;
 mod operators;
 mod redis_faults;
+mod resume;
 mod rolling;
 mod router_faults;
 mod rules;

@@ -19,7 +19,8 @@ use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::message::{Garbage, Heard, hear};
-use super::{CallError, Caller, Ending, Final, Latency, Sent, Speech, StreamOutcome, Summary, joined, tally};
+use super::resume::{Memory, News};
+use super::{CallError, Caller, Ending, Final, Latency, Loss, Sent, Speech, StreamOutcome, Summary, joined, tally};
 
 const CLOSE_STREAM: &str = r#"{"type":"CloseStream"}"#;
 /// What stands for a close without a code.
@@ -27,7 +28,7 @@ const NO_CODE: u16 = 1005;
 /// Read buffer of a connection, in bytes: hundreds of callers share one process.
 const READ_BUFFER: usize = 4 << 10;
 
-type Socket = WebSocketStream<TcpStream>;
+pub(super) type Socket = WebSocketStream<TcpStream>;
 
 impl Caller {
     /// Opens a stream, speaks, closes it with `CloseStream` and waits for its end. `observe` is told of every message of
@@ -35,16 +36,31 @@ impl Caller {
     ///
     /// # Errors
     /// Fails when the stream cannot be opened. What happens to an open stream is its [`Ending`].
-    pub async fn stream(&self, speech: Speech, observe: impl FnMut(Sent) + Send) -> Result<StreamOutcome, CallError> {
-        let (socket, request_id) =
-            timeout(self.patience, self.open(speech)).await.unwrap_or_else(|_| Err(self.late()))?;
+    pub async fn stream(
+        &self,
+        speech: Speech,
+        mut observe: impl FnMut(Sent) + Send,
+    ) -> Result<StreamOutcome, CallError> {
+        let opening = timeout(self.patience, self.open(speech));
+        let (mut socket, request_id) = opening.await.unwrap_or_else(|_| Err(self.late()))?;
         let log = SendLog::new(speech);
         let length = speech.script.duration();
         let length = speech.pace.due(length).unwrap_or(length);
-        let mut hearing = Hearing::new(&log);
-        let conversation = converse(socket, Speaking { caller: self, speech, log: &log }, &mut hearing, observe);
+        let mut hearing = Hearing::new(&log, self.loss);
         let end = log.began + length + self.patience;
-        let ending = timeout_at(end, conversation).await.unwrap_or(Ending::Late);
+        let mut first = 0;
+        let ending = loop {
+            let speaking = Speaking { caller: self, speech, log: &log, first };
+            let conversation = converse(socket, speaking, &mut hearing, &mut observe);
+            let ending = timeout_at(end, conversation).await.unwrap_or(Ending::Late);
+            if self.loss == Loss::End || !hearing.memory.can_go_on(&ending) {
+                break ending;
+            }
+            match self.go_on(&hearing.memory, speech).await {
+                Some(resumed) => (socket, first) = resumed,
+                None => break ending,
+            }
+        };
         let Hearing { finals, latencies, summary, .. } = hearing;
         let text = joined(finals.iter().map(|result| result.transcript.as_str()));
         let (began, messages) = (log.began, log.sent());
@@ -60,9 +76,22 @@ impl Caller {
         })
     }
 
+    /// Opens a stream at the first address that is there.
     async fn open(&self, speech: Speech) -> Result<(Socket, Option<String>), CallError> {
-        let request = self.handshake(speech)?;
-        let stream = TcpStream::connect(&self.address).await.map_err(|error| self.unreachable(&error))?;
+        let query = self.query(speech);
+        let mut opened = self.open_at(&self.address, &query).await;
+        for other in self.others.iter().filter(|_| self.loss == Loss::Resume) {
+            if matches!(opened, Err(CallError::Unreachable { .. })) {
+                opened = self.open_at(other, &query).await;
+            }
+        }
+        opened
+    }
+
+    /// Opens a connection.
+    pub(super) async fn open_at(&self, address: &str, query: &str) -> Result<(Socket, Option<String>), CallError> {
+        let request = self.handshake(address, query)?;
+        let stream = TcpStream::connect(address).await.map_err(|error| self.unreachable(&error))?;
         stream.set_nodelay(true).map_err(|error| self.unreachable(&error))?;
         let settings = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(0);
         match client_async_with_config(request, stream, Some(settings)).await {
@@ -77,15 +106,22 @@ impl Caller {
         }
     }
 
-    fn handshake(&self, speech: Speech) -> Result<Request, CallError> {
+    fn query(&self, speech: Speech) -> String {
         let format = speech.format;
-        let url = format!(
-            "ws://{}/v1/listen?model=nova-3&encoding={}&sample_rate={}&channels={}&interim_results=true",
-            self.address,
+        let ack = match self.loss {
+            Loss::End => "",
+            Loss::Resume => "&ack=1",
+        };
+        format!(
+            "model=nova-3&encoding={}&sample_rate={}&channels={}&interim_results=true{ack}",
             format.encoding,
             format.rate.hertz(),
             format.channels.count()
-        );
+        )
+    }
+
+    fn handshake(&self, address: &str, query: &str) -> Result<Request, CallError> {
+        let url = format!("ws://{address}/v1/listen?{query}");
         let mut request = url.into_client_request().map_err(|error| self.unreachable(&error))?;
         if let Some(authorization) = self.authorization() {
             let value = HeaderValue::from_str(&authorization).map_err(|error| self.unreachable(&error))?;
@@ -162,6 +198,8 @@ struct Speaking<'a> {
     caller: &'a Caller,
     speech: Speech,
     log: &'a SendLog,
+    /// The number of the message that is said first.
+    first: usize,
 }
 
 impl Speaking<'_> {
@@ -169,20 +207,26 @@ impl Speaking<'_> {
     where
         S: Sink<Message, Error = SocketError> + Unpin,
     {
-        let Self { caller, speech, log } = self;
+        let Self { caller, speech, log, first } = self;
         let frames = usize::try_from(log.frame).unwrap_or(usize::MAX);
         let size = usize::try_from(speech.format.bytes_in(speech.frame)).unwrap_or_default();
         let mut voice = Voice::new(speech.script, speech.format);
-        for message in &log.left {
+        for (number, message) in log.left.iter().enumerate() {
             let due = speech.pace.due(voice.position()).map(|after| log.began + after);
             let mut sound = Vec::with_capacity(size);
             voice.speak(frames, &mut sound);
-            if let Some(due) = due {
-                caller.wait_until(due).await;
+            if number < first {
+                continue;
             }
-            let at = Instant::now();
-            log.note(message, at);
-            observe(Sent { due: due.unwrap_or(at), at });
+            // What was said before is said again at once, and a result of it is late from when it was said first.
+            if message.load(Ordering::Relaxed) == 0 {
+                if let Some(due) = due {
+                    caller.wait_until(due).await;
+                }
+                let at = Instant::now();
+                log.note(message, at);
+                observe(Sent { due: due.unwrap_or(at), at });
+            }
             sink.send(Message::Binary(sound.into())).await?;
         }
         sink.send(Message::text(CLOSE_STREAM)).await
@@ -195,11 +239,14 @@ struct Hearing<'a> {
     finals: Vec<Final>,
     latencies: Vec<Latency>,
     summary: Summary,
+    memory: Memory,
+    loss: Loss,
 }
 
 impl<'a> Hearing<'a> {
-    const fn new(log: &'a SendLog) -> Self {
-        Self { log, finals: Vec::new(), latencies: Vec::new(), summary: Summary::Missing }
+    fn new(log: &'a SendLog, loss: Loss) -> Self {
+        let (finals, latencies) = (Vec::new(), Vec::new());
+        Self { log, finals, latencies, summary: Summary::Missing, memory: Memory::default(), loss }
     }
 
     async fn run<S>(&mut self, mut source: S) -> Ending
@@ -229,6 +276,9 @@ impl<'a> Hearing<'a> {
     }
 
     fn hear(&mut self, text: &str, arrived: Instant) -> Result<(), Garbage> {
+        if self.loss == Loss::Resume && self.memory.note(text) == News::Known {
+            return Ok(());
+        }
         match hear(text)? {
             Heard::Interim { end } => self.time(end, arrived),
             Heard::Final(result) => {

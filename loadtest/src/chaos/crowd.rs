@@ -124,6 +124,7 @@ impl Rules {
         let proxy = dice.random_range(0..self.doors.len());
         let words = Speech { frame: speech.frame, ..Speech::new(script).at(Pace::Times(speech.pace)) };
         let caller = Caller::new(&self.doors[proxy]).with_key(KEY).with_patience(PATIENCE);
+        let caller = caller.after(self.scenario.lost_callers, &self.doors);
         let began = Instant::now();
         let outcome = caller.stream(words, |_sent| {}).await;
         let mut call = Call {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::caller::Loss;
+
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -103,12 +105,14 @@ impl Fault {
         matches!(self.target(), Target::Redis)
     }
 
-    /// Returns what callers were promised.
+    /// Returns what callers were promised that do this when they lose their connections.
     #[must_use]
-    pub const fn promise(self) -> Promise {
-        match self.target() {
-            Target::Proxy if !matches!(self, Self::RollProxy) => Promise::MayEnd,
-            Target::Node | Target::Router | Target::Redis | Target::Proxy => Promise::NothingLost,
+    pub const fn promise(self, loss: Loss) -> Promise {
+        match (self.target(), loss) {
+            (Target::Proxy, Loss::End) if !matches!(self, Self::RollProxy) => Promise::MayEnd,
+            (Target::Node | Target::Router | Target::Redis | Target::Proxy, Loss::End | Loss::Resume) => {
+                Promise::NothingLost
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use super::knock::Knocks;
 use super::planned::{Moves, Planned};
 use super::scenario::Scenario;
 use super::stage::Count;
+use crate::caller::Loss;
 
 /// Streams with something wrong that are told one by one.
 const EXAMPLES: usize = 20;
@@ -122,7 +123,7 @@ impl Report {
             settings,
             streams: judged.calls.len(),
             words: judged.calls.iter().map(|call| call.tally.spoken).sum(),
-            rows: rows(judged),
+            rows: rows(judged, scenario.lost_callers),
             moves,
             leases_leaked: left.leases,
             slots_leaked: left.used,
@@ -180,7 +181,7 @@ struct Sum {
     knocks: Knocks,
 }
 
-fn rows(judged: &Judged<'_>) -> Vec<Row> {
+fn rows(judged: &Judged<'_>, loss: Loss) -> Vec<Row> {
     let mut counts = BTreeMap::<Option<Fault>, Sum>::new();
     for fault in judged.faults {
         let count = counts.entry(Some(fault.fault)).or_default();
@@ -200,15 +201,15 @@ fn rows(judged: &Judged<'_>) -> Vec<Row> {
         count.words += call.tally;
         count.errors += usize::from(call.error.is_some());
     }
-    counts.into_iter().map(|(fault, count)| count.row(fault)).collect()
+    counts.into_iter().map(|(fault, count)| count.row(fault, loss)).collect()
 }
 
 impl Sum {
-    fn row(mut self, fault: Option<Fault>) -> Row {
+    fn row(mut self, fault: Option<Fault>, loss: Loss) -> Row {
         self.gaps.sort_unstable();
         Row {
             fault,
-            promise: fault.map_or(Promise::NothingLost, Fault::promise),
+            promise: fault.map_or(Promise::NothingLost, |fault| fault.promise(loss)),
             times: self.times,
             touched: self.touched,
             lost: self.words.lost,
@@ -250,7 +251,7 @@ mod tests {
     }
 
     fn row(fault: Option<Fault>, (lost, errors): (usize, usize)) -> Row {
-        let promise = fault.map_or(Promise::NothingLost, Fault::promise);
+        let promise = fault.map_or(Promise::NothingLost, |fault| fault.promise(Loss::End));
         let (planned, knocks) = (None, Knocks::default());
         Row { fault, promise, times: 1, touched: 2, lost, doubled: 0, wrong: 0, gap_ms: None, errors, planned, knocks }
     }

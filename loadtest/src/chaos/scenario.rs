@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::fault::Fault;
 use super::link::Weather;
+use crate::caller::Loss;
 
 /// What is done unless a file says otherwise.
 pub const DEFAULT_SCENARIO: &str = include_str!("default.yaml");
@@ -39,6 +40,8 @@ pub struct Scenario {
     pub proxies: NonZeroU8,
     /// Nodes; together they have slots for twice the streams.
     pub nodes: NonZeroU8,
+    /// What callers do whose connections are lost.
+    pub lost_callers: Loss,
     /// What callers say.
     pub speech: Speeches,
     /// How engines hear.
@@ -162,6 +165,7 @@ impl Default for Scenario {
             routers: NonZeroU8::MIN.saturating_add(1),
             proxies: NonZeroU8::MIN.saturating_add(1),
             nodes: NonZeroU8::MIN.saturating_add(7),
+            lost_callers: Loss::End,
             speech: Speeches::default(),
             engine: Hearing::default(),
             links: Weather::default(),
@@ -199,6 +203,8 @@ mod tests {
         assert!(planned.faults.keys().all(|fault| fault.is_planned()));
         let patience = Scenario::read(include_str!("patience.yaml")).unwrap();
         assert!(!patience.wants_redis() && patience.faults.is_empty());
+        let proxies = Scenario::read(include_str!("proxies.yaml")).unwrap();
+        assert_eq!(proxies.lost_callers, Loss::Resume);
     }
 
     #[test]

@@ -43,6 +43,17 @@ impl Wishes {
     }
 }
 
+impl Wishes {
+    /// Writes each as `name:value`, as `extra` has it.
+    pub(crate) fn extras(&self) -> impl Iterator<Item = String> {
+        let residency = self.residency.iter().map(|Residency(place)| format!("residency:{place}"));
+        let compliance = self.compliance.iter().map(|Compliance(name)| name.as_str()).collect::<Vec<_>>().join(",");
+        let compliance = Some(format!("compliance:{compliance}")).filter(|_| !self.compliance.is_empty());
+        let cost = self.max_cost.map(|cost| format!("max-cost:{}", cost.dollars()));
+        residency.chain(compliance).chain(cost).collect::<Vec<_>>().into_iter()
+    }
+}
+
 fn max_cost(text: String) -> Result<MicroDollars, BadWish> {
     match text.parse::<f64>() {
         Ok(dollars) if (0.0..1e6).contains(&dollars) => Ok(MicroDollars::from_dollars(dollars)),

@@ -1,11 +1,13 @@
 //! `/v1/listen`: Deepgram's API, streaming over WebSocket and files over POST.
 
 mod answer;
+mod extension;
 mod file;
 mod grant;
 mod key;
 mod progress;
 mod query;
+mod resume;
 mod stream;
 mod text;
 mod words;
@@ -22,6 +24,7 @@ use session::CloseReason;
 use crate::app::Shared;
 
 pub(crate) use answer::Problem;
+pub(crate) use extension::{Extension, Failover, Notice, Tale, cause_name, merged_name, numbered, tale};
 pub(crate) use query::{Interims, Listen};
 pub(crate) use text::{CallerText, hear, schema_error};
 
@@ -35,7 +38,10 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
 
 async fn stream(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let session = shared.new_session();
-    let answered = stream::serve(shared, session, request).await;
+    let answered = match resume::asked(request.uri()) {
+        Some(asked) => resume::serve(shared, session, request, asked).await,
+        None => stream::serve(shared, session, request).await,
+    };
     answered.unwrap_or_else(|problem| problem.refuse(session, Work::Stream))
 }
 

@@ -9,7 +9,7 @@ use super::Pump;
 use super::ear::{layout, silence};
 use super::wake::Wake;
 use crate::app::Shared;
-use crate::callers::listen::{Listen, Problem};
+use crate::callers::listen::{Extension, Listen, Problem};
 use crate::delivery::Failure;
 use crate::record::Record;
 
@@ -42,7 +42,10 @@ pub(super) async fn open_first(
 ) -> Admitted {
     let now = shared.now();
     let (_, seed) = wanted.session.0.as_u64_pair();
-    let begun = Begun { placements, layout: layout(listen.format), limits: shared.config.stream.clone(), seed };
+    let parking = (listen.extension != Extension::Plain).then(|| shared.parking.config().parking());
+    let earlier = listen.goes_on.map(|goes_on| goes_on.earlier);
+    let limits = shared.config.stream.clone();
+    let begun = Begun { placements, layout: layout(listen.format), limits, seed, parking, earlier };
     let mut session = Session::begin(begun, now);
     session.silence_with(silence(listen.format));
     let mut pump = Box::new(Pump::new(shared, session, wanted, listen, (record, now)));

@@ -1,10 +1,8 @@
 //! What a caller's messages mean to the session.
 
-use std::collections::VecDeque;
-
-use relay::{Broken, Close, Frame, Message, Socket};
+use relay::{Broken, Frame, Message, Violation};
 use scheduler::Timestamp;
-use session::{CloseReason, Control, Kind, Verdict};
+use session::{CloseReason, Control, Kind, Said, Verdict};
 use std::time::Duration;
 use store::End;
 
@@ -12,7 +10,7 @@ use super::Pump;
 use super::spill::Spilled;
 use super::wake::Received;
 use crate::callers::listen::{CallerText, hear, schema_error};
-use crate::wire::Pipe;
+use crate::engines::listen as engines;
 
 /// Pings that a caller may send in any second.
 const PINGS: u32 = 10;
@@ -55,8 +53,11 @@ impl Pump {
                 }
             }
             Some(Ok(Message::Pong(_))) => {}
-            Some(Ok(Message::Close(_))) | None => self.session.end(CloseReason::CallerGone),
-            Some(Err(error)) => self.session.end(fault(&error)),
+            Some(Ok(Message::Close(_))) => self.session.end(CloseReason::CallerGone),
+            None | Some(Err(Broken::Lost(_) | Broken::Ended)) => {
+                self.session.caller_lost(CloseReason::CallerGone, self.shared.now());
+            }
+            Some(Err(Broken::Violation(violation))) => self.session.end(fault(&violation)),
         }
     }
 
@@ -112,12 +113,23 @@ impl Pump {
                 self.relay(verdict, text);
             }
             CallerText::Control(control) => self.control(control, text),
+            CallerText::Unknown if self.recalls(&text) => {}
             CallerText::Unknown => {
                 self.session.caller_held(self.shared.now());
                 self.to_caller.push_back(Frame::text(&schema_error(text.as_text())));
                 self.last = Kind::Final;
             }
         }
+    }
+
+    /// Takes a result that another session told the caller, which it says again before its first audio.
+    fn recalls(&mut self, text: &Frame) -> bool {
+        if !self.session.may_recall() {
+            return false;
+        }
+        let Ok(Said::Final(heard)) = engines::hear(text.as_text()) else { return false };
+        self.session.recall(&heard, self.shared.now());
+        true
     }
 
     fn control(&mut self, control: Control, text: Frame) {
@@ -129,26 +141,12 @@ impl Pump {
     }
 }
 
-/// Sends the last results and the close, and waits for the caller's answer to it.
-pub(super) async fn farewell<P: Pipe>(caller: &mut Socket<P>, last: VecDeque<Frame>, reason: CloseReason) {
-    if reason == CloseReason::CallerGone {
-        // It may have closed, and then waits for an answer.
-        let _ = caller.flush().await;
-        return;
-    }
-    last.iter().for_each(|frame| caller.push(frame));
-    caller.leave(&Close::new(reason.close_code(), reason.close_text())).await;
-}
-
-/// Says whose fault a broken connection is, and which.
-fn fault(broken: &Broken) -> CloseReason {
-    match broken {
-        Broken::Lost(_) | Broken::Ended => CloseReason::CallerGone,
-        Broken::Violation(violation) => match violation.close_code() {
-            1009 => CloseReason::FrameTooBig,
-            1007 => CloseReason::BadText,
-            _ => CloseReason::BadFrames,
-        },
+/// Says what a caller did wrong.
+fn fault(violation: &Violation) -> CloseReason {
+    match violation.close_code() {
+        1009 => CloseReason::FrameTooBig,
+        1007 => CloseReason::BadText,
+        _ => CloseReason::BadFrames,
     }
 }
 

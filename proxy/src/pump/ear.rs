@@ -8,35 +8,48 @@ use std::num::NonZeroU32;
 /// Listens to raw audio.
 #[derive(Debug)]
 pub(super) struct Ear {
+    /// Nothing where a container's header has told it.
+    format: Option<Format>,
+    /// The sample of the stream that it heard first.
+    begins: u64,
     decoder: PcmDecoder,
     detector: PauseDetector,
     samples: Vec<i16>,
 }
 
 impl Ear {
-    /// Listens to audio of a format.
-    pub(super) fn new(format: Format) -> Self {
-        Self { decoder: PcmDecoder::new(format), detector: PauseDetector::new(format.rate), samples: Vec::new() }
+    /// Listens to audio of a format, from a sample of the stream on.
+    pub(super) fn new(format: Format, begins: u64) -> Self {
+        let (decoder, detector) = (PcmDecoder::new(format), PauseDetector::new(format.rate));
+        Self { format: Some(format), begins, decoder, detector, samples: Vec::new() }
+    }
+
+    /// Forgets the beginning of a frame whose rest is lost.
+    pub(super) fn forget_broken_frame(&mut self) {
+        if let Some(format) = self.format {
+            self.decoder = PcmDecoder::new(format);
+        }
     }
 
     /// Listens to the sound of a WAV stream.
     pub(super) fn decoding(decoder: PcmDecoder, rate: SampleRate) -> Self {
-        Self { decoder, detector: PauseDetector::new(rate), samples: Vec::new() }
+        Self { format: None, begins: 0, decoder, detector: PauseDetector::new(rate), samples: Vec::new() }
     }
 
     /// Hears audio, cut anywhere, and tells the session what it notices.
     pub(super) fn hear(&mut self, audio: &[u8], session: &mut Session) {
         self.samples.clear();
         self.decoder.push(audio, &mut self.samples);
-        let noticed: Vec<_> = self.detector.push(&self.samples).map(noticed).collect();
-        session.noticed(noticed.into_iter(), self.detector.heard_samples());
+        let begins = self.begins;
+        let noticed: Vec<_> = self.detector.push(&self.samples).map(|event| noticed(event, begins)).collect();
+        session.noticed(noticed.into_iter(), begins + self.detector.heard_samples());
     }
 }
 
-fn noticed(event: PauseEvent) -> Noticed {
+fn noticed(event: PauseEvent, begins: u64) -> Noticed {
     match event {
-        PauseEvent::SpeechStarted { at_sample } => Noticed::Speech(at_sample),
-        PauseEvent::Paused { since_sample } => Noticed::Silence(since_sample),
+        PauseEvent::SpeechStarted { at_sample } => Noticed::Speech(begins + at_sample),
+        PauseEvent::Paused { since_sample } => Noticed::Silence(begins + since_sample),
     }
 }
 

@@ -98,6 +98,7 @@ impl Pump {
     fn tell(&mut self, kind: Kind, text: Frame) {
         if let Some(gap) = self.gap.end(self.shared.now()) {
             metrics::failover_gap(gap);
+            self.note_gap(gap);
         }
         if kind == Kind::Interim && self.interims == Interims::Unwanted {
             return;
@@ -107,7 +108,9 @@ impl Pump {
             metrics::first_result(self.shared.now().since(self.began));
         }
         self.session.told_caller(text.payload().len());
-        self.queue(kind, text);
+        if let Some(told) = self.inform(kind, text) {
+            self.queue(kind, told);
+        }
     }
 
     /// Puts a message behind those that wait for a caller who reads too slowly; a guess that waits there gives way to what

@@ -60,6 +60,7 @@ impl Pump {
                         leg.queue.push_back(Frame::ping(b""));
                     }
                 }
+                Action::Park(reason) => self.part(reason),
                 Action::MoveEnded(end) => metrics::move_ended(end),
                 Action::End(reason) => return Some(reason),
             }
@@ -93,6 +94,7 @@ impl Pump {
         if self.gap.since.is_some() {
             metrics::replayed(self.session.to_replay());
         }
+        self.note_adopted(epoch, self.session.to_replay());
     }
 
     /// Says that some audio is not heard, because two nodes were lost over it.
@@ -112,9 +114,10 @@ impl Pump {
         }
         let cause = match why {
             Leaving::Failed(cause) => cause,
-            Leaving::Unneeded => return self.record.unused(node),
+            Leaving::Unneeded => return self.let_node_go(epoch, node),
             Leaving::Moved => {
                 self.record.moved(node);
+                self.note_moved(epoch);
                 return leg.map_or((), |leg| self.take_leave(leg));
             }
         };
@@ -126,8 +129,18 @@ impl Pump {
             self.note_silenced();
             self.record.failed(node, &words);
             self.gap.begin();
+            self.note_failover(epoch, cause);
         } else {
             self.record.refused(node, &words);
+        }
+    }
+
+    /// Gives back a slot: of a leg that never served, or of the one that serves nobody while its caller is away.
+    fn let_node_go(&mut self, epoch: u32, node: &NodeId) {
+        if self.serving.take_if(|serving| *serving == epoch).is_some() {
+            self.record.rests(node);
+        } else {
+            self.record.unused(node);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod bench;
 mod containers;
+mod informed;
 mod moves;
 
 use std::time::Duration;

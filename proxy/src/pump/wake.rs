@@ -14,8 +14,9 @@ use super::container::Cutter;
 use super::leg::Leg;
 use super::spill::Spilled;
 use super::{Opened, Pending, Placed, Pump, RESULTS};
+use crate::parking::Return;
 use crate::router::MoveOrder;
-use crate::wire::Pipe;
+use crate::wire::{CallerSocket, Pipe};
 
 /// What the caller's, or the leg's, socket gave.
 pub(super) type Received = Option<Result<Message, Broken>>;
@@ -33,17 +34,18 @@ pub(super) enum Wake {
     Placed(Placed),
     Move(MoveOrder),
     Drain,
+    Returned(Option<Box<Return>>),
     KeyEnded(End),
     Time,
 }
 
 impl Pump {
     /// Waits for the next thing that happens.
-    pub(super) async fn wake<P: Pipe>(&mut self, caller: &mut Socket<P>) -> Wake {
+    pub(super) async fn wake(&mut self, caller: &mut Option<CallerSocket>) -> Wake {
         poll_fn(|cx| self.poll_wake(caller, cx)).await
     }
 
-    fn poll_wake<P: Pipe>(&mut self, caller: &mut Socket<P>, cx: &mut Context<'_>) -> Poll<Wake> {
+    fn poll_wake(&mut self, caller: &mut Option<CallerSocket>, cx: &mut Context<'_>) -> Poll<Wake> {
         if let Poll::Ready(broken) = self.poll_write(caller, cx) {
             return Poll::Ready(broken);
         }
@@ -59,6 +61,9 @@ impl Pump {
         if self.drain_at.is_none() && self.draining.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Wake::Drain);
         }
+        if let Poll::Ready(returned) = self.poll_return(cx) {
+            return Poll::Ready(returned);
+        }
         if let Poll::Ready(end) = self.key_ended.as_mut().poll(cx) {
             return Poll::Ready(Wake::KeyEnded(end));
         }
@@ -67,13 +72,14 @@ impl Pump {
     }
 
     /// Writes what waits; ready only when a socket broke.
-    fn poll_write<P: Pipe>(&mut self, caller: &mut Socket<P>, cx: &mut Context<'_>) -> Poll<Wake> {
+    fn poll_write(&mut self, caller: &mut Option<CallerSocket>, cx: &mut Context<'_>) -> Poll<Wake> {
         let now = self.shared.now();
         for leg in &mut self.legs {
             if let Poll::Ready(Err(error)) = poll_send(leg, (&mut self.session, self.cutter.as_deref()), now, cx) {
                 return Poll::Ready(Wake::Leg(leg.epoch, Some(Err(error.into()))));
             }
         }
+        let Some(caller) = caller else { return Poll::Pending };
         match poll_drain(&mut self.to_caller, caller, cx) {
             Poll::Ready(Err(error)) => return Poll::Ready(Wake::Caller(Some(Err(error.into())))),
             Poll::Ready(Ok(())) => self.caller_blocked = None,
@@ -85,13 +91,14 @@ impl Pump {
 
     /// Reads a side only when the other one has taken what was read before, or it can wait on disk, and the caller only while
     /// it takes what it is told: its nonsense is answered. Results come first: a caller that never stops sending must not hold them up.
-    fn poll_read<P: Pipe>(&mut self, caller: &mut Socket<P>, cx: &mut Context<'_>) -> Poll<Wake> {
+    fn poll_read(&mut self, caller: &mut Option<CallerSocket>, cx: &mut Context<'_>) -> Poll<Wake> {
         let told = self.to_caller.len() < RESULTS;
         for leg in &mut self.legs {
             if told && let Poll::Ready(message) = leg.socket.poll_next(cx) {
                 return Poll::Ready(Wake::Leg(leg.epoch, message));
             }
         }
+        let Some(caller) = caller else { return Poll::Pending };
         let serving = self.session.serving();
         let sent = self.legs.iter().all(|leg| Some(leg.epoch) != serving || leg.queue.is_empty());
         let is_due = told && sent && self.session.has_room();

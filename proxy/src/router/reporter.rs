@@ -140,6 +140,12 @@ impl Reporter {
         }
     }
 
+    /// Gives back a slot that a session has left.
+    pub(crate) fn left(&self, session: SessionId, node: &NodeId) {
+        self.outbox().held.remove(&session);
+        self.released(session, node);
+    }
+
     /// Tells that a session ended, until a router acknowledges it.
     pub(crate) fn ended(&self, session: SessionId, mut ending: Ended) {
         let mut outbox = self.outbox();

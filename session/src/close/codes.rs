@@ -20,6 +20,7 @@ impl CloseReason {
             | Self::BadRequest
             | Self::BadParameter
             | Self::UnknownPath
+            | Self::NothingToResume
             | Self::WrongMethod
             | Self::Unauthorised
             | Self::Forbidden
@@ -53,7 +54,7 @@ impl CloseReason {
             | Self::FilesOnly => 400,
             Self::Unauthorised | Self::KeyRevoked | Self::KeyExpired => 401,
             Self::Forbidden | Self::ForeignOrigin => 403,
-            Self::UnknownPath => 404,
+            Self::UnknownPath | Self::NothingToResume => 404,
             Self::WrongMethod => 405,
             Self::CallerSilent | Self::CallerSlow | Self::UploadTooSlow => 408,
             Self::FrameTooBig | Self::UploadTooBig => 413,

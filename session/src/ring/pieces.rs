@@ -68,6 +68,19 @@ impl Pieces {
         drained
     }
 
+    /// Takes away what is behind so many bytes.
+    pub(super) fn truncate(&mut self, most: usize) {
+        self.seal();
+        while let Some(last) = self.pieces.back_mut().filter(|_last| self.bytes > most) {
+            let surplus = (self.bytes - most).min(last.len());
+            last.truncate(last.len() - surplus);
+            self.bytes -= surplus;
+            if last.is_empty() {
+                self.pieces.pop_back();
+            }
+        }
+    }
+
     /// Copies the bytes between two positions, as far as they are there.
     pub(super) fn copy(&self, first: usize, last: usize) -> Bytes {
         let mut copy = BytesMut::with_capacity(last.min(self.bytes).saturating_sub(first));

@@ -26,7 +26,7 @@ impl Session {
             return Verdict::Drop;
         }
         self.caller_at = now;
-        self.usage.bytes_in += audio.len() as u64;
+        self.usage.bytes_in += self.unpaid(audio.len());
         self.owed.add_audio(audio.len(), now);
         let is_live = self.is_live();
         // A live node must not starve for the sake of a replay that may never be needed.

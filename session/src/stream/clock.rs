@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use scheduler::Timestamp;
 
+use super::parked::Presence;
 use super::phase::{Cover, Search};
 use super::{OWED_SECONDS, Session};
 use crate::close::CloseReason;
@@ -25,7 +26,8 @@ impl Session {
         let ping = self.current.as_ref().and_then(|leg| leg.health.ping_due());
         let suspect = self.suspect_deadline().map(|(at, _)| at);
         let rival = self.suspicion.and_then(|_| self.rival_due());
-        due.into_iter().chain([ping, suspect, rival, self.rival_deadline(), self.moving_deadline()]).flatten().min()
+        let besides = [self.rival_deadline(), self.moving_deadline(), self.parked_deadline()];
+        due.into_iter().chain([ping, suspect, rival]).chain(besides).flatten().min()
     }
 
     /// Looks at the clock.
@@ -35,7 +37,10 @@ impl Session {
             return;
         }
         if past(self.caller_deadline()) {
-            return self.end(CloseReason::CallerSilent);
+            return self.caller_lost(CloseReason::CallerSilent, now);
+        }
+        if past(self.parked_deadline()) {
+            return self.tick_parked(now);
         }
         if past(self.stall_deadline()) || past(self.stuck_deadline()) {
             self.give_up_leg(now);
@@ -77,9 +82,10 @@ impl Session {
     /// The caller may be silent before its first leg is open, for it is not read then, and after its last message.
     fn caller_deadline(&self) -> Option<Timestamp> {
         let opened = self.opened_at.filter(|_| self.listens())?;
-        match self.usage.bytes_in {
-            0 => Some(opened + self.limits.first_audio),
-            _ => Some(self.caller_at + self.limits.silence),
+        let Presence::Here { since } = self.presence else { return None };
+        match self.has_audio() {
+            false => Some(opened.max(since) + self.limits.first_audio),
+            true => Some(self.caller_at + self.limits.silence),
         }
     }
 

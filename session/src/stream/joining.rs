@@ -67,6 +67,7 @@ impl Session {
         let joint = self.joint(&words, channel);
         if let Some(leg) = &mut self.current {
             leg.joined(channel, joint.shift);
+            leg.merged = joint.merged;
         }
         let mut had = joint.had;
         for (said, raw) in held {

@@ -171,17 +171,7 @@ impl Session {
         self.actions.push_back(Action::MoveEnded(end));
         let is_wanted = self.current.is_none() || self.suspicion.is_some();
         if !is_wanted {
-            self.dismiss_rival();
-        }
-    }
-
-    /// Sends home the leg that stands by, or the one that is being opened.
-    pub(super) fn dismiss_rival(&mut self) {
-        if let Some(rival) = self.rival.take() {
-            self.leave(rival.epoch, &rival.placement, Leaving::Unneeded);
-        }
-        if let Search::Opening { epoch, placement, .. } = std::mem::replace(&mut self.search, Search::Idle) {
-            self.leave(epoch, &placement, Leaving::Unneeded);
+            self.call_off();
         }
     }
 }

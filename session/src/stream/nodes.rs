@@ -248,7 +248,7 @@ impl Session {
     fn replace(&mut self, now: Timestamp) {
         match self.rival.take() {
             Some(rival) => self.adopt(rival, now),
-            None if self.search == Search::Idle => self.seek(now),
+            None if self.search == Search::Idle && !self.is_parked() => self.seek(now),
             None => {}
         }
     }
@@ -276,7 +276,7 @@ impl Session {
             return;
         }
         self.rival_after = now + NEXT_RIVAL;
-        self.dismiss_rival();
+        self.call_off();
     }
 
     /// Returns when the rival may take the place of the leg that is suspect: it must have heard what that has, and that

@@ -119,10 +119,7 @@ impl Session {
         let end = self.timeline.samples(heard.end);
         let (layout, ring_frame) = (self.layout, self.leg(epoch).map_or(0, |leg| leg.sent));
         let sent = self.ring.frame(ring_frame);
-        let channels = heard.channels.clamp(1, CHANNELS);
-        while self.tracks.len() < channels {
-            self.tracks.push(Track::new());
-        }
+        self.widen(heard);
         let Some(leg) = self.leg(epoch) else { return };
         let reached = leg.base.saturating_add(end);
         let reached = if layout == Layout::Opaque { reached } else { reached.min(sent) };
@@ -131,6 +128,13 @@ impl Session {
             leg.health.note_progress(now);
             self.note_progress(epoch, now);
         }
+    }
+
+    /// Makes room for every channel that has results of its own.
+    pub(super) fn widen(&mut self, heard: &Heard) {
+        let channels = heard.channels.clamp(1, CHANNELS).max(self.tracks.len());
+        let begins = self.begins;
+        self.tracks.resize_with(channels, || Track::new(begins));
     }
 
     /// A leg that was suspect and comes forward is none, unless its rival is further.

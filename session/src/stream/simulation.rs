@@ -4,6 +4,7 @@
 //!
 //! `CROSSPOINT_SEEDS=from..to` runs other seeds than the first 200.
 
+mod absence;
 mod container;
 mod node;
 mod orders;
@@ -21,6 +22,7 @@ use super::*;
 use crate::events::{Answers, Change, Control, Heard, Kind, Leaving, Said, Verdict};
 use crate::testing::placement;
 use crate::track::PRE_ROLL;
+use absence::{Final, Line};
 use container::{Container, Wrap};
 use node::{Arrival, Fault, Node};
 use orders::Orders;
@@ -69,13 +71,13 @@ struct World {
     finalizes: u64,
     /// What was said in each message that is on its way through the session.
     messages: Vec<(u32, Vec<usize>, Said)>,
-    told: Vec<usize>,
-    told_end: Duration,
+    finals: Vec<Final>,
     told_epoch: u32,
-    answered: u64,
+    line: Line,
     faults_until: u64,
     /// A sample that ends every node that hears it.
     poison: Option<u64>,
+    silenced_before: Vec<(u64, u64)>,
     lost: u32,
     /// When a result came last.
     result_at: u64,
@@ -83,7 +85,7 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64, wrap: Wrap) -> Self {
+    fn new(seed: u64, wrap: Wrap, line: Line) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
         let script = script(seed, dice.random_range(20..70));
         let length = script.last().map_or(0, |word| word.end) + dice.random_range(0..1_500);
@@ -97,6 +99,8 @@ impl World {
             layout,
             limits: Limits { losses: 12, ..Limits::default() },
             seed,
+            parking: line.parking(),
+            earlier: None,
         };
         let mut session = Session::begin(begun, Timestamp::at(Duration::from_secs(5)));
         assert_eq!(session.cuts_into_units(rate, wrap.preroll(), None), wrap != Wrap::Raw);
@@ -113,6 +117,7 @@ impl World {
             caller: if dice.random_ratio(1, 5) { Caller::AtOnce } else { Caller::InRealTime },
             // Units are never silenced.
             poison: dice.random_ratio(u32::from(wrap == Wrap::Raw), 8).then(|| dice.random_range(0..length.max(1))),
+            silenced_before: Vec::new(),
             faults_until: 5_000 + dice.random_range(0..length.max(1) + 5_000),
             script,
             length,
@@ -121,10 +126,9 @@ impl World {
             is_closed: false,
             finalizes: 0,
             messages: Vec::new(),
-            told: Vec::new(),
-            told_end: Duration::ZERO,
+            finals: Vec::new(),
             told_epoch: 0,
-            answered: 0,
+            line,
             lost: 0,
             result_at: 5_000,
             ends: Vec::new(),
@@ -141,6 +145,7 @@ impl World {
         while self.ends.is_empty() {
             assert!(self.now < self.length + LATEST, "the stream got stuck: {:?}", self.session);
             self.now += STEP;
+            self.come_and_go();
             self.settle();
             self.order();
             self.squeeze();
@@ -155,29 +160,33 @@ impl World {
         }
         assert_eq!(self.ends, [CloseReason::Completed]);
         self.check_words();
-        assert_eq!(self.answered, self.finalizes, "every Finalize is answered once");
+        assert_eq!(self.answered(), self.finalizes, "every Finalize is answered once");
         assert_eq!(self.orders.left, None, "every order has an end");
         self
     }
 
+    /// The samples that were silenced, by this session and those before it.
+    fn silenced(&self) -> impl Iterator<Item = &(u64, u64)> {
+        self.silenced_before.iter().chain(&self.session.poison.silenced)
+    }
+
     /// Counts how often audio was silenced that ends no node.
     fn silenced_in_vain(&self) -> usize {
-        let silenced = self.session.poison.silenced.iter();
-        silenced.filter(|(from, to)| self.poison.is_none_or(|poison| !(*from..*to).contains(&poison))).count()
+        self.silenced().filter(|(from, to)| self.poison.is_none_or(|poison| !(*from..*to).contains(&poison))).count()
     }
 
     /// Every word was told exactly once, in order, but for those that were silenced because they ended nodes.
     fn check_words(&self) {
-        let silenced = &self.session.poison.silenced;
         let is_silenced = |number: &usize| {
             let word = &self.script[*number];
-            silenced.iter().any(|(from, to)| word.start < *to && word.end > *from)
+            self.silenced().any(|(from, to)| word.start < *to && word.end > *from)
         };
         let all: Vec<_> = (0..self.script.len()).filter(|number| !is_silenced(number)).collect();
-        let told: Vec<_> = self.told.iter().copied().filter(|number| !is_silenced(number)).collect();
-        assert_eq!(told, all, "every word exactly once");
-        assert!(self.told.is_sorted_by(|one, next| one < next), "{:?}", self.told);
-        assert!(silenced.iter().all(|(from, to)| to - from <= 3_000), "{silenced:?} were silenced");
+        let told = self.told();
+        let kept: Vec<_> = told.iter().copied().filter(|number| !is_silenced(number)).collect();
+        assert_eq!(kept, all, "every word exactly once");
+        assert!(told.is_sorted_by(|one, next| one < next), "{told:?}");
+        assert!(self.silenced().all(|(from, to)| to - from <= 3_000), "too much was silenced");
     }
 
     /// Does what the session says, as the shell would.
@@ -210,6 +219,7 @@ impl World {
                         self.session.leg_alive(epoch, now);
                     }
                 }
+                Action::Park(_) => assert!(self.line.is_cut(), "only a lost connection parks"),
                 Action::End(reason) => self.ends.push(reason),
             }
         }
@@ -276,9 +286,10 @@ impl World {
     }
 
     fn speak(&mut self) {
-        if self.session.serving().is_none() && self.session.opened_at.is_none() {
+        if self.line.is_cut() || self.session.serving().is_none() && self.session.opened_at.is_none() {
             return;
         }
+        self.hand_back();
         let due = match self.caller {
             Caller::InRealTime => (self.now - 5_000).min(self.length),
             Caller::AtOnce => self.length.min(self.sent + 2_000),
@@ -329,6 +340,10 @@ impl World {
     }
 
     fn control(&mut self) {
+        // What was said before is not asked for again.
+        if self.sent <= self.line.told_before() {
+            return;
+        }
         match self.dice.random_range(0..2_000) {
             0..6 => {
                 self.finalizes += 1;
@@ -408,22 +423,33 @@ impl World {
     fn hear_final(&mut self, raw: &Bytes, change: &Change) {
         self.result_at = self.now;
         self.note_gap();
-        let (epoch, numbers, _) = &self.messages[number(raw)];
-        assert!(*epoch >= self.told_epoch, "leg {epoch} speaks after {}", self.told_epoch);
-        assert_eq!(change.start, self.told_end, "finals follow each other");
+        let epoch = self.messages[number(raw)].0;
+        assert!(epoch >= self.told_epoch, "leg {epoch} speaks after {}", self.told_epoch);
+        let end = self.finals.last().map_or(Duration::ZERO, |last| last.change.end);
+        assert_eq!(change.start, end, "finals follow each other");
         assert!(change.end >= change.start);
-        self.told_epoch = *epoch;
-        self.told_end = change.end;
-        self.told.extend(&numbers[change.dropped..]);
-        self.answered += u64::from(change.answers == Answers::Finalize);
+        self.told_epoch = epoch;
+        self.keep(Final { raw: raw.clone(), change: *change });
+    }
+
+    /// The numbers of all words that were told.
+    fn told(&self) -> Vec<usize> {
+        let words = |told: &Final| self.messages[number(&told.raw)].1[told.change.dropped..].to_vec();
+        self.finals.iter().flat_map(words).collect()
+    }
+
+    fn answered(&self) -> u64 {
+        self.finals.iter().filter(|told| told.change.answers == Answers::Finalize).count() as u64
     }
 
     fn check(&self) {
         let (session, fin) = (&self.session, self.session.fin());
-        assert_eq!(session.usage(self.at()).bytes_in, self.sent * 4, "what was accepted is billed, once");
+        let paid = self.sent.saturating_sub(self.line.paid()) * 4;
+        assert_eq!(session.usage(self.at()).bytes_in, paid, "what was accepted is billed, once");
         if self.ends.is_empty() {
             let base = session.ring.frame(session.ring.base());
-            assert!(base <= fin.saturating_sub(PRE_ROLL), "the ring begins at {base}, {fin} is final");
+            let kept_from = fin.saturating_sub(PRE_ROLL).max(session.begins);
+            assert!(base <= kept_from, "the ring begins at {base}, {fin} is final");
             let come = session.ring.frame(session.ring.end());
             assert!(
                 come <= self.sent && (self.wrap == Wrap::Pages || come + 20 > self.sent),
@@ -431,7 +457,7 @@ impl World {
                 self.sent
             );
             assert!(session.ring.bytes() <= 61_000 * 4 + 400, "{} bytes are kept", session.ring.bytes());
-            assert!(fin <= self.sent);
+            assert!(fin <= self.sent.max(self.line.told_before()));
         }
     }
 }
@@ -459,11 +485,14 @@ fn lives(world: impl Fn(u64) -> World + std::panic::RefUnwindSafe) -> Vec<World>
 /// Lives every seed, each with the next of some wraps.
 fn live(wraps: &[Wrap]) {
     let wrap = |seed: u64| wraps[usize::try_from(seed).unwrap() % wraps.len()];
-    let lives = lives(|seed| World::new(seed, wrap(seed)));
-    let lost: usize = lives.iter().map(|life| life.lost as usize).sum();
+    let lives = lives(|seed| World::new(seed, wrap(seed), Line::plain()));
     let silenced: usize = lives.iter().map(World::silenced_in_vain).sum();
     assert!(50 * silenced <= lives.len(), "audio was silenced in vain {silenced} times in {} lives", lives.len());
-    assert!(2 * lost > lives.len(), "only {lost} legs were lost in {} lives", lives.len());
+    assert!(2 * lost(&lives) > lives.len(), "only {} legs were lost in {} lives", lost(&lives), lives.len());
+}
+
+fn lost(lives: &[World]) -> usize {
+    lives.iter().map(|life| life.lost as usize).sum()
 }
 
 #[test]
@@ -474,4 +503,10 @@ fn every_word_reaches_the_caller_once_whatever_happens_to_its_nodes() {
 #[test]
 fn what_is_wrapped_in_a_container_reaches_the_caller_once_too() {
     live(&[Wrap::Wav, Wrap::Packets, Wrap::Pages]);
+}
+
+#[test]
+fn every_word_reaches_a_caller_once_that_comes_back_whatever_happens_to_it_its_proxy_and_its_nodes() {
+    let lives = lives(|seed| World::new(seed, Wrap::Raw, Line::cut_often(seed)));
+    assert!(4 * lost(&lives) > lives.len(), "only {} legs were lost in {} lives", lost(&lives), lives.len());
 }

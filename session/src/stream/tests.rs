@@ -1,3 +1,5 @@
+mod parked;
+
 mod containers;
 
 use std::num::NonZeroU32;
@@ -23,7 +25,7 @@ fn text() -> Bytes {
 
 fn begun(nodes: &[&str], layout: Layout, limits: Limits) -> Session {
     let placements = nodes.iter().map(|node| placement(node)).collect();
-    Session::begin(Begun { placements, layout, limits, seed: 1 }, at(0.0))
+    Session::begin(Begun { placements, layout, limits, seed: 1, parking: None, earlier: None }, at(0.0))
 }
 
 /// A session whose first leg, to node `a`, opened at 0 s.

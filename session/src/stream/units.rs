@@ -36,7 +36,7 @@ impl Session {
             return false;
         }
         (self.layout, self.timeline, self.ring) = (layout, Timeline::of(layout), Ring::new(layout));
-        self.pauses = Pauses::new(self.timeline.millis(PAUSE));
+        self.pauses = Pauses::new(0, self.timeline.millis(PAUSE));
         self.owed.count_in(u64::from(rate.get()) * OWED_SECONDS);
         true
     }

@@ -14,6 +14,9 @@ pub(super) enum Failure {
         /// What was given.
         url: String,
     },
+    /// There is nobody to ask.
+    #[error("no proxy was given: pass --url")]
+    NoProxy,
     /// The file cannot be read.
     #[error("cannot read {}: {}", path.display(), Self::plain(cause))]
     File {

@@ -100,6 +100,11 @@ impl Screen {
         self.bar.set_message(said);
     }
 
+    /// Writes a remark beside what was said.
+    pub(super) fn remark(&self, text: &str) {
+        self.bar.suspend(|| note(text));
+    }
+
     /// Writes what was said.
     ///
     /// # Errors
@@ -124,7 +129,7 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 /// `1:05`.
-fn clock(time: Duration) -> String {
+pub(super) fn clock(time: Duration) -> String {
     format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60)
 }
 

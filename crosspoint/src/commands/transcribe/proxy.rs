@@ -26,12 +26,19 @@ impl Proxy {
 
     /// Returns the address of `/v1/listen` with what is asked for, and `more`.
     pub(super) fn listen(&self, more: &[(&str, String)]) -> Url {
-        let mut url = self.base.clone();
-        let path = format!("{}/v1/listen", self.base.path().trim_end_matches('/'));
-        url.set_path(&path);
+        let mut url = self.resume(&[]);
         let pairs =
             self.query.iter().map(|(key, value)| (*key, value)).chain(more.iter().map(|(key, value)| (*key, value)));
         url.query_pairs_mut().extend_pairs(pairs);
+        url
+    }
+
+    /// Returns the address of `/v1/listen` with nothing but these wishes.
+    pub(super) fn resume(&self, asked: &[(&str, String)]) -> Url {
+        let mut url = self.base.clone();
+        let path = format!("{}/v1/listen", self.base.path().trim_end_matches('/'));
+        url.set_path(&path);
+        url.query_pairs_mut().clear().extend_pairs(asked);
         url
     }
 

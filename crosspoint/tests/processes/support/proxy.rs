@@ -37,6 +37,11 @@ impl Proxy {
         Ok(Self { ready, child })
     }
 
+    /// Returns its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.ready.pid
+    }
+
     /// Returns what it has logged so far.
     pub(crate) fn log(&self) -> String {
         self.child.log()

@@ -81,6 +81,9 @@ fn store(redis: Option<&str>) -> String {
     format!("store: {{ redis: {redis} }}\nlogs: {{ filter: warn }}\n")
 }
 
+/// All proxies of a stage know each other's tokens.
+const RESUME_SECRET: &str = "the stage of a rehearsal has no secrets";
+
 /// A proxy.
 #[derive(Debug)]
 pub(in crate::chaos) struct Proxy {
@@ -143,12 +146,14 @@ impl Proxy {
     /// Starts it where it was.
     pub(in crate::chaos) async fn start_again(&mut self) -> Result<(), ChaosError> {
         let routers = self.routers.join(", ");
+        let secret = self.children.write("resume-secret", RESUME_SECRET)?;
         let config = format!(
             "proxy:\n  listen: \"{}\"\n  metrics: \"127.0.0.1:0\"\n  routers: [{routers}]\n  latency_limit: 5s\n  \
-             handover: \"{}/{}.sock\"\n{}",
+             handover: \"{}/{}.sock\"\n  resume: {{ secret: \"{}\" }}\n{}",
             self.address,
             self.children.folder().display(),
             self.name,
+            secret.display(),
             store(self.redis.as_deref())
         );
         let arguments = ["proxy", "--dev-key", KEY];

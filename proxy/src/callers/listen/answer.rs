@@ -93,7 +93,7 @@ fn code(reason: CloseReason) -> &'static str {
         CloseReason::Forbidden => "INSUFFICIENT_PERMISSIONS",
         CloseReason::ForeignOrigin => "ORIGIN_NOT_ALLOWED",
         CloseReason::BadParameter => "INVALID_QUERY_PARAMETER",
-        CloseReason::UnknownPath => "NOT_FOUND",
+        CloseReason::UnknownPath | CloseReason::NothingToResume => "NOT_FOUND",
         CloseReason::WrongMethod => "METHOD_NOT_ALLOWED",
         CloseReason::NotAllowed => "NO_POOL_ALLOWED",
         CloseReason::FilesOnly => "FILES_ONLY",

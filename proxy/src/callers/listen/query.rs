@@ -11,6 +11,8 @@ use session::CloseReason;
 use store::Caller;
 
 use super::Problem;
+use super::extension::Extension;
+use super::resume::GoesOn;
 use crate::callers::{Asked, Wishes};
 
 /// Which interim results a caller wants.
@@ -28,6 +30,9 @@ pub(crate) struct Listen {
     pub(crate) asked: Asked,
     pub(crate) format: Option<Format>,
     pub(crate) interims: Interims,
+    pub(crate) extension: Extension,
+    /// The stream that it goes on with.
+    pub(crate) goes_on: Option<GoesOn>,
     pairs: Vec<(String, String)>,
 }
 
@@ -63,7 +68,9 @@ impl Listen {
         };
         let wishes = Wishes::read(headers, |name| extra(&pairs, name)).map_err(|bad| invalid(bad.to_string()))?;
         let facts = Facts { language, ..Facts::default() };
-        Ok(Self { asked: Asked::new(caller, model, wishes, facts)?, format, interims, pairs })
+        let extension = Extension::read(|name| last(name).is_some_and(is_true));
+        let asked = Asked::new(caller, model, wishes, facts)?;
+        Ok(Self { asked, format, interims, extension, goes_on: None, pairs })
     }
 
     /// Returns the rate of raw audio; a container's is not known before it was read.
@@ -95,9 +102,17 @@ impl Listen {
         self.pairs.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// Writes everything that was asked for as a query, also what stood in headers.
+    pub(crate) fn parameters(&self) -> String {
+        let mut query = Serializer::new(String::new());
+        query.extend_pairs(self.pairs.iter().filter(|(key, _)| key != "extra"));
+        query.extend_pairs(self.asked.wishes.extras().map(|extra| ("extra", extra)));
+        query.finish()
+    }
+
     /// Writes the query for a leg: the caller's, with the model as engines know it and without our own wishes.
     pub(crate) fn leg_query(&self, interims: Interims) -> String {
-        let own = |key: &str| matches!(key, "model" | "interim_results" | "extra");
+        let own = |key: &str| matches!(key, "model" | "interim_results" | "extra" | "events" | "ack");
         let mut query = Serializer::new(String::new());
         query.extend_pairs(self.pairs.iter().filter(|(key, _)| !own(key)));
         query.append_pair("model", self.asked.model.as_str());

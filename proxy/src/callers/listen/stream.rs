@@ -1,5 +1,6 @@
 //! Streams: refused before the upgrade or not at all. The node's leg is open before the caller gets its 101.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -8,9 +9,9 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use scheduler::rules::Service;
-use scheduler::{SessionId, Work};
+use scheduler::{Class, SessionId, Work};
 use session::CloseReason;
-use store::Scope;
+use store::{Caller, Scope};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
@@ -27,24 +28,32 @@ const FOREIGN: &str = "pages of this origin may not open streams here: add it to
 pub(super) async fn serve(
     shared: Arc<Shared>,
     session: SessionId,
-    mut request: Request,
+    request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let accept = accept_key(request.headers())?;
-    if !browsers::may_upgrade(&shared.config.origins, request.headers()) {
-        return Err(Problem::new(CloseReason::ForeignOrigin, FOREIGN));
-    }
-    let Presented { key, subprotocol } = presented(request.headers())?;
-    let caller = shared.keys.check(&key, peer(&request), Scope::Listen).await?;
-    let mut listen = Listen::read(request.uri(), request.headers(), &shared.models.load(), caller)?;
+    let (handshake, caller) = Handshake::check(&shared, request.headers(), peer(&request)).await?;
+    let listen = Listen::read(request.uri(), request.headers(), &shared.models.load(), caller)?;
+    open(shared, session, request, (handshake, listen)).await
+}
+
+/// Places a stream and opens its first leg, then answers.
+pub(super) async fn open(
+    shared: Arc<Shared>,
+    session: SessionId,
+    mut request: Request,
+    (handshake, mut listen): (Handshake, Listen),
+) -> Result<Response<Body>, Problem> {
     shared.facts.add(&mut listen.asked.facts, Service::Listen, request.headers(), peer(&request));
     let upgrade = hyper::upgrade::on(&mut request);
     let record = shared.admit(session, request.headers(), &listen.asked.caller, Work::Stream).await?;
-    let wanted = placement_request(&shared, session, &listen, Work::Stream);
+    let mut wanted = placement_request(&shared, session, &listen, Work::Stream);
+    if listen.goes_on.is_some() {
+        wanted.class = Class::Failover;
+    }
     match admit(Arc::clone(&shared), wanted, &listen, record).await {
         Admitted::Open(pump) => {
             let spawner = shared.shutdown.clone();
             spawner.spawn("stream", run(upgrade, pump));
-            Ok(switching(&accept, subprotocol, session))
+            Ok(handshake.switching(session))
         }
         Admitted::Refused(problem) => Ok(problem.answer(session)),
     }
@@ -57,6 +66,40 @@ async fn run(upgrade: OnUpgrade, pump: Box<Pump>) {
             debug!(%error, "caller left before the upgrade");
             pump.abandon();
         }
+    }
+}
+
+/// A handshake that may be answered.
+pub(super) struct Handshake {
+    accept: String,
+    subprotocol: Option<HeaderValue>,
+}
+
+impl Handshake {
+    /// Checks a request for an upgrade, and who makes it.
+    pub(super) async fn check(shared: &Shared, headers: &HeaderMap, peer: IpAddr) -> Result<(Self, Caller), Problem> {
+        let accept = accept_key(headers)?;
+        if !browsers::may_upgrade(&shared.config.origins, headers) {
+            return Err(Problem::new(CloseReason::ForeignOrigin, FOREIGN));
+        }
+        let Presented { key, subprotocol } = presented(headers)?;
+        let caller = shared.keys.check(&key, peer, Scope::Listen).await?;
+        Ok((Self { accept, subprotocol }, caller))
+    }
+
+    /// Answers 101.
+    pub(super) fn switching(self, session: SessionId) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, header_value(&self.accept));
+        headers.insert("dg-request-id", header_value(&session.to_string()));
+        if let Some(subprotocol) = self.subprotocol {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+        }
+        response
     }
 }
 
@@ -78,18 +121,4 @@ fn accept_key(headers: &HeaderMap) -> Result<String, Problem> {
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or_else(|| bad("Sec-WebSocket-Key is missing"))?;
     Ok(derive_accept_key(key.as_bytes()))
-}
-
-fn switching(accept: &str, subprotocol: Option<HeaderValue>, session: SessionId) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, header_value(accept));
-    headers.insert("dg-request-id", header_value(&session.to_string()));
-    if let Some(subprotocol) = subprotocol {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
-    }
-    response
 }

@@ -209,6 +209,7 @@ fn code(reason: CloseReason) -> &'static str {
         | CloseReason::CallerGone
         | CloseReason::CallerSilent
         | CloseReason::ForeignOrigin
+        | CloseReason::NothingToResume
         | CloseReason::CallerSlow
         | CloseReason::FrameTooBig
         | CloseReason::UploadTooBig

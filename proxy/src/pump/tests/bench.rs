@@ -25,6 +25,7 @@ use crate::budget::Budget;
 use crate::callers::listen::{Listen, placement_request};
 use crate::keys::{Keys, Tokens};
 use crate::overload::MemoryWatch;
+use crate::parking::{Found, Parking, ResumeConfig, Return, Seal};
 use crate::pump::admission::open_first;
 use crate::pump::{Admitted, SpillLimits};
 use crate::quota::Quota;
@@ -108,6 +109,12 @@ impl Node {
         self.socket.send(Message::Close(Some(frame))).await.unwrap();
     }
 
+    /// Closes as asked, once it is.
+    pub(super) async fn finish(&mut self) {
+        while self.hear().await != Message::text(r#"{"type":"CloseStream"}"#) {}
+        self.close(1000, "").await;
+    }
+
     pub(super) async fn takes(&mut self, message: Message) -> bool {
         tokio::time::timeout(MOMENT, self.socket.send(message)).await.is_ok()
     }
@@ -154,6 +161,7 @@ pub(super) struct Bench {
     pub(super) shutdown: Shutdown,
     pub(super) reporter: Reporter,
     nodes: mpsc::Receiver<Node>,
+    shared: Arc<Shared>,
 }
 
 impl Bench {
@@ -196,13 +204,45 @@ impl Bench {
             Record::begin(session, Trace::begin(), listen.asked.caller.clone(), Work::Stream, reporter.clone());
         let wanted = placement_request(&shared, session, &listen, Work::Stream);
         let placements = names.iter().map(|name| placement(name)).collect();
-        let Admitted::Open(pump) = open_first(shared, wanted, &listen, record, placements).await else {
+        let Admitted::Open(pump) = open_first(Arc::clone(&shared), wanted, &listen, record, placements).await else {
             panic!("no node took the stream")
         };
         let (near, far) = tokio::io::duplex(PIPE);
         shutdown.spawn("pump", pump.run(caller_socket(near)));
         let caller = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
-        Self { caller, shutdown, nodes, reporter }
+        Self { caller, shutdown, nodes, reporter, shared }
+    }
+
+    /// Starts a stream of a caller that asks for everything that it can be told.
+    pub(super) async fn informed(names: &[&str]) -> Self {
+        Self::start(names, &format!("{RAW}&interim_results=true&events=1&ack=1"), Standing::default(), config()).await
+    }
+
+    /// Opens another connection for the stream, and returns the old one.
+    pub(super) async fn come_back(&mut self, last_seq: u64) -> WebSocketStream<DuplexStream> {
+        let Found::Here(_, door) = self.shared.parking.find(SessionId::from_random(1), last_seq) else {
+            panic!("the stream goes on")
+        };
+        let (near, far) = tokio::io::duplex(PIPE);
+        let back = Return { socket: caller_socket(near), last_seq, standing: Standing::default() };
+        door.send(back).await.ok().unwrap();
+        let caller = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+        std::mem::replace(&mut self.caller, caller)
+    }
+
+    /// Tells whether the stream can be gone on with.
+    pub(super) fn can_be_found(&self) -> bool {
+        matches!(self.shared.parking.find(SessionId::from_random(1), 0), Found::Here(..))
+    }
+
+    /// Takes the next message of a type.
+    pub(super) async fn told(&mut self, kind: &str) -> serde_json::Value {
+        loop {
+            let message: serde_json::Value = serde_json::from_str(&self.text().await).unwrap();
+            if message["type"] == kind {
+                return message;
+            }
+        }
     }
 
     pub(super) async fn accept(&mut self) -> Node {
@@ -302,6 +342,7 @@ fn shared((dialer, config): (Arc<dyn Dial>, Config), reporter: &Reporter, shutdo
         memory: MemoryWatch::default(),
         shutdown: shutdown.clone(),
         keys: Arc::new(Keys::new(Keyring::new(Arc::new(Embedded::new())), Tokens::default(), store::Limits::default())),
+        parking: Arc::new(Parking::new(ResumeConfig::default(), Seal::random())),
         quota: Arc::new(Quota::new(Arc::new(Embedded::new()), std::num::NonZeroU32::MIN)),
         started: tokio::time::Instant::now(),
     }

@@ -34,7 +34,7 @@ pub(super) struct Orders {
 impl World {
     /// A life among faults and orders.
     fn troubled(seed: u64) -> Self {
-        Self { orders: Orders { are_given: true, ..Orders::default() }, ..Self::new(seed, Wrap::Raw) }
+        Self { orders: Orders { are_given: true, ..Orders::default() }, ..Self::new(seed, Wrap::Raw, Line::plain()) }
     }
 
     /// A life with orders only: nodes go away, and say so in time.

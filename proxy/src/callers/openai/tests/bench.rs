@@ -32,6 +32,7 @@ use crate::app::Shared;
 use crate::edge::Peer;
 use crate::keys::{Keys, Tokens};
 use crate::overload::MemoryWatch;
+use crate::parking::{Parking, ResumeConfig, Seal};
 use crate::quota::Quota;
 use crate::router::{Placer, Reporter};
 use crate::wire::{Dial, Pipe, Tcp};
@@ -339,6 +340,7 @@ fn shared(router: SocketAddr, reporter: &Reporter, shutdown: &Shutdown) -> Share
         spills: crate::budget::Budget::new(u64::MAX),
         shutdown: shutdown.clone(),
         keys: keys(Arc::new(Embedded::new()), Limits::default()),
+        parking: Arc::new(Parking::new(ResumeConfig::default(), Seal::random())),
         quota: Arc::new(Quota::new(Arc::new(Embedded::new()), std::num::NonZeroU32::MIN)),
         started: tokio::time::Instant::now(),
     }
