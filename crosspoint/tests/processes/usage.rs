@@ -142,13 +142,15 @@ async fn a_caller_reads_what_its_own_key_used() -> anyhow::Result<()> {
         let answer = send(request(&up, Method::GET, "/v1/usage")?).await?;
         anyhow::ensure!(answer.status == 200, "{answer:?}");
         let usage = answer.json()?;
-        Ok((usage["total"]["bytes_in"] == sound.len()).then_some(usage))
+        // Audio is taken in faster than it is heard: what is told of it comes later.
+        let is_all = usage["total"]["bytes_in"] == sound.len() && usage["total"]["bytes_out"].as_u64() > Some(0);
+        Ok(is_all.then_some(usage))
     })
     .await?;
     let total = &usage["total"];
     assert_eq!((&usage["key"], &total["sessions"]), (&json!("dev"), &json!(1)));
     ensure_seconds(total, sound.len())?;
-    assert!(total["gpu_seconds"].as_f64() > Some(0.0) && total["bytes_out"].as_u64() > Some(0), "{total}");
+    assert!(total["gpu_seconds"].as_f64() > Some(0.0), "{total}");
     assert_eq!((&usage["usage"][0]["pool"], &usage["usage"][0]["bytes_in"]), (&json!("on-prem"), &total["bytes_in"]));
     let costs = up.ask("costs?by=key").await?;
     assert_eq!((&costs["costs"][0]["name"], &costs["total"]), (&json!("dev"), total));

@@ -47,11 +47,6 @@ impl Proxy {
         self.child.log()
     }
 
-    /// Returns its process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.ready.pid
-    }
-
     /// Tells whether it is still there.
     pub(crate) fn is_running(&mut self) -> anyhow::Result<bool> {
         self.child.is_running()

@@ -110,11 +110,11 @@ impl Router {
         Ok(within("answer of the admin API", self.client.get(url).send()).await??.json().await?)
     }
 
-    /// Returns the record of a session once it is over.
+    /// Returns the record of a session once it is over, and its proxy has said why.
     pub(crate) async fn record(&self, session: &str) -> anyhow::Result<Value> {
         until("end of a session", async || {
             let record = self.ask(&format!("sessions/{session}")).await?;
-            Ok((record["state"] == "ended").then_some(record))
+            Ok((record["state"] == "ended" && record["reason"].is_string()).then_some(record))
         })
         .await
     }
