@@ -1,11 +1,15 @@
 //! The proxy's metrics: names, labels and what they count. Nothing here is touched per audio chunk.
 
+mod moves;
+
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use scheduler::Work;
-use session::{Cause, CloseReason, MoveEnd, Usage};
+use session::{CloseReason, Usage};
 use store::{JournalError, KeyError};
+
+pub(crate) use moves::{Resume, failover, failover_gap, move_ended, parked, replayed, resumed};
 
 const SESSIONS: &str = "crosspoint_proxy_sessions_total";
 const LIVE: &str = "crosspoint_proxy_sessions_live";
@@ -16,12 +20,6 @@ const PLACE: &str = "crosspoint_proxy_place_seconds";
 const OPEN: &str = "crosspoint_proxy_leg_open_seconds";
 const FIRST: &str = "crosspoint_proxy_first_result_seconds";
 const LEGS: &str = "crosspoint_proxy_legs_total";
-const FAILOVERS: &str = "crosspoint_proxy_failovers_total";
-const GAP: &str = "crosspoint_proxy_failover_gap_seconds";
-const MOVES: &str = "crosspoint_proxy_moves_total";
-const REPLAYED: &str = "crosspoint_proxy_replayed_seconds_total";
-const PARKED: &str = "crosspoint_proxy_streams_parked";
-const RESUMES: &str = "crosspoint_proxy_resumes_total";
 const CHUNKS: &str = "crosspoint_proxy_chunks_total";
 const CHUNKS_IN_FLIGHT: &str = "crosspoint_proxy_chunks_in_flight";
 const CERTIFICATES: &str = "crosspoint_proxy_certificates_total";
@@ -49,13 +47,7 @@ pub(crate) fn describe() {
     describe_histogram!(OPEN, "time a node took to open a stream's leg");
     describe_histogram!(FIRST, "time from the open of a stream to its first result");
     describe_counter!(LEGS, "legs to nodes, by how they began or ended");
-    describe_moves();
-    describe_gauge!(PARKED, "streams whose callers have lost their connections and may come back");
-    gauge!(PARKED).set(0.0);
-    describe_counter!(RESUMES, "streams that their callers asked to go on with, by what came of it");
-    for outcome in [Resume::Returned, Resume::Superseded, Resume::TakenOver, Resume::Unknown] {
-        counter!(RESUMES, "outcome" => outcome.label()).absolute(0);
-    }
+    moves::describe();
     describe_counter!(CHUNKS, "chunks of files, by what a node made of them");
     describe_gauge!(CHUNKS_IN_FLIGHT, "chunks of files decoded and not yet heard");
     describe_counter!(CERTIFICATES, "changes of the TLS certificate, by whether the new one is shown");
@@ -84,7 +76,7 @@ pub(crate) fn describe() {
             counter!(SESSIONS, "work" => work_label(work), "reason" => reason.label()).absolute(0);
         }
     }
-    for name in [SILENCED, NONSENSE, REPLAYED, AUDIO, BYTES_IN, BYTES_OUT, QUOTA_ALONE, UNSENT, UNWATCHED] {
+    for name in [SILENCED, NONSENSE, AUDIO, BYTES_IN, BYTES_OUT, QUOTA_ALONE, UNSENT, UNWATCHED] {
         counter!(name).absolute(0);
     }
     gauge!(CHUNKS_IN_FLIGHT).set(0.0);
@@ -96,23 +88,6 @@ pub(crate) fn describe() {
     }
     for outcome in ["opened", "refused", "lost"] {
         counter!(LEGS, "outcome" => outcome).absolute(0);
-    }
-}
-
-/// Describes what becomes of streams whose nodes are lost, or go away.
-fn describe_moves() {
-    describe_counter!(FAILOVERS, "legs of streams that were given up, by why");
-    describe_histogram!(GAP, "time from the last result of a leg that was lost to the first of its successor");
-    drop(histogram!(GAP));
-    describe_counter!(MOVES, "streams that were told to leave a node that goes away, by how that ended");
-    for end in
-        [MoveEnd::Paused, MoveEnd::Unpaused, MoveEnd::Overtaken, MoveEnd::Late, MoveEnd::Impossible, MoveEnd::Needless]
-    {
-        counter!(MOVES, "outcome" => move_label(end)).absolute(0);
-    }
-    describe_counter!(REPLAYED, "audio that was sent again to a stream's next node");
-    for cause in [Cause::Lost, Cause::Unanswered, Cause::Behind, Cause::Nonsense] {
-        counter!(FAILOVERS, "cause" => cause_label(cause)).absolute(0);
     }
 }
 
@@ -190,75 +165,6 @@ pub(crate) fn leg_refused() {
 
 pub(crate) fn leg_lost() {
     counter!(LEGS, "outcome" => "lost").increment(1);
-}
-
-fn cause_label(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Lost => "lost",
-        Cause::Unanswered => "unanswered",
-        Cause::Behind => "behind",
-        Cause::Nonsense => "nonsense",
-    }
-}
-
-fn move_label(end: MoveEnd) -> &'static str {
-    match end {
-        MoveEnd::Paused => "in_pause",
-        MoveEnd::Unpaused => "in_speech",
-        MoveEnd::Overtaken => "overtaken",
-        MoveEnd::Late => "late",
-        MoveEnd::Impossible => "impossible",
-        MoveEnd::Needless => "needless",
-    }
-}
-
-pub(crate) fn move_ended(end: MoveEnd) {
-    counter!(MOVES, "outcome" => move_label(end)).increment(1);
-}
-
-pub(crate) fn failover(cause: Cause) {
-    counter!(FAILOVERS, "cause" => cause_label(cause)).increment(1);
-}
-
-pub(crate) fn failover_gap(gap: Duration) {
-    histogram!(GAP).record(gap.as_secs_f64());
-}
-
-/// Counts audio to the nearest second.
-pub(crate) fn replayed(audio: Duration) {
-    counter!(REPLAYED).increment((audio + Duration::from_millis(500)).as_secs());
-}
-
-pub(crate) fn parked(streams: usize) {
-    gauge!(PARKED).set(streams as f64);
-}
-
-/// What comes of a wish to go on with a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Resume {
-    /// It waited here.
-    Returned,
-    /// It still had a connection, which is closed.
-    Superseded,
-    /// It was another proxy's, or ended, and goes on as a new session.
-    TakenOver,
-    /// There is none, or it is somebody else's.
-    Unknown,
-}
-
-impl Resume {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Returned => "returned",
-            Self::Superseded => "superseded",
-            Self::TakenOver => "taken_over",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-pub(crate) fn resumed(outcome: Resume) {
-    counter!(RESUMES, "outcome" => outcome.label()).increment(1);
 }
 
 pub(crate) fn first_result(took: Duration) {

@@ -12,6 +12,7 @@ mod moves;
 mod spill;
 #[cfg(test)]
 mod tests;
+mod time;
 mod wake;
 
 use std::collections::VecDeque;
@@ -20,7 +21,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use relay::Frame;
 use scheduler::{Placement, Request, Timestamp};
 use session::{CloseReason, Kind, Session};
@@ -44,6 +44,7 @@ use informed::Informed;
 use leg::Leg;
 use moves::Gap;
 use spill::Spill;
+use time::LEAST_WAIT;
 use wake::Wake;
 
 pub(crate) use admission::{Admitted, admit};
@@ -51,14 +52,8 @@ pub use spill::SpillLimits;
 
 /// Results that may wait for a caller who does not read; then the node is no longer read either.
 const RESULTS: usize = 64;
-/// How long results may wait for a caller who does not read.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the farewell may take: the last results, the close, the caller's answer to it.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// The timer is never set closer than this, but for a drain.
-const LEAST_WAIT: Duration = Duration::from_millis(20);
-/// How long the timer sleeps where time alone brings nothing about.
-const MOST_WAIT: Duration = Duration::from_secs(10);
 type Placed = Result<Vec<Placement>, CloseReason>;
 
 /// What became of opening a leg.
@@ -273,60 +268,6 @@ impl Pump {
             Wake::Returned(returned) => self.take_return(returned),
             Wake::KeyEnded(end) => self.end_for_key(end),
             Wake::Time => self.tick(),
-        }
-    }
-
-    fn tick(&mut self) {
-        let now = self.shared.now();
-        if self.shared.shutdown.token().is_cancelled() {
-            self.note_drain();
-        }
-        self.acknowledge(now);
-        // A caller that never stops keeps this from being looked at elsewhere.
-        if let Some(end) = self.key_ended.as_mut().now_or_never() {
-            self.end_for_key(end);
-        } else if self.drain_at.is_some_and(|at| now >= at) {
-            self.session.end(CloseReason::Draining);
-        } else if self.caller_blocked.is_some_and(|since| now.since(since) >= PATIENCE) {
-            self.session.caller_lost(CloseReason::CallerSlow, now);
-        } else {
-            self.session.tick(now);
-        }
-        self.arm();
-    }
-
-    /// Looks at the clock where a caller that never stops has kept the timer from being asked.
-    fn tick_if_late(&mut self) {
-        if self.shared.now() >= self.timer_at {
-            self.tick();
-        }
-    }
-
-    fn note_drain(&mut self) {
-        // A stream that began after the drain did ends with the others.
-        let left = self.shared.config.drain.saturating_sub(self.shared.shutdown.drained_for());
-        let end = self.shared.now() + left;
-        self.drain_at.get_or_insert(end);
-        if self.session.is_parked() {
-            // Its caller finds the next proxy, and never this one.
-            self.session.end(CloseReason::Draining);
-        }
-    }
-
-    /// Sets the timer to the next moment at which something may be due.
-    fn arm(&mut self) {
-        let now = self.shared.now();
-        let due = self.session.deadline().map_or(MOST_WAIT, |at| at.since(now).max(LEAST_WAIT));
-        let others = [self.drain_at, self.ack_due()].into_iter().flatten().map(|at| at.since(now));
-        let due = others.fold(due, Duration::min);
-        self.timer.as_mut().reset(tokio::time::Instant::now() + due);
-        self.timer_at = now + due;
-    }
-
-    /// Sets the timer anew where something has come to be due before it rings.
-    fn rearm(&mut self) {
-        if self.session.deadline().is_some_and(|at| at + LEAST_WAIT < self.timer_at) {
-            self.arm();
         }
     }
 
